@@ -39,6 +39,7 @@ pub use link::LinkAddress;
 pub use link::MacAddress;
 pub use notify::Notice;
 pub use notify::Notify;
+pub use ownership::ClaimResult;
 pub use ownership::Epoch;
 pub use ownership::Ownership;
 pub use ownership::Role;
