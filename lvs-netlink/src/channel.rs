@@ -115,8 +115,10 @@ pub struct Counters {
 pub(crate) enum Failure {
     Io(io::Error),
     TimedOut,
-    /// Messages were lost: the receive buffer overran, or a datagram was longer than the reader's memory.
-    Lost,
+    /// The receive buffer was full and the kernel dropped messages. What still waits is older than those.
+    Overrun,
+    /// A datagram was longer than the memory for it and is lost; the next as long will fit.
+    Truncated,
 }
 
 /// A bound netlink socket and the last datagram it received.
@@ -232,7 +234,9 @@ impl Channel {
             match received {
                 Err(_would_block) => {}
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Err(Failure::Lost),
+                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    return Err(Failure::Overrun);
+                }
                 Ok(Err(error)) => return Err(Failure::Io(error)),
                 Ok(Ok((_, from))) if from.port_number() != self.peer => {
                     self.counters.foreign = self.counters.foreign.saturating_add(1);
@@ -241,7 +245,7 @@ impl Channel {
                 }
                 Ok(Ok((length, _))) if length > self.datagram.len() => {
                     self.datagram_limit = length.clamp(self.datagram_limit, DATAGRAM_MAX);
-                    return Err(Failure::Lost);
+                    return Err(Failure::Truncated);
                 }
                 Ok(Ok(_)) => return Ok(()),
             }

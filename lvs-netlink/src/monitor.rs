@@ -81,11 +81,13 @@ impl Monitor {
             }
             match self.channel.receive(None).await {
                 Ok(()) => self.unread = self.channel.frames().remaining(),
-                Err(Failure::Lost | Failure::TimedOut) => {
+                Err(Failure::Overrun | Failure::Truncated | Failure::TimedOut) => {
                     self.channel.discard_pending();
                     return Ok(Event::Resync);
                 }
-                Err(Failure::Io(source)) => return Err(Error::Io { operation: "receive notification", source }),
+                Err(Failure::Io(source)) => {
+                    return Err(Error::Io { operation: "receive notification", source });
+                }
             }
         }
     }

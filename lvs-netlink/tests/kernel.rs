@@ -1,5 +1,6 @@
 //! The transport against the running kernel, each test in a network namespace of its own. Needs root.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use lvs_netlink::Command;
@@ -98,9 +99,10 @@ fn a_large_dump_is_complete() {
         assert!(socket.batch(&requests).await.unwrap().iter().all(Result::is_ok));
         let entries = socket.dump(&all_addresses()).await.unwrap();
         assert_eq!(entries.len(), 1 + 3000);
+        // IFA_ADDRESS is the first attribute after the 8 bytes of struct ifaddrmsg.
+        let seen: BTreeSet<_> = entries.iter().filter_map(|entry| entry.payload().get(12..16)).collect();
         for number in 0..3000 {
-            let octets = address(number).octets();
-            assert!(entries.iter().any(|e| e.payload().windows(4).any(|w| w == octets)), "{number} is missing");
+            assert!(seen.contains(&address(number).octets()[..]), "{number} is missing");
         }
     });
 }
@@ -113,19 +115,6 @@ fn a_strict_dump_with_a_bad_header_is_refused_with_a_text() {
         let refusal = error.kernel().expect("a refusal");
         assert_eq!(refusal.errno(), libc::EINVAL);
         assert!(refusal.message().is_some_and(|text| !text.is_empty()), "{refusal}");
-    });
-}
-
-#[test]
-fn more_refusals_than_the_receive_buffer_holds_are_a_resync_and_the_socket_stays_usable() {
-    in_fresh_namespace(|| async {
-        let mut socket = Socket::open(Protocol::Route).unwrap();
-        let bad: Vec<_> = (0..400).map(|number| add(address(number), 33)).collect();
-        // The limit for answers is off: this is what a wrong estimate of it would do.
-        socket.set_receive_buffer_for_test(4096);
-        let error = socket.batch(&bad).await.unwrap_err();
-        assert!(matches!(error, Error::Resync { .. }) && error.is_state_unknown(), "{error:?}");
-        assert_eq!(socket.batch(&[add(address(1), 32)]).await.unwrap(), [Ok(())]);
     });
 }
 
