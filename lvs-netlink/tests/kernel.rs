@@ -26,12 +26,12 @@ const RTNLGRP_IPV4_IFADDR: u32 = 5;
 fn in_fresh_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let on_its_own_thread = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).expect("this test needs root (a new network namespace)");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut socket = Socket::open(Protocol::Route).unwrap();
+            let mut socket = Socket::open(Protocol::Route).expect("a socket");
             // struct ifinfomsg: index 1, flags IFF_UP, change IFF_UP
             let up = [[0; 4], 1_u32.to_ne_bytes(), 1_u32.to_ne_bytes(), 1_u32.to_ne_bytes()].concat();
-            socket.request(&Request::new(RTM_SETLINK, up)).await.unwrap();
+            socket.request(&Request::new(RTM_SETLINK, up)).await.expect("lo is set up");
             test().await;
         });
     });
