@@ -2,9 +2,19 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tcp")]
+pub mod error;
 pub mod policy;
 pub mod schedule;
+#[cfg(feature = "tcp")]
+pub mod tcp;
 
+#[cfg(feature = "tcp")]
+pub use error::ConfigError;
+#[cfg(feature = "tcp")]
+pub use error::ProbeError;
+#[cfg(feature = "tcp")]
+pub use error::Stage;
 pub use policy::Policy;
 pub use policy::scatter;
 pub use schedule::Answer;
@@ -14,3 +24,5 @@ pub use schedule::Event;
 pub use schedule::Probe;
 pub use schedule::Report;
 pub use schedule::Scheduler;
+#[cfg(feature = "tcp")]
+pub use tcp::TcpCheck;
