@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(test, target_endian = "little"))]
+mod captures;
 mod convert;
 mod raw;
 mod types;
