@@ -88,19 +88,22 @@ pub struct Installed {
 impl Installed {
     /// The edits that make the virtual addresses equal to `wanted`.
     ///
-    /// Added is what is wanted and not there, on interfaces that exist. Removed is what is there, not wanted and ours:
-    /// tagged by this software, or one of `released`, the configured virtual addresses that this node must not hold
-    /// now. Anything else is left alone.
+    /// Added is what is wanted and not there, on interfaces that exist. Removed is what is in `released`, the virtual
+    /// addresses that this node must not hold now, whatever its prefix length and whoever put it there. Anything else
+    /// is left alone.
     #[must_use]
     pub fn changes_to(&self, wanted: &[VirtualAddress], released: &[VirtualAddress]) -> Vec<AddressChange> {
-        let keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
-        let released: BTreeSet<&AddressKey> = released.iter().map(|address| &address.key).collect();
+        let wanted_keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
+        let released: BTreeSet<(&str, IpAddr)> =
+            released.iter().map(|address| (address.key.interface.as_str(), address.key.address)).collect();
         // Removals first: an address that moves to another interface must not be on both.
         let removals = self
             .addresses
-            .iter()
-            .filter(|(key, seen)| !keys.contains(key) && (seen.tagged || released.contains(key)))
-            .map(|(key, _)| AddressChange::Remove(key.clone()));
+            .keys()
+            .filter(|key| {
+                !wanted_keys.contains(key) && released.contains(&(key.interface.as_str(), key.address))
+            })
+            .map(|key| AddressChange::Remove(key.clone()));
         let additions = wanted
             .iter()
             .filter(|address| {
@@ -210,11 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_removed_by_tag_or_by_name_and_strangers_stay() {
-        let seen = installed(&[(vip(1), true), (vip(2), false), (vip(3), false)]);
+    fn released_addresses_are_removed_whoever_made_them_and_strangers_stay() {
+        let mut other_prefix = vip(2);
+        other_prefix.key.prefix_len = 24;
+        let seen = installed(&[(vip(1), true), (other_prefix.clone(), false), (vip(3), true)]);
         assert_eq!(
-            seen.changes_to(&[], &[vip(2)]),
-            [AddressChange::Remove(vip(1).key), AddressChange::Remove(vip(2).key)]
+            seen.changes_to(&[], &[vip(1), vip(2)]),
+            [AddressChange::Remove(vip(1).key), AddressChange::Remove(other_prefix.key)]
         );
     }
 

@@ -7,10 +7,17 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod address_applier;
 pub mod addresses;
+#[cfg(feature = "tokio")]
+pub mod applier;
 pub mod check;
+pub mod claims;
 pub mod dataplane;
 pub mod director;
+#[cfg(any(test, feature = "fakes"))]
+pub mod fakes;
 pub mod link;
 pub mod notify;
 pub mod ownership;
@@ -39,6 +46,7 @@ pub use link::LinkAddress;
 pub use link::MacAddress;
 pub use notify::Notice;
 pub use notify::Notify;
+pub use ownership::ClaimResult;
 pub use ownership::Epoch;
 pub use ownership::Ownership;
 pub use ownership::Role;

@@ -33,6 +33,15 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// The applier's answer to a claim: whether the host has all addresses of the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClaimResult {
+    /// The kernel has them all.
+    Confirmed,
+    /// At least one is missing; the applier goes on trying.
+    Missing,
+}
+
 /// What an instance is at the moment. The set is closed: RFC 9568 §6.3 and keepalived's FAULT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Role {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::service::RealServer;
 use crate::service::ServerKey;
@@ -87,34 +88,46 @@ impl ServiceTable {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Table {
-    services: BTreeMap<ServiceKey, ServiceTable>,
+    // Shared, so that a copy is cheap and services that nobody touched are known equal by their address.
+    services: BTreeMap<ServiceKey, Arc<ServiceTable>>,
 }
 
 impl Table {
     /// Puts a service in; the one with the same key is replaced and returned.
-    pub fn insert(&mut self, service: ServiceTable) -> Option<ServiceTable> {
+    pub fn insert(&mut self, service: impl Into<Arc<ServiceTable>>) -> Option<Arc<ServiceTable>> {
+        let service = service.into();
         self.services.insert(service.service.key(), service)
     }
 
     /// Takes a service out, with its servers.
-    pub fn remove(&mut self, key: &ServiceKey) -> Option<ServiceTable> {
+    pub fn remove(&mut self, key: &ServiceKey) -> Option<Arc<ServiceTable>> {
         self.services.remove(key)
+    }
+
+    /// Keeps the services whose keys fulfil the condition.
+    pub fn retain(&mut self, mut keep: impl FnMut(&ServiceKey) -> bool) {
+        self.services.retain(|key, _| keep(key));
     }
 
     /// The service with that key.
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<&ServiceTable> {
-        self.services.get(key)
+        self.services.get(key).map(Arc::as_ref)
     }
 
     /// The service with that key, to change its servers.
     pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceTable> {
-        self.services.get_mut(key)
+        self.services.get_mut(key).map(Arc::make_mut)
     }
 
     /// All services in the order of their keys.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &ServiceTable> {
-        self.services.values()
+        self.services.values().map(Arc::as_ref)
+    }
+
+    /// The keys of all services, in order.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &ServiceKey> {
+        self.services.keys()
     }
 
     /// Whether there is no service.
@@ -126,12 +139,14 @@ impl Table {
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
     /// without a server it could have: additions, then edits, then removals.
     ///
-    /// Equal tables give no edits. Linear in the size of both tables.
+    /// Equal tables give no edits. Services that both tables share (copies of one [`Arc`]) cost one comparison; apart
+    /// from that it is linear in the size of both tables.
     #[must_use]
     pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
         let mut changes = Changes::default();
         for (key, wanted) in &desired.services {
             match self.services.get(key) {
+                Some(present) if Arc::ptr_eq(present, wanted) => {}
                 Some(present) => present.changes_to(wanted, &mut changes),
                 None => {
                     changes.additions.push(Change::AddService(wanted.service.clone()));
@@ -162,24 +177,24 @@ impl Table {
                 self.insert(ServiceTable::new(service.clone()));
             }
             Change::EditService(service) => {
-                self.services.get_mut(&service.key()).ok_or(Conflict::Absent)?.service = service.clone();
+                self.service_mut(&service.key()).ok_or(Conflict::Absent)?.service = service.clone();
             }
             Change::RemoveService(key) => {
                 self.services.remove(key).ok_or(Conflict::Absent)?;
             }
             Change::AddServer(key, server) => {
-                let service = self.services.get_mut(key).ok_or(Conflict::Absent)?;
+                let service = self.service_mut(key).ok_or(Conflict::Absent)?;
                 if service.servers.contains_key(&server.key()) {
                     return Err(Conflict::Exists);
                 }
                 service.insert(*server);
             }
             Change::EditServer(key, server) => {
-                let service = self.services.get_mut(key).ok_or(Conflict::Absent)?;
+                let service = self.service_mut(key).ok_or(Conflict::Absent)?;
                 *service.servers.get_mut(&server.key()).ok_or(Conflict::Absent)? = *server;
             }
             Change::RemoveServer(key, server) => {
-                let service = self.services.get_mut(key).ok_or(Conflict::Absent)?;
+                let service = self.service_mut(key).ok_or(Conflict::Absent)?;
                 service.servers.remove(server).ok_or(Conflict::Absent)?;
             }
         }
@@ -187,8 +202,8 @@ impl Table {
     }
 }
 
-impl FromIterator<ServiceTable> for Table {
-    fn from_iter<I: IntoIterator<Item = ServiceTable>>(services: I) -> Self {
+impl<S: Into<Arc<ServiceTable>>> FromIterator<S> for Table {
+    fn from_iter<I: IntoIterator<Item = S>>(services: I) -> Self {
         let mut table = Self::default();
         for service in services {
             table.insert(service);
