@@ -1,5 +1,8 @@
 //! Reads the captures of ipvsadm's own messages and compares them with what this crate sends and reads.
 
+// They were taken on a little-endian machine, and most integers of netlink have the machine's order.
+#![cfg(target_endian = "little")]
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 

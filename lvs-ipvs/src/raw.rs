@@ -22,11 +22,10 @@ mod message;
 mod service;
 mod statistics;
 
-pub(crate) use attribute::{Attribute, DecodeError, Writer};
+pub(crate) use attribute::DecodeError;
 pub(crate) use destination::{Destination, forwarding};
 pub(crate) use message::{Command, Info, Message, Timeouts};
 pub(crate) use service::{Flags, Service, flags};
-pub(crate) use statistics::parse_statistics;
 
 /// `IPVS_GENL_NAME`.
 pub(crate) const FAMILY_NAME: &str = "IPVS";

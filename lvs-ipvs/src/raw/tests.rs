@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::attribute::{Attribute, fields};
+use super::attribute::{Attribute, Writer, fields};
+use super::statistics::parse_statistics;
 use super::*;
 use crate::Statistics;
 
