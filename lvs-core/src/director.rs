@@ -1,0 +1,81 @@
+//! Turns facts about servers into the desired table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::pool::Health;
+use crate::pool::Pool;
+use crate::service::ServerKey;
+use crate::service::ServiceKey;
+use crate::table::ServiceTable;
+use crate::table::Table;
+
+/// All pools of a balancer.
+///
+/// Facts go in by [`Director::set_health`]; the desired table comes out whole by [`Director::desired`].
+///
+/// ```
+/// use lvs_core::{Director, Health, OnFailure, Pool, Protocol, RealServer, ServerKey, ServiceKey, VirtualService};
+///
+/// let key = ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse()?);
+/// let server = ServerKey::new("10.0.0.3:80".parse()?);
+/// let mut pool = Pool::new(VirtualService::new(key));
+/// pool.insert(RealServer::new(server), OnFailure::Remove);
+///
+/// let mut director = Director::new([pool]);
+/// assert!(director.set_health(&key, &server, Health::Down));
+/// assert_eq!(director.desired().service(&key).map(|service| service.servers().len()), Some(0));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Director {
+    pools: BTreeMap<ServiceKey, Directed>,
+}
+
+impl Director {
+    /// A director of these pools; of two with the same key the later one stays.
+    pub fn new(pools: impl IntoIterator<Item = Pool>) -> Self {
+        Self { pools: pools.into_iter().map(|pool| (pool.service().key(), Directed::new(pool))).collect() }
+    }
+
+    /// Says whether a server of a service serves; answers whether the desired table may have changed.
+    pub fn set_health(&mut self, service: &ServiceKey, server: &ServerKey, health: Health) -> bool {
+        self.pools.get_mut(service).is_some_and(|directed| {
+            let news = directed.pool.set_health(server, health);
+            if news {
+                directed.desired = Arc::new(directed.pool.desired());
+            }
+            news
+        })
+    }
+
+    /// The pool of a service.
+    #[must_use]
+    pub fn pool(&self, service: &ServiceKey) -> Option<&Pool> {
+        self.pools.get(service).map(|directed| &directed.pool)
+    }
+
+    /// All pools in the order of their keys.
+    pub fn pools(&self) -> impl ExactSizeIterator<Item = &Pool> {
+        self.pools.values().map(|directed| &directed.pool)
+    }
+
+    /// The table that there should be. Services that did not change since the last call are shared with its result.
+    #[must_use]
+    pub fn desired(&self) -> Table {
+        self.pools.values().map(|directed| Arc::clone(&directed.desired)).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Directed {
+    pool: Pool,
+    desired: Arc<ServiceTable>,
+}
+
+impl Directed {
+    fn new(pool: Pool) -> Self {
+        let desired = Arc::new(pool.desired());
+        Self { pool, desired }
+    }
+}

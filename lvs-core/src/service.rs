@@ -1,0 +1,500 @@
+//! What a load balancer serves: virtual services, their real servers, and the keys that name them.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Transport protocol of a virtual service.
+///
+/// The set is closed: the kernel's IPVS serves these three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// Transmission Control Protocol.
+    Tcp,
+    /// User Datagram Protocol.
+    Udp,
+    /// Stream Control Transmission Protocol.
+    Sctp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        })
+    }
+}
+
+/// Address family. The set is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// Internet Protocol version 4.
+    Ipv4,
+    /// Internet Protocol version 6.
+    Ipv6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(address: &IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+}
+
+/// What tells one virtual service from another: protocol, address and port, or a firewall mark.
+///
+/// ```
+/// use lvs_core::{Protocol, ServiceKey};
+///
+/// let key = ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse()?);
+/// assert_eq!(key.to_string(), "tcp 10.0.0.1:80");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceKey {
+    /// Packets to this address and port. Port 0 means every port and needs persistence.
+    Address {
+        /// The transport protocol.
+        protocol: Protocol,
+        /// Virtual address and port.
+        address: SocketAddr,
+    },
+    /// Packets that the firewall gave this mark.
+    Fwmark {
+        /// Whether IPv4 or IPv6 packets are served.
+        family: Family,
+        /// The mark, 1 to 4,294,967,295.
+        mark: NonZeroU32,
+    },
+}
+
+impl ServiceKey {
+    /// The key of a service at an address and port.
+    #[must_use]
+    pub const fn address(protocol: Protocol, address: SocketAddr) -> Self {
+        Self::Address { protocol, address }
+    }
+
+    /// The address family of the packets that the service takes.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::Address { address: SocketAddr::V4(_), .. } => Family::Ipv4,
+            Self::Address { address: SocketAddr::V6(_), .. } => Family::Ipv6,
+            Self::Fwmark { family, .. } => *family,
+        }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { protocol, address } => write!(f, "{protocol} {address}"),
+            Self::Fwmark { family: Family::Ipv4, mark } => write!(f, "fwmark {mark}"),
+            Self::Fwmark { family: Family::Ipv6, mark } => write!(f, "fwmark {mark} IPv6"),
+        }
+    }
+}
+
+/// What tells one real server of a service from another: its address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerKey(SocketAddr);
+
+impl ServerKey {
+    /// The key of the server at that address and port.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
+    /// Address and port.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl fmt::Display for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Share of new connections that a real server gets, 0 to 2,147,483,647; 0 lets existing connections finish
+/// and gives it no new ones.
+///
+/// The upper bound is the kernel's: it keeps the weight as a signed 32-bit number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Weight(u32);
+
+impl Weight {
+    /// No new connections.
+    pub const ZERO: Self = Self(0);
+    /// The usual weight.
+    pub const ONE: Self = Self(1);
+    /// The largest weight.
+    pub const MAX: Self = Self(0x7fff_ffff);
+
+    /// The weight, or nothing if it is above [`Weight::MAX`].
+    #[must_use]
+    pub const fn new(weight: u32) -> Option<Self> {
+        if weight <= Self::MAX.0 { Some(Self(weight)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How packets reach a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
+pub enum Forwarding {
+    /// Network address translation: replies come back through the balancer.
+    #[default]
+    Masquerade,
+    /// Direct routing: the frame goes to the server's MAC address, replies go straight to the client.
+    DirectRoute,
+    /// IP-in-IP tunnel to the server.
+    Tunnel,
+    /// The balancer itself answers.
+    LocalNode,
+}
+
+/// Name of a scheduler: 1 to 15 bytes of printable ASCII without spaces, as the kernel's module is called.
+///
+/// The kernel decides which names exist; [`SchedulerName::KNOWN`] lists those of Linux 6.1.
+///
+/// ```
+/// use lvs_core::SchedulerName;
+///
+/// assert_eq!("wlc".parse::<SchedulerName>()?.as_str(), "wlc");
+/// assert!("a name with spaces".parse::<SchedulerName>().is_err());
+/// # Ok::<(), lvs_core::service::InvalidSchedulerName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchedulerName(Box<str>);
+
+impl SchedulerName {
+    /// The schedulers of Linux 6.1 by the names of their modules (`net/netfilter/ipvs/ip_vs_*.c`).
+    pub const KNOWN: [&'static str; 14] =
+        ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for SchedulerName {
+    /// Weighted least connections, as ipvsadm and keepalived choose when none is named.
+    fn default() -> Self {
+        Self("wlc".into())
+    }
+}
+
+impl std::str::FromStr for SchedulerName {
+    type Err = InvalidSchedulerName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        // IP_VS_SCHEDNAME_MAXLEN is 16 with the closing zero (include/uapi/linux/ip_vs.h).
+        if (1..=15).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidSchedulerName)
+        }
+    }
+}
+
+impl fmt::Display for SchedulerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A scheduler's name is empty, longer than 15 bytes, or has a space or a byte that is not printable ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a scheduler name has 1 to 15 printable ASCII characters without spaces")]
+pub struct InvalidSchedulerName;
+
+/// Clients stay with the server they were given first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Persistence {
+    timeout: Duration,
+    prefix_len: u8,
+}
+
+impl Persistence {
+    /// Persistence of a single client address.
+    ///
+    /// `timeout` is kept in whole seconds, at least 1 and at most 2,678,400 (31 days, the bound of
+    /// ipvsadm and keepalived); values outside are moved to the bound.
+    #[must_use]
+    pub fn new(family: Family, timeout: Duration) -> Self {
+        let prefix_len = match family {
+            Family::Ipv4 => 32,
+            Family::Ipv6 => 128,
+        };
+        Self { timeout: Duration::from_secs(timeout.as_secs().clamp(1, 2_678_400)), prefix_len }
+    }
+
+    /// The same persistence for all clients of a network with this prefix length (0 to 32 or 128; larger values
+    /// are moved to the bound when the kernel is told).
+    #[must_use]
+    pub const fn with_prefix_len(mut self, prefix_len: u8) -> Self {
+        self.prefix_len = prefix_len;
+        self
+    }
+
+    /// How long a client without connections is remembered; whole seconds.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Length in bits of the prefix that clients of one group share.
+    #[must_use]
+    pub const fn prefix_len(&self) -> u8 {
+        self.prefix_len
+    }
+}
+
+/// A virtual service without its servers.
+///
+/// ```
+/// use lvs_core::{Protocol, ServiceKey, VirtualService};
+///
+/// let key = ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse()?);
+/// let service = VirtualService::new(key).with_scheduler("rr".parse()?);
+/// assert_eq!(service.scheduler().as_str(), "rr");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VirtualService {
+    key: ServiceKey,
+    scheduler: SchedulerName,
+    persistence: Option<Persistence>,
+    scheduler_flags: SchedulerFlags,
+    one_packet: bool,
+}
+
+impl VirtualService {
+    /// A service with the default scheduler, without persistence and flags.
+    #[must_use]
+    pub fn new(key: ServiceKey) -> Self {
+        Self {
+            key,
+            scheduler: SchedulerName::default(),
+            persistence: None,
+            scheduler_flags: SchedulerFlags::default(),
+            one_packet: false,
+        }
+    }
+
+    /// The same service with another scheduler.
+    #[must_use]
+    pub fn with_scheduler(mut self, scheduler: SchedulerName) -> Self {
+        self.scheduler = scheduler;
+        self
+    }
+
+    /// The same service with persistence, or without.
+    #[must_use]
+    pub const fn with_persistence(mut self, persistence: Option<Persistence>) -> Self {
+        self.persistence = persistence;
+        self
+    }
+
+    /// The same service with these scheduler flags.
+    #[must_use]
+    pub const fn with_scheduler_flags(mut self, flags: SchedulerFlags) -> Self {
+        self.scheduler_flags = flags;
+        self
+    }
+
+    /// The same service, every UDP packet scheduled on its own.
+    #[must_use]
+    pub const fn with_one_packet(mut self, one_packet: bool) -> Self {
+        self.one_packet = one_packet;
+        self
+    }
+
+    /// What names the service.
+    #[must_use]
+    pub const fn key(&self) -> ServiceKey {
+        self.key
+    }
+
+    /// The scheduler's name.
+    #[must_use]
+    pub const fn scheduler(&self) -> &SchedulerName {
+        &self.scheduler
+    }
+
+    /// Whether and how clients stay with their server.
+    #[must_use]
+    pub const fn persistence(&self) -> Option<Persistence> {
+        self.persistence
+    }
+
+    /// The flags handed to the scheduler.
+    #[must_use]
+    pub const fn scheduler_flags(&self) -> SchedulerFlags {
+        self.scheduler_flags
+    }
+
+    /// Whether every UDP packet is scheduled on its own.
+    #[must_use]
+    pub const fn one_packet(&self) -> bool {
+        self.one_packet
+    }
+}
+
+/// The three flags that the kernel hands to a scheduler (`IP_VS_SVC_F_SCHED1..3`); `sh` reads the first as fallback
+/// and the second as port, and so does `mh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SchedulerFlags {
+    /// `flag-1`, `sh-fallback`, `mh-fallback`.
+    pub first: bool,
+    /// `flag-2`, `sh-port`, `mh-port`.
+    pub second: bool,
+    /// `flag-3`.
+    pub third: bool,
+}
+
+/// A real server of one service.
+///
+/// ```
+/// use lvs_core::{Forwarding, RealServer, ServerKey, Weight};
+///
+/// let server = RealServer::new(ServerKey::new("10.0.0.3:80".parse()?))
+///     .with_weight(Weight::ZERO)
+///     .with_forwarding(Forwarding::DirectRoute);
+/// assert_eq!(server.key().to_string(), "10.0.0.3:80");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RealServer {
+    key: ServerKey,
+    weight: Weight,
+    forwarding: Forwarding,
+    upper_threshold: u32,
+    lower_threshold: u32,
+}
+
+impl RealServer {
+    /// A server with weight 1, reached by [`Forwarding::Masquerade`], without thresholds.
+    #[must_use]
+    pub fn new(key: ServerKey) -> Self {
+        Self {
+            key,
+            weight: Weight::ONE,
+            forwarding: Forwarding::default(),
+            upper_threshold: 0,
+            lower_threshold: 0,
+        }
+    }
+
+    /// The same server with another weight.
+    #[must_use]
+    pub const fn with_weight(mut self, weight: Weight) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The same server, reached in another way.
+    #[must_use]
+    pub const fn with_forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.forwarding = forwarding;
+        self
+    }
+
+    /// The same server with connection thresholds: no new connections above `upper` until there are fewer than
+    /// `lower`; 0 is no threshold.
+    #[must_use]
+    pub const fn with_thresholds(mut self, upper: u32, lower: u32) -> Self {
+        self.upper_threshold = upper;
+        self.lower_threshold = lower;
+        self
+    }
+
+    /// What names the server.
+    #[must_use]
+    pub const fn key(&self) -> ServerKey {
+        self.key
+    }
+
+    /// Its share of new connections.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    /// How packets reach it.
+    #[must_use]
+    pub const fn forwarding(&self) -> Forwarding {
+        self.forwarding
+    }
+
+    /// Connections above which it gets no new ones; 0 is no limit.
+    #[must_use]
+    pub const fn upper_threshold(&self) -> u32 {
+        self.upper_threshold
+    }
+
+    /// Connections below which it gets new ones again after the upper threshold was reached.
+    #[must_use]
+    pub const fn lower_threshold(&self) -> u32 {
+        self.lower_threshold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_the_kernel_cannot_keep_is_refused() {
+        assert_eq!(Weight::new(0x7fff_ffff), Some(Weight::MAX));
+        assert_eq!(Weight::new(0x8000_0000), None);
+    }
+
+    #[test]
+    fn scheduler_names_longer_than_the_kernels_field_are_refused() {
+        assert!("fifteen-letters".parse::<SchedulerName>().is_ok());
+        assert!("sixteen-letters!".parse::<SchedulerName>().is_err());
+        assert!("".parse::<SchedulerName>().is_err());
+        assert!("rr\0".parse::<SchedulerName>().is_err());
+    }
+
+    #[test]
+    fn persistence_stays_within_a_second_and_a_month() {
+        assert_eq!(Persistence::new(Family::Ipv4, Duration::ZERO).timeout(), Duration::from_secs(1));
+        assert_eq!(Persistence::new(Family::Ipv6, Duration::MAX).timeout(), Duration::from_secs(2_678_400));
+    }
+}

@@ -1,0 +1,362 @@
+//! A table of virtual services, desired or observed, and the edits that lead from one to the other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::service::RealServer;
+use crate::service::ServerKey;
+use crate::service::ServiceKey;
+use crate::service::VirtualService;
+
+/// A virtual service with its real servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceTable {
+    service: VirtualService,
+    servers: BTreeMap<ServerKey, RealServer>,
+}
+
+impl ServiceTable {
+    /// A service without servers.
+    #[must_use]
+    pub const fn new(service: VirtualService) -> Self {
+        Self { service, servers: BTreeMap::new() }
+    }
+
+    /// Puts a server in; the one with the same key is replaced and returned.
+    pub fn insert(&mut self, server: RealServer) -> Option<RealServer> {
+        self.servers.insert(server.key(), server)
+    }
+
+    /// Takes a server out.
+    pub fn remove(&mut self, server: &ServerKey) -> Option<RealServer> {
+        self.servers.remove(server)
+    }
+
+    /// The service.
+    #[must_use]
+    pub const fn service(&self) -> &VirtualService {
+        &self.service
+    }
+
+    /// The server with that key.
+    #[must_use]
+    pub fn server(&self, key: &ServerKey) -> Option<&RealServer> {
+        self.servers.get(key)
+    }
+
+    /// All servers in the order of their keys.
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = &RealServer> {
+        self.servers.values()
+    }
+
+    /// Appends the edits that make this service equal to `desired`, which has the same key.
+    fn changes_to(&self, desired: &Self, changes: &mut Changes) {
+        let key = self.service.key();
+        if self.service != desired.service {
+            changes.edits.push(Change::EditService(desired.service.clone()));
+        }
+        for server in desired.servers.values() {
+            match self.servers.get(&server.key()) {
+                None => changes.additions.push(Change::AddServer(key, *server)),
+                Some(present) if present != server => changes.edits.push(Change::EditServer(key, *server)),
+                Some(_) => {}
+            }
+        }
+        for server in self.servers.keys() {
+            if !desired.servers.contains_key(server) {
+                changes.removals.push(Change::RemoveServer(key, *server));
+            }
+        }
+    }
+}
+
+/// Virtual services by key: what there should be, or what a data plane was seen to have.
+///
+/// ```
+/// use lvs_core::{Change, Protocol, RealServer, ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
+///
+/// let key = ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse()?);
+/// let mut service = ServiceTable::new(VirtualService::new(key));
+/// service.insert(RealServer::new(ServerKey::new("10.0.0.3:80".parse()?)));
+/// let desired = Table::from_iter([service]);
+///
+/// let observed = Table::default();
+/// let changes = observed.changes_to(&desired);
+/// assert!(matches!(changes[..], [Change::AddService(_), Change::AddServer(..)]));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Table {
+    // Shared, so that a copy is cheap and services that nobody touched are known equal by their address.
+    services: BTreeMap<ServiceKey, Arc<ServiceTable>>,
+}
+
+impl Table {
+    /// Puts a service in; the one with the same key is replaced and returned.
+    pub fn insert(&mut self, service: impl Into<Arc<ServiceTable>>) -> Option<Arc<ServiceTable>> {
+        let service = service.into();
+        self.services.insert(service.service.key(), service)
+    }
+
+    /// Takes a service out, with its servers.
+    pub fn remove(&mut self, key: &ServiceKey) -> Option<Arc<ServiceTable>> {
+        self.services.remove(key)
+    }
+
+    /// Keeps the services whose keys fulfil the condition.
+    pub fn retain(&mut self, mut keep: impl FnMut(&ServiceKey) -> bool) {
+        self.services.retain(|key, _| keep(key));
+    }
+
+    /// The service with that key.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<&ServiceTable> {
+        self.services.get(key).map(Arc::as_ref)
+    }
+
+    /// The service with that key, to change its servers.
+    pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceTable> {
+        self.services.get_mut(key).map(Arc::make_mut)
+    }
+
+    /// All services in the order of their keys.
+    pub fn services(&self) -> impl ExactSizeIterator<Item = &ServiceTable> {
+        self.services.values().map(Arc::as_ref)
+    }
+
+    /// The keys of all services, in order.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &ServiceKey> {
+        self.services.keys()
+    }
+
+    /// Whether there is no service.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
+    /// without a server it could have: additions, then edits, then removals.
+    ///
+    /// Equal tables give no edits. Services that both tables share (copies of one [`Arc`]) cost one comparison; apart
+    /// from that it is linear in the size of both tables.
+    #[must_use]
+    pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
+        let mut changes = Changes::default();
+        for (key, wanted) in &desired.services {
+            match self.services.get(key) {
+                Some(present) if Arc::ptr_eq(present, wanted) => {}
+                Some(present) => present.changes_to(wanted, &mut changes),
+                None => {
+                    changes.additions.push(Change::AddService(wanted.service.clone()));
+                    changes
+                        .additions
+                        .extend(wanted.servers.values().map(|server| Change::AddServer(*key, *server)));
+                }
+            }
+        }
+        for key in self.services.keys() {
+            if !desired.services.contains_key(key) {
+                changes.removals.push(Change::RemoveService(*key));
+            }
+        }
+        changes.in_order()
+    }
+
+    /// Applies one edit to this value; what the fake data plane and the tests do instead of a kernel.
+    ///
+    /// # Errors
+    /// As the kernel: adding what is there, or editing and removing what is not.
+    pub fn apply(&mut self, change: &Change) -> Result<(), Conflict> {
+        match change {
+            Change::AddService(service) => {
+                if self.services.contains_key(&service.key()) {
+                    return Err(Conflict::Exists);
+                }
+                self.insert(ServiceTable::new(service.clone()));
+            }
+            Change::EditService(service) => {
+                self.service_mut(&service.key()).ok_or(Conflict::Absent)?.service = service.clone();
+            }
+            Change::RemoveService(key) => {
+                self.services.remove(key).ok_or(Conflict::Absent)?;
+            }
+            Change::AddServer(key, server) => {
+                let service = self.service_mut(key).ok_or(Conflict::Absent)?;
+                if service.servers.contains_key(&server.key()) {
+                    return Err(Conflict::Exists);
+                }
+                service.insert(*server);
+            }
+            Change::EditServer(key, server) => {
+                let service = self.service_mut(key).ok_or(Conflict::Absent)?;
+                *service.servers.get_mut(&server.key()).ok_or(Conflict::Absent)? = *server;
+            }
+            Change::RemoveServer(key, server) => {
+                let service = self.service_mut(key).ok_or(Conflict::Absent)?;
+                service.servers.remove(server).ok_or(Conflict::Absent)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Into<Arc<ServiceTable>>> FromIterator<S> for Table {
+    fn from_iter<I: IntoIterator<Item = S>>(services: I) -> Self {
+        let mut table = Self::default();
+        for service in services {
+            table.insert(service);
+        }
+        table
+    }
+}
+
+/// One edit of a table. The set is closed: it is what a data plane can be asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Create a service without servers.
+    AddService(VirtualService),
+    /// Change scheduler, persistence or flags in place; connections and servers stay.
+    EditService(VirtualService),
+    /// Delete a service with its servers.
+    RemoveService(ServiceKey),
+    /// Add a server to a service.
+    AddServer(ServiceKey, RealServer),
+    /// Change weight, forwarding or thresholds in place; connections stay.
+    EditServer(ServiceKey, RealServer),
+    /// Delete a server from a service.
+    RemoveServer(ServiceKey, ServerKey),
+}
+
+impl Change {
+    /// The service that the edit touches.
+    #[must_use]
+    pub const fn service(&self) -> ServiceKey {
+        match self {
+            Self::AddService(service) | Self::EditService(service) => service.key(),
+            Self::RemoveService(key)
+            | Self::AddServer(key, _)
+            | Self::EditServer(key, _)
+            | Self::RemoveServer(key, _) => *key,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddService(service) => write!(f, "add service {}", service.key()),
+            Self::EditService(service) => write!(f, "edit service {}", service.key()),
+            Self::RemoveService(key) => write!(f, "remove service {key}"),
+            Self::AddServer(key, server) => {
+                write!(f, "add destination {} (weight {}) to {key}", server.key(), server.weight())
+            }
+            Self::EditServer(key, server) => {
+                write!(f, "edit destination {} (weight {}) of {key}", server.key(), server.weight())
+            }
+            Self::RemoveServer(key, server) => write!(f, "remove destination {server} from {key}"),
+        }
+    }
+}
+
+/// Why an edit does not fit the table it is applied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The service or server to add is there already.
+    #[error("exists already")]
+    Exists,
+    /// The service or server to change is not there.
+    #[error("does not exist")]
+    Absent,
+}
+
+/// Edits by kind, so that additions come before removals.
+#[derive(Default)]
+struct Changes {
+    additions: Vec<Change>,
+    edits: Vec<Change>,
+    removals: Vec<Change>,
+}
+
+impl Changes {
+    fn in_order(self) -> Vec<Change> {
+        let mut all = self.additions;
+        all.extend(self.edits);
+        all.extend(self.removals);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::service::Protocol;
+    use crate::service::Weight;
+
+    fn key(last: u8) -> ServiceKey {
+        ServiceKey::address(Protocol::Tcp, ([10, 0, 0, last], 80).into())
+    }
+
+    fn server(last: u8, weight: u32) -> RealServer {
+        RealServer::new(ServerKey::new(([10, 0, 1, last], 80).into()))
+            .with_weight(Weight::new(weight).unwrap())
+    }
+
+    fn table() -> impl Strategy<Value = Table> {
+        let servers = prop::collection::btree_map(0..6u8, 0..3u32, 0..5);
+        prop::collection::btree_map(0..6u8, (prop::bool::ANY, servers), 0..5).prop_map(|services| {
+            services
+                .into_iter()
+                .map(|(last, (round_robin, servers))| {
+                    let mut service = VirtualService::new(key(last));
+                    if round_robin {
+                        service = service.with_scheduler("rr".parse().unwrap());
+                    }
+                    let mut table = ServiceTable::new(service);
+                    for (last, weight) in servers {
+                        table.insert(server(last, weight));
+                    }
+                    table
+                })
+                .collect()
+        })
+    }
+
+    #[test]
+    fn a_changed_weight_is_one_edit_in_place() {
+        let mut observed = ServiceTable::new(VirtualService::new(key(1)));
+        observed.insert(server(1, 1));
+        let mut desired = observed.clone();
+        desired.insert(server(1, 0));
+        let changes = Table::from_iter([observed]).changes_to(&Table::from_iter([desired]));
+        assert_eq!(changes, [Change::EditServer(key(1), server(1, 0))]);
+    }
+
+    #[test]
+    fn a_new_server_is_added_before_the_old_one_is_removed() {
+        let mut observed = ServiceTable::new(VirtualService::new(key(1)));
+        observed.insert(server(1, 1));
+        let mut desired = ServiceTable::new(VirtualService::new(key(1)));
+        desired.insert(server(2, 1));
+        let changes = Table::from_iter([observed]).changes_to(&Table::from_iter([desired]));
+        assert_eq!(
+            changes,
+            [Change::AddServer(key(1), server(2, 1)), Change::RemoveServer(key(1), server(1, 1).key())]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_changes_gives_the_desired_table(observed in table(), desired in table()) {
+            let mut result = observed.clone();
+            for change in observed.changes_to(&desired) {
+                prop_assert_eq!(result.apply(&change), Ok(()), "{}", change);
+            }
+            prop_assert_eq!(&result, &desired);
+            prop_assert!(result.changes_to(&desired).is_empty());
+        }
+    }
+}
