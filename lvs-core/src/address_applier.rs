@@ -3,18 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
-use tracing::debug;
-use tracing::info;
-use tracing::warn;
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{debug, info, warn};
 
-use crate::addresses::AddressError;
-use crate::addresses::Addresses;
-use crate::claims::AddressSet;
-use crate::claims::ClaimEvent;
-use crate::claims::Claims;
+use crate::addresses::{AddressError, Addresses};
+use crate::claims::{AddressSet, ClaimEvent, Claims};
 use crate::ownership::Ownership;
 
 /// The addresses of one instance, and the cell that says who owns them.
@@ -152,9 +145,7 @@ mod tests {
     use super::*;
     use crate::addresses::VirtualAddress;
     use crate::fakes::FakeAddresses;
-    use crate::ownership::ClaimResult;
-    use crate::ownership::Epoch;
-    use crate::ownership::Role;
+    use crate::ownership::{ClaimResult, Epoch, Role};
 
     fn vip() -> VirtualAddress {
         VirtualAddress::new("eth0", [10, 0, 0, 100].into(), 32)

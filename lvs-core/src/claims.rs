@@ -1,12 +1,7 @@
 //! Decides which virtual addresses this host adds, removes, confirms and announces, from who owns them at the moment.
 
-use crate::addresses::AddressChange;
-use crate::addresses::Announcement;
-use crate::addresses::Installed;
-use crate::addresses::VirtualAddress;
-use crate::ownership::ClaimResult;
-use crate::ownership::Epoch;
-use crate::ownership::Ownership;
+use crate::addresses::{AddressChange, Announcement, Installed, VirtualAddress};
+use crate::ownership::{ClaimResult, Epoch, Ownership};
 
 /// The addresses of one virtual router instance.
 #[derive(Clone, Debug, PartialEq, Eq)]

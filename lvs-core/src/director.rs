@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::pool::Health;
-use crate::pool::Pool;
-use crate::service::ServerKey;
-use crate::service::ServiceKey;
-use crate::table::ServiceTable;
-use crate::table::Table;
+use crate::pool::{Health, Pool};
+use crate::service::{ServerKey, ServiceKey};
+use crate::table::{ServiceTable, Table};
 
 /// All pools of a balancer.
 ///

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::service::RealServer;
-use crate::service::ServerKey;
-use crate::service::VirtualService;
-use crate::service::Weight;
+use crate::service::{RealServer, ServerKey, VirtualService, Weight};
 use crate::table::ServiceTable;
 
 /// Whether a server's checks pass.
@@ -122,8 +119,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Protocol;
-    use crate::service::ServiceKey;
+    use crate::service::{Protocol, ServiceKey};
 
     fn server() -> RealServer {
         RealServer::new(ServerKey::new(([10, 0, 0, 3], 80).into())).with_weight(Weight::new(7).unwrap())

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::service::RealServer;
-use crate::service::ServerKey;
-use crate::service::ServiceKey;
-use crate::service::VirtualService;
+use crate::service::{RealServer, ServerKey, ServiceKey, VirtualService};
 
 /// A virtual service with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,8 +311,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::service::Protocol;
-    use crate::service::Weight;
+    use crate::service::{Protocol, Weight};
 
     fn key(last: u8) -> ServiceKey {
         ServiceKey::address(Protocol::Tcp, ([10, 0, 0, last], 80).into())
