@@ -52,7 +52,9 @@ fn difference(criterion: &mut Criterion) {
     let kernel = observed(&before);
 
     let mut group = criterion.benchmark_group("table difference, 10,000 services x 10 servers");
-    group.bench_function("observed and equal", |b| b.iter(|| black_box(&kernel).changes_to(black_box(&before))));
+    group.bench_function("observed and equal", |b| {
+        b.iter(|| black_box(&kernel).changes_to(black_box(&before)))
+    });
     group.bench_function("observed, one server down", |b| {
         b.iter(|| black_box(&kernel).changes_to(black_box(&after)));
     });
