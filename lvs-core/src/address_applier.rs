@@ -144,6 +144,7 @@ async fn pass<A: Addresses>(
 mod tests {
     use super::*;
     use crate::addresses::VirtualAddress;
+    use crate::claims::Bursts;
     use crate::fakes::FakeAddresses;
     use crate::ownership::{ClaimResult, Epoch, Role};
 
@@ -163,7 +164,12 @@ mod tests {
         let (ownership, receiver) = watch::channel(Ownership::default());
         let (sender, events) = mpsc::channel(4);
         let changed = Arc::new(Notify::new());
-        let set = AddressSet { instance: "VI_1".into(), addresses: vec![vip()], owner: false, repeat: 2 };
+        let set = AddressSet {
+            instance: "VI_1".into(),
+            addresses: vec![vip()],
+            owner: false,
+            bursts: Bursts::default(),
+        };
         let owned = vec![OwnedAddresses { set, ownership: receiver }];
         let task = tokio::spawn(keep_addresses(fake.clone(), owned, changed.clone(), sender));
         Run { fake, ownership, changed, events, task }
