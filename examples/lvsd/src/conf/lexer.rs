@@ -124,7 +124,9 @@ impl<'a> Lexer<'a> {
                             format!("the comment starts inside a word, with `{c}`"),
                         )
                         .label("the rest of the line is ignored")
-                        .help("quote the word if the sign belongs to it, else put a space before the comment"),
+                        .help(
+                            "quote the word if the sign belongs to it, else put a space before the comment",
+                        ),
                     );
                     break;
                 }
