@@ -1,1 +1,28 @@
-//! Being written.
+//! Health checks for load balancers: when to ask a server, and what its answers mean.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "tcp")]
+pub mod error;
+pub mod policy;
+pub mod schedule;
+#[cfg(feature = "tcp")]
+pub mod tcp;
+
+#[cfg(feature = "tcp")]
+pub use error::ConfigError;
+#[cfg(feature = "tcp")]
+pub use error::ProbeError;
+#[cfg(feature = "tcp")]
+pub use error::Stage;
+pub use policy::Policy;
+pub use policy::scatter;
+pub use schedule::Answer;
+pub use schedule::Change;
+pub use schedule::CheckId;
+pub use schedule::Event;
+pub use schedule::Probe;
+pub use schedule::Report;
+pub use schedule::Scheduler;
+#[cfg(feature = "tcp")]
+pub use tcp::TcpCheck;

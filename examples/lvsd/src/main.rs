@@ -1,3 +1,7 @@
 //! Being written.
-
+#![allow(dead_code)]
+mod log;
+mod notices;
+mod pidfile;
+mod scripts;
 fn main() {}
