@@ -4,8 +4,12 @@
 
 #[cfg(feature = "tcp")]
 pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod policy;
 pub mod schedule;
+#[cfg(feature = "http")]
+pub mod status;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 
@@ -15,6 +19,10 @@ pub use error::ConfigError;
 pub use error::ProbeError;
 #[cfg(feature = "tcp")]
 pub use error::Stage;
+#[cfg(feature = "http")]
+pub use http::HttpCheck;
+#[cfg(feature = "http")]
+pub use http::HttpProtocol;
 pub use policy::Policy;
 pub use policy::scatter;
 pub use schedule::Answer;
@@ -24,5 +32,7 @@ pub use schedule::Event;
 pub use schedule::Probe;
 pub use schedule::Report;
 pub use schedule::Scheduler;
+#[cfg(feature = "http")]
+pub use status::StatusCodes;
 #[cfg(feature = "tcp")]
 pub use tcp::TcpCheck;

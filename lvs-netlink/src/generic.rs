@@ -204,7 +204,7 @@ impl Generic {
         };
         let number = answers.iter().find_map(|answer| {
             let attributes = answer.payload().get(GENL_HEADER..)?;
-            let (_, value) = Attributes(attributes).find(|&(kind, _)| kind == CTRL_ATTR_FAMILY_ID)?;
+            let (_, value) = Attributes::new(attributes).find(|&(kind, _)| kind == CTRL_ATTR_FAMILY_ID)?;
             Some(u16::from_ne_bytes(*value.first_chunk()?))
         });
         let source = Malformed::Missing { what: "CTRL_ATTR_FAMILY_ID" };

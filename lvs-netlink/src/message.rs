@@ -263,7 +263,7 @@ fn refusal(code: i32, flags: u16, attributes: &[u8]) -> KernelError {
     if flags & NLM_F_ACK_TLVS == 0 {
         return error;
     }
-    for (kind, value) in Attributes(attributes) {
+    for (kind, value) in Attributes::new(attributes) {
         match kind {
             NLMSGERR_ATTR_MSG => error = error.with_message(attribute::text(value)),
             NLMSGERR_ATTR_OFFS => {
