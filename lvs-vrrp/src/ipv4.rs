@@ -51,8 +51,21 @@ impl Ipv4Header {
     /// for a part of one.
     pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), Refusal> {
         let (fixed, _) = datagram.split_first_chunk::<20>().ok_or(Refusal::IpHeader)?;
-        let &[version_ihl, _tos, total_hi, total_lo, _, _, flags_hi, offset_lo, ttl, protocol, _, _, rest @ ..] =
-            fixed;
+        let &[
+            version_ihl,
+            _tos,
+            total_hi,
+            total_lo,
+            _,
+            _,
+            flags_hi,
+            offset_lo,
+            ttl,
+            protocol,
+            _,
+            _,
+            rest @ ..,
+        ] = fixed;
         let [s0, s1, s2, s3, d0, d1, d2, d3] = rest;
         let header_len = usize::from(version_ihl & 0x0f) * 4;
         let total_len = usize::from(u16::from_be_bytes([total_hi, total_lo]));
@@ -64,8 +77,7 @@ impl Ipv4Header {
             return Err(Refusal::Fragment);
         }
         let payload = datagram.get(header_len..total_len).ok_or(Refusal::IpHeader)?;
-        let header =
-            Self { source: [s0, s1, s2, s3].into(), destination: [d0, d1, d2, d3].into(), ttl };
+        let header = Self { source: [s0, s1, s2, s3].into(), destination: [d0, d1, d2, d3].into(), ttl };
         Ok((header, payload))
     }
 
@@ -77,7 +89,8 @@ impl Ipv4Header {
         let total_len = u16::try_from(HEADER_LEN + payload.len()).unwrap_or(u16::MAX);
         let [total_hi, total_lo] = total_len.to_be_bytes();
         datagram.clear();
-        datagram.extend_from_slice(&[0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, self.ttl, PROTOCOL, 0, 0]);
+        datagram
+            .extend_from_slice(&[0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, self.ttl, PROTOCOL, 0, 0]);
         datagram.extend_from_slice(&self.source.octets());
         datagram.extend_from_slice(&self.destination.octets());
         datagram.extend_from_slice(payload);

@@ -133,8 +133,7 @@ impl<'a> Advert<'a> {
             return Err(Refusal::Type);
         }
         let (addresses, rest) = body.as_chunks::<4>();
-        let (addresses, trailer) =
-            addresses.split_at_checked(usize::from(count)).ok_or(Refusal::Length)?;
+        let (addresses, trailer) = addresses.split_at_checked(usize::from(count)).ok_or(Refusal::Length)?;
         let trailer = match (version, trailer) {
             (2, [first, second]) if rest.is_empty() => Some((first, second)),
             (3, []) if rest.is_empty() => None,
@@ -186,9 +185,7 @@ impl<'a> Advert<'a> {
         let ([fifth, sixth], password) = match self.interval {
             Interval::Seconds(seconds) => match self.authentication {
                 Authentication::None => ([AUTH_NONE, seconds.get()], Some([0; 8])),
-                Authentication::Password(password) => {
-                    ([AUTH_SIMPLE, seconds.get()], Some(password.octets()))
-                }
+                Authentication::Password(password) => ([AUTH_SIMPLE, seconds.get()], Some(password.octets())),
             },
             Interval::Centis(centis) => (centis.get().to_be_bytes(), None),
         };
@@ -250,7 +247,7 @@ impl<'a> Advert<'a> {
 
 /// The virtual router identifier of a packet, before anything else of it is looked at.
 #[must_use]
-pub fn peek_vrid(packet: &[u8]) -> Option<Vrid> {
+pub(crate) fn peek_vrid(packet: &[u8]) -> Option<Vrid> {
     packet.get(1).and_then(|&octet| Vrid::new(octet).ok())
 }
 

@@ -27,9 +27,7 @@ pub const fn skew_time(master_interval: Interval, priority: Priority) -> Duratio
     let steps = 256 - priority.get() as u64;
     match master_interval {
         Interval::Seconds(_) => Duration::from_nanos(steps * NANOS_PER_SECOND / 256),
-        Interval::Centis(centis) => {
-            Duration::from_nanos(steps * centis.get() as u64 * NANOS_PER_CENTI / 256)
-        }
+        Interval::Centis(centis) => Duration::from_nanos(steps * centis.get() as u64 * NANOS_PER_CENTI / 256),
     }
 }
 

@@ -51,9 +51,7 @@ impl Vrid {
     pub const fn new(number: u8) -> Result<Self, OutOfRange> {
         match NonZeroU8::new(number) {
             Some(number) => Ok(Self(number)),
-            None => {
-                Err(OutOfRange { what: "virtual router identifier", value: 0, allowed: "1 to 255" })
-            }
+            None => Err(OutOfRange { what: "virtual router identifier", value: 0, allowed: "1 to 255" }),
         }
     }
 
@@ -264,11 +262,9 @@ impl Interval {
     pub const fn seconds(number: u8) -> Result<Self, OutOfRange> {
         match NonZeroU8::new(number) {
             Some(number) => Ok(Self::Seconds(number)),
-            None => Err(OutOfRange {
-                what: "advertisement interval in seconds",
-                value: 0,
-                allowed: "1 to 255",
-            }),
+            None => {
+                Err(OutOfRange { what: "advertisement interval in seconds", value: 0, allowed: "1 to 255" })
+            }
         }
     }
 

@@ -83,10 +83,7 @@ const fn centis(number: u16) -> Interval {
 
 fn octets(hex: &str) -> Vec<u8> {
     let digits: Vec<char> = hex.chars().filter(char::is_ascii_hexdigit).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
-        .collect()
+    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
 }
 
 /// The message of a capture: version 2 with a password, then version 3.
