@@ -41,10 +41,14 @@ struct VmArguments {
     command: Vec<String>,
 }
 
-fn main() -> Result<ExitCode> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Task::Vm(arguments) => vm(arguments),
-    }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn vm(arguments: VmArguments) -> Result<ExitCode> {
@@ -55,7 +59,7 @@ fn vm(arguments: VmArguments) -> Result<ExitCode> {
         environment: arguments.environment,
         limit: Duration::from_secs(arguments.limit),
     };
-    let machine = vm::Machine { memory: arguments.memory, ..vm::Machine::default() };
+    let machine = vm::Machine { memory: arguments.memory };
     let report = machine.run(&[job])?;
     if let Some(failure) = report.failure {
         return Err(failure);
@@ -66,7 +70,9 @@ fn vm(arguments: VmArguments) -> Result<ExitCode> {
 
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') => {
+        Some((name, value))
+            if !name.is_empty() && !name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') =>
+        {
             Ok((name.to_owned(), value.to_owned()))
         }
         _ => Err("expected NAME=VALUE".to_owned()),

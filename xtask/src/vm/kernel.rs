@@ -1,6 +1,7 @@
 //! Fetches Debian's kernel package and unpacks it below `target/vm`: nothing is installed, no privilege is needed.
 
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,7 +36,7 @@ impl Kernel {
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<Result<Vec<String>>>()?;
         let release = releases.pop().context("the kernel package holds no modules")?;
-        let image = home.join(format!("boot/vmlinuz-{release}"));
+        let image = home.join("boot/vmlinux");
         ensure!(image.is_file(), "{} is missing", image.display());
         Ok(Kernel { image, modules, release })
     }
@@ -44,9 +45,8 @@ impl Kernel {
     pub(super) fn modules_for(&self, wanted: &[&str]) -> Result<Vec<String>> {
         let list = self.modules.join(&self.release).join("modules.dep");
         let text = fs::read_to_string(&list).with_context(|| format!("read {}", list.display()))?;
-        in_order(&text, wanted).map(|paths| {
-            paths.into_iter().map(|path| format!("{}/{path}", self.release)).collect()
-        })
+        in_order(&text, wanted)
+            .map(|paths| paths.into_iter().map(|path| format!("{}/{path}", self.release)).collect())
     }
 }
 
@@ -126,10 +126,57 @@ fn unpack_into(work: &Path) -> Result<()> {
         .arg(work)
         .args(["./boot", "./lib/modules"])
         .stdin(tar))?;
-    ensure!(reader.wait().context("wait for dpkg-deb")?.success(), "dpkg-deb could not read {}", archive.display());
+    ensure!(
+        reader.wait().context("wait for dpkg-deb")?.success(),
+        "dpkg-deb could not read {}",
+        archive.display()
+    );
     fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))?;
+    let boot = work.join("boot");
+    let compressed = fs::read_dir(&boot)
+        .with_context(|| format!("read {}", boot.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().contains("/vmlinuz-"))
+        .context("the kernel package holds no vmlinuz")?;
+    decompress(&compressed, &boot.join("vmlinux"))?;
     let kernel = Kernel::open(work)?;
     run(Command::new(super::tool("depmod")?).arg("-b").arg(work).arg(&kernel.release))
+}
+
+/// Takes the kernel proper out of a boot image: qemu starts it as it is, which saves the emulated machine from
+/// decompressing it at every boot. Layout: kernel Documentation/arch/x86/boot.rst.
+fn decompress(image: &Path, target: &Path) -> Result<()> {
+    let bytes = fs::read(image).with_context(|| format!("read {}", image.display()))?;
+    let payload =
+        payload(&bytes).with_context(|| format!("{} is not a Linux boot image", image.display()))?;
+    ensure!(payload.starts_with(b"\xfd7zXZ"), "the kernel in {} is not compressed with xz", image.display());
+    let output = fs::File::create(target).with_context(|| format!("create {}", target.display()))?;
+    let mut xz = Command::new("xz")
+        .args(["-dc", "--single-stream"])
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .spawn()
+        .context("start xz (package xz-utils)")?;
+    let mut input = xz.stdin.take().context("xz has no input")?;
+    // Behind the stream lie four bytes of its size: xz stops before them, so not everything is read.
+    let written = input.write_all(payload);
+    drop(input);
+    ensure!(xz.wait().context("wait for xz")?.success(), "xz could not decompress {}", image.display());
+    written.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
+    Ok(())
+}
+
+fn payload(image: &[u8]) -> Option<&[u8]> {
+    let number = |offset: usize| {
+        let bytes = image.get(offset..offset + 4)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    let setup_sectors = match *image.get(0x1f1)? {
+        0 => 4,
+        sectors => usize::from(sectors),
+    };
+    let start = (setup_sectors + 1) * 512 + number(0x248)?;
+    image.get(start..start + number(0x24c)?)
 }
 
 /// The package that `linux-image-amd64` stands for, and its size in bytes.
