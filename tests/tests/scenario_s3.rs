@@ -127,19 +127,18 @@ fn the_incumbent_stays_and_after_a_split_the_higher_address_wins() {
 #[test]
 fn two_masters_that_meet_leave_the_one_with_the_higher_address() {
     let pair = Pair::new();
-    // Without a word from the other side both become master.
+    // Packets to the other node go to a MAC address that nobody has: both become master.
     for (node, peer) in [(0, NODES[1]), (1, NODES[0])] {
-        let cut = format!("ip route add blackhole {peer}/32 table 10 && ip rule add pref 1 lookup 10");
-        pair.nodes[node].sh("ip rule del lookup local && ip rule add pref 2 lookup local").expect("ip works");
-        pair.nodes[node].sh(&cut).expect("ip works");
+        let astray = format!("ip neigh replace {peer} lladdr 02:00:00:00:00:99 dev eth0 nud permanent");
+        pair.nodes[node].sh(&astray).expect("ip works");
     }
     let _daemons = [pair.lvsd(0), pair.lvsd(1)];
     poll_until(LIMIT, "both are master", || {
         let owners = pair.owners();
         if owners == [true, true] { Ok(()) } else { Err(format!("{owners:?}")) }
     });
-    for node in &pair.nodes {
-        node.sh("ip rule del pref 1 lookup 10").expect("ip works");
+    for (node, peer) in [(0, NODES[1]), (1, NODES[0])] {
+        pair.nodes[node].sh(&format!("ip neigh del {peer} dev eth0")).expect("ip works");
     }
     pair.owned_by(1);
     poll_until(LIMIT, "the lower address said so", || {
