@@ -1,8 +1,14 @@
 //! `cargo xtask`: the project's own commands.
 
+mod lints;
+mod packages;
+mod publish;
+mod stage;
+mod test;
 mod vm;
+mod vm_tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Run every test there is: lints, unit, documentation, namespace and VM tests, packages
+    Test(test::TestArguments),
     /// Boot the test VM (Debian's kernel, with IPVS) and run a program of this machine in it
     ///
     /// The guest sees this machine's files; what it writes is lost when it ends, except below /run/vm,
@@ -43,6 +51,7 @@ struct VmArguments {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Task::Test(arguments) => test::run(&arguments),
         Task::Vm(arguments) => vm(arguments),
     };
     result.unwrap_or_else(|error| {
@@ -84,4 +93,10 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     // This program lies in TARGET/PROFILE/xtask.
     let program = std::env::current_exe().context("the path of this program")?;
     Ok(program.ancestors().nth(2).context("this program lies outside of a target directory")?.to_owned())
+}
+
+/// The directory of the workspace's Cargo.toml.
+pub(crate) fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
 }
