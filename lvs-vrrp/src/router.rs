@@ -89,7 +89,7 @@ use crate::types::Priority;
 /// assert_eq!(router.poll_action(), Some(advert)); // first of all; then Claim and Changed
 /// # Ok::<(), lvs_vrrp::OutOfRange>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
     config: Config,
     address: IpAddr,
@@ -566,7 +566,7 @@ impl Router {
 }
 
 /// What a router is, with the timers of that state and no others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Disabled,
     /// The gate says why.
@@ -579,7 +579,7 @@ enum State {
     Master(Master),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Backup {
     wait: Wait,
     /// Active_Adver_Interval of RFC 9568 §6.1.
@@ -612,7 +612,7 @@ impl Backup {
 }
 
 /// What a backup waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// Master_Down_Timer.
     Until(Instant),
@@ -621,7 +621,7 @@ enum Wait {
 }
 
 /// What it would mean if the timer expired now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expiry {
     Silence,
     Resignation,
@@ -639,13 +639,13 @@ impl Expiry {
 }
 
 /// Until when a lower master is put up with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PreemptDelay {
     None,
     Until(Instant),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Master {
     /// Adver_Timer.
     advertise_at: Instant,
@@ -666,14 +666,14 @@ impl Master {
 }
 
 /// Whether the host has the virtual addresses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
     Missing { give_up_at: Instant },
     Confirmed { next: NextRound, announced_at: Instant },
 }
 
 /// When the neighbours are told again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextRound {
     At(Instant),
     Never,
