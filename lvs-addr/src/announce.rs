@@ -95,7 +95,7 @@ struct Pace {
 impl Pace {
     async fn wait(&mut self) {
         self.sent = self.sent.wrapping_add(1);
-        if self.sent % BURST == 0 {
+        if self.sent.is_multiple_of(BURST) {
             sleep(PAUSE).await;
         }
     }

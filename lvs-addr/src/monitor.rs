@@ -6,6 +6,7 @@ use lvs_core::Link;
 use lvs_netlink::Event;
 use lvs_netlink::Message;
 use lvs_netlink::Monitor;
+use lvs_netlink::Options;
 use lvs_netlink::Protocol;
 use lvs_netlink::Socket;
 use tokio::time::Instant;
@@ -32,6 +33,9 @@ use crate::rtnl::RTNLGRP_LINK;
 /// that a thousand of them are one event. Everything is looked at again every 60 s and when notifications were lost;
 /// only differences are reported then.
 ///
+/// Whoever keeps virtual addresses in place should look at them again (`changed` of `lvs_core`'s applier) at
+/// `AddressRemoved`, which is what somebody else's edit looks like, and at `Changed` of an interface that was not there.
+///
 /// ```no_run
 /// # async fn example() -> Result<(), lvs_addr::Error> {
 /// use lvs_addr::{LinkEvent, LinkMonitor};
@@ -50,6 +54,7 @@ use crate::rtnl::RTNLGRP_LINK;
 pub struct LinkMonitor {
     /// `None` after it failed; opened again before the next full look.
     notifications: Option<Monitor>,
+    receive_buffer: usize,
     netlink: Socket,
     links: Links,
     /// When to look at everything.
@@ -64,8 +69,16 @@ pub struct LinkMonitor {
 impl LinkMonitor {
     /// Opens the sockets in the calling thread's network namespace. Must be called inside a tokio runtime.
     pub fn open() -> Result<Self, Error> {
+        Self::open_with_receive_buffer(RECEIVE_BUFFER)
+    }
+
+    /// As [`Self::open`], with room for that many bytes of notifications instead of 4 MiB. One takes about 800
+    /// bytes; if they do not fit, everything is looked at again. Without `CAP_NET_ADMIN` the kernel caps it at
+    /// `net.core.rmem_max`.
+    pub fn open_with_receive_buffer(receive_buffer: usize) -> Result<Self, Error> {
         Ok(Self {
-            notifications: Some(open_notifications()?),
+            notifications: Some(open_notifications(receive_buffer)?),
+            receive_buffer,
             netlink: Socket::open(Protocol::Route)
                 .map_err(|source| Error::Netlink { operation: "open a socket for links", source })?,
             links: Links::default(),
@@ -171,7 +184,7 @@ impl LinkMonitor {
     /// Nothing is changed before all of it was read.
     async fn look_at_everything(&mut self) -> Result<(), Error> {
         if self.notifications.is_none() {
-            self.notifications = Some(open_notifications()?);
+            self.notifications = Some(open_notifications(self.receive_buffer)?);
         }
         let links = self.dump("list links", rtnl::dump_links()).await?;
         let addresses = self.dump("list addresses", rtnl::dump_addresses(None)).await?;
@@ -227,9 +240,10 @@ impl LinkMonitor {
     }
 }
 
-fn open_notifications() -> Result<Monitor, Error> {
+fn open_notifications(receive_buffer: usize) -> Result<Monitor, Error> {
+    let options = Options::default().with_receive_buffer(receive_buffer);
     let groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
-    Monitor::open(Protocol::Route, &groups)
+    Monitor::open_with(Protocol::Route, &groups, &options)
         .map_err(|source| Error::Netlink { operation: "subscribe to link changes", source })
 }
 
@@ -242,6 +256,8 @@ fn is_no_device(error: &Error) -> bool {
     }
 }
 
+/// Bytes of notifications that may wait.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// Everything is looked at again after this time.
 const FULL_LOOK: Duration = Duration::from_secs(60);
 /// Shortest and longest time for which address changes are collected.
@@ -251,3 +267,46 @@ const COLLECT_MAX: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Most notifications that are taken before events are handed out.
 const BURST: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use lvs_core::AddressChange;
+    use lvs_core::Addresses;
+    use lvs_core::VirtualAddress;
+    use nix::sched::CloneFlags;
+    use nix::sched::unshare;
+
+    use super::*;
+    use crate::Kernel;
+
+    #[test]
+    fn a_change_without_a_notification_is_found_within_a_minute() {
+        let test = || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("this test needs root (a new network namespace)");
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().start_paused(true).build().expect("a runtime");
+            runtime.block_on(async {
+                let mut monitor = LinkMonitor::open().unwrap();
+                // Subscribed to nothing: as if every notification was lost, and no overrun was seen.
+                monitor.notifications = Some(Monitor::open(Protocol::Route, &[]).unwrap());
+                assert!(
+                    matches!(monitor.next().await.unwrap(), LinkEvent::Changed(link) if link.name == "lo")
+                );
+                let began = Instant::now();
+                let vip = VirtualAddress::new("lo", [10, 0, 0, 1].into(), 32);
+                let mut kernel = Kernel::open().unwrap();
+                assert!(kernel.apply(vec![AddressChange::Add(vip)]).await.iter().all(Result::is_ok));
+                match monitor.next().await.unwrap() {
+                    LinkEvent::Changed(lo) => assert_eq!(lo.addresses.len(), 1),
+                    other => panic!("{other:?}"),
+                }
+                let waited = began.elapsed();
+                assert!(waited <= FULL_LOOK && waited > FULL_LOOK - Duration::from_secs(6), "{waited:?}");
+                assert_eq!(monitor.resyncs(), 0);
+            });
+        };
+        if let Err(panic) = std::thread::spawn(test).join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -239,3 +239,6 @@ const ARPHRD_ETHER: u16 = 1;
 const AF_UNSPEC: u8 = 0;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,9 @@ pub(crate) fn station(index: u32, ethertype: u16, mac: MacAddress) -> io::Result
     Ok(unsafe { SockAddr::new(storage, SOCKADDR_LL) })
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "it is 17")]
 const AF_PACKET: libc::sa_family_t = libc::AF_PACKET as libc::sa_family_t;
+#[allow(clippy::cast_possible_truncation, reason = "it is 20")]
 const SOCKADDR_LL: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
 /// Longest wait for room in the socket's send buffer.
 const PATIENCE: Duration = Duration::from_secs(1);

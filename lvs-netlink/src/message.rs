@@ -143,6 +143,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message without flags: for tests of what reads messages.
+    #[must_use]
+    pub fn new(kind: u16, payload: Vec<u8>) -> Self {
+        Self { kind, flags: 0, payload }
+    }
+
     /// Type of the message (`nlmsg_type`).
     #[must_use]
     pub fn kind(&self) -> u16 {
