@@ -400,11 +400,15 @@ impl Router {
 
     fn master_hears(&mut self, mut master: Master, now: Instant, source: IpAddr, advert: &Advert<'_>) {
         let own = self.config.priority();
+        // Adverts are fed before timers expire, so an overdue one follows at once: no other is needed.
+        let is_overdue = now >= master.advertise_at;
         let theirs = match advert.advertised() {
             Advertised::Running(priority) => priority,
             // VR-115. An answer shortly after another waits for its turn.
             Advertised::Resigning => {
-                if now >= master.answer_from {
+                if is_overdue {
+                    // The timer's advert is the answer.
+                } else if now >= master.answer_from {
                     self.answer(&mut master, now);
                     master.advertise_at = now + self.config.interval().duration();
                 } else if master.advertise_at > master.answer_from {
@@ -429,10 +433,10 @@ impl Router {
             Ordering::Equal => {}
             // VR-118, VR-120: the answer ends the conflict, the announcement what the other one told the neighbours.
             Ordering::Less => {
-                if now >= master.answer_from {
+                if now >= master.answer_from && !is_overdue {
                     self.answer(&mut master, now);
                 }
-                self.announce_again(&mut master, now);
+                self.announce_again(&mut master, now, is_overdue);
             }
         }
         if now >= master.report_from {
@@ -485,18 +489,19 @@ impl Router {
         self.actions.push_back(Action::Advertise(Advertised::Running(self.config.priority())));
     }
 
-    /// A round out of turn, at most one per second; none before the addresses are there.
-    fn announce_again(&mut self, master: &mut Master, now: Instant) {
+    /// A round out of turn, at most one per second; none before the addresses are there, nor before the advert that is
+    /// due.
+    fn announce_again(&mut self, master: &mut Master, now: Instant, after_advert: bool) {
         let Claim::Confirmed { next, announced_at } = master.claim else { return };
         let from = announced_at + ANNOUNCE_GAP;
-        if now >= from {
+        if now >= from && !after_advert {
             let next = if next.is_due(now) { NextRound::refresh(now, &self.config) } else { next };
             master.claim = Claim::Confirmed { next, announced_at: now };
             self.actions.push_back(master.announcement(self.epoch));
         } else {
             let at = match next {
-                NextRound::At(at) => at.min(from),
-                NextRound::Never => from,
+                NextRound::At(at) => at.min(from.max(now)),
+                NextRound::Never => from.max(now),
             };
             master.claim = Claim::Confirmed { next: NextRound::At(at), announced_at };
         }

@@ -22,8 +22,9 @@ use lvs_vrrp::Router;
 use lvs_vrrp::Vrid;
 use lvs_vrrp::timing;
 
-/// Longest delay of a packet on the way.
-const DELAY: Duration = Duration::from_millis(2);
+/// Longest delay of a packet on the way: less than the skews of neighbouring priorities differ by, or the lower of the
+/// two could be first for a moment.
+const DELAY: Duration = Duration::from_micros(300);
 /// How long the kernel of a host takes for its addresses.
 const CLAIM: Duration = Duration::from_millis(5);
 const SEEDS: u64 = 200;
@@ -432,7 +433,7 @@ impl Network {
                     for to in 0..self.nodes.len() {
                         let lost = self.random.fraction() < self.loss;
                         if to != from && self.nodes[to].side == self.nodes[from].side && !lost {
-                            let delay = Duration::from_nanos(self.random.below(2_000_001));
+                            let delay = Duration::from_nanos(self.random.below(300_001));
                             self.send(delay, Arrival::Advert { from, to, advertised, interval });
                         }
                     }
