@@ -89,7 +89,7 @@ use crate::types::Priority;
 /// assert_eq!(router.poll_action(), Some(advert)); // first of all; then Claim and Changed
 /// # Ok::<(), lvs_vrrp::OutOfRange>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
     config: Config,
     address: IpAddr,
@@ -400,11 +400,15 @@ impl Router {
 
     fn master_hears(&mut self, mut master: Master, now: Instant, source: IpAddr, advert: &Advert<'_>) {
         let own = self.config.priority();
+        // Adverts are fed before timers expire, so an overdue one follows at once: no other is needed.
+        let is_overdue = now >= master.advertise_at;
         let theirs = match advert.advertised() {
             Advertised::Running(priority) => priority,
             // VR-115. An answer shortly after another waits for its turn.
             Advertised::Resigning => {
-                if now >= master.answer_from {
+                if is_overdue {
+                    // The timer's advert is the answer.
+                } else if now >= master.answer_from {
                     self.answer(&mut master, now);
                     master.advertise_at = now + self.config.interval().duration();
                 } else if master.advertise_at > master.answer_from {
@@ -429,10 +433,10 @@ impl Router {
             Ordering::Equal => {}
             // VR-118, VR-120: the answer ends the conflict, the announcement what the other one told the neighbours.
             Ordering::Less => {
-                if now >= master.answer_from {
+                if now >= master.answer_from && !is_overdue {
                     self.answer(&mut master, now);
                 }
-                self.announce_again(&mut master, now);
+                self.announce_again(&mut master, now, is_overdue);
             }
         }
         if now >= master.report_from {
@@ -485,18 +489,19 @@ impl Router {
         self.actions.push_back(Action::Advertise(Advertised::Running(self.config.priority())));
     }
 
-    /// A round out of turn, at most one per second; none before the addresses are there.
-    fn announce_again(&mut self, master: &mut Master, now: Instant) {
+    /// A round out of turn, at most one per second; none before the addresses are there, nor before the advert that is
+    /// due.
+    fn announce_again(&mut self, master: &mut Master, now: Instant, after_advert: bool) {
         let Claim::Confirmed { next, announced_at } = master.claim else { return };
         let from = announced_at + ANNOUNCE_GAP;
-        if now >= from {
+        if now >= from && !after_advert {
             let next = if next.is_due(now) { NextRound::refresh(now, &self.config) } else { next };
             master.claim = Claim::Confirmed { next, announced_at: now };
             self.actions.push_back(master.announcement(self.epoch));
         } else {
             let at = match next {
-                NextRound::At(at) => at.min(from),
-                NextRound::Never => from,
+                NextRound::At(at) => at.min(from.max(now)),
+                NextRound::Never => from.max(now),
             };
             master.claim = Claim::Confirmed { next: NextRound::At(at), announced_at };
         }
@@ -566,7 +571,7 @@ impl Router {
 }
 
 /// What a router is, with the timers of that state and no others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Disabled,
     /// The gate says why.
@@ -579,7 +584,7 @@ enum State {
     Master(Master),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Backup {
     wait: Wait,
     /// Active_Adver_Interval of RFC 9568 §6.1.
@@ -612,7 +617,7 @@ impl Backup {
 }
 
 /// What a backup waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// Master_Down_Timer.
     Until(Instant),
@@ -621,7 +626,7 @@ enum Wait {
 }
 
 /// What it would mean if the timer expired now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expiry {
     Silence,
     Resignation,
@@ -639,13 +644,13 @@ impl Expiry {
 }
 
 /// Until when a lower master is put up with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PreemptDelay {
     None,
     Until(Instant),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Master {
     /// Adver_Timer.
     advertise_at: Instant,
@@ -666,14 +671,14 @@ impl Master {
 }
 
 /// Whether the host has the virtual addresses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
     Missing { give_up_at: Instant },
     Confirmed { next: NextRound, announced_at: Instant },
 }
 
 /// When the neighbours are told again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextRound {
     At(Instant),
     Never,

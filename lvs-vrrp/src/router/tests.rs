@@ -608,6 +608,20 @@ fn a_master_that_slept_and_hears_a_better_one_first_yields_without_a_word() {
 }
 
 #[test]
+fn a_master_that_slept_and_hears_losing_adverts_first_sends_one_advert_for_all_and_then_announces() {
+    // E8.
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.pass(ms(60_000));
+    for _ in 0..10 {
+        rig.hear(HIGHER_ADDRESS, 99);
+        rig.hear(HIGHER_ADDRESS, 0);
+    }
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
+}
+
+#[test]
 fn a_backup_that_slept_and_hears_the_master_first_stays_backup() {
     // E8b.
     let mut rig = Rig::backup(v3());
