@@ -24,6 +24,8 @@ use crate::error::Stage;
 /// RST surprises the server nor can the close block. The address to ask is part of the check: the real server's, or
 /// keepalived's `connect_ip` and `connect_port`.
 ///
+/// When this host has no descriptor left, the probe waits for one within its timeout: that is no fault of the server's.
+///
 /// ```no_run
 /// use std::time::Duration;
 /// use lvs_health::TcpCheck;
@@ -70,8 +72,15 @@ impl TcpCheck {
 
     /// A connection that is established before `started` + timeout.
     pub(crate) async fn connect(&self, started: Instant) -> Result<TcpStream, ProbeError> {
-        let socket =
-            self.socket().map_err(|source| ProbeError::Local { operation: "open socket", source })?;
+        let socket = loop {
+            match self.socket() {
+                Ok(socket) => break socket,
+                Err(source) if is_shortage(&source) && started.elapsed() < self.timeout => {
+                    tokio::time::sleep(SHORTAGE_PAUSE).await;
+                }
+                Err(source) => return Err(ProbeError::Local { operation: "open socket", source }),
+            }
+        };
         if let Some(source) = self.source {
             // A fixed port may still be in TIME_WAIT from the last probe.
             let _ = socket.set_reuse_address(source.port() != 0);
@@ -111,6 +120,11 @@ impl Check for TcpCheck {
     }
 }
 
+/// Whether this host lacks what other probes will give back: descriptors or memory.
+fn is_shortage(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::OutOfMemory || SHORTAGES.contains(&error.raw_os_error().unwrap_or(0))
+}
+
 /// What `future` gives before `started` + `limit`. A limit beyond the clock's range never passes.
 pub(crate) async fn within<F: Future>(started: Instant, limit: Duration, future: F) -> Option<F::Output> {
     match started.checked_add(limit) {
@@ -118,6 +132,11 @@ pub(crate) async fn within<F: Future>(started: Instant, limit: Duration, future:
         None => Some(future.await),
     }
 }
+
+/// EMFILE, ENFILE and ENOBUFS of Linux. Elsewhere the last has another number, which only means no second try.
+const SHORTAGES: [i32; 3] = [24, 23, 105];
+/// Short beside any timeout, long beside the attempt.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use lvs_core::{RealServer, VirtualService};
 
 /// Counters and current rates of a service or a real server (`IPVS_STATS_ATTR_*` of `linux/ip_vs.h`).
 ///
-/// The kernel estimates the rates from the counters every two seconds.
+/// The kernel brings counters and rates up to date every two seconds.
 ///
 /// ```
 /// let statistics = lvs_ipvs::Statistics { connections: 3, ..Default::default() };

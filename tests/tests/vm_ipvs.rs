@@ -1,57 +1,39 @@
 //! lvs-ipvs on a real kernel, with Debian's ipvsadm as the other party.
 
+#![allow(clippy::unwrap_used)] // the literals of a test are right
+
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use lvs_core::applier::{ApplierOptions, ApplierStatus, keep_applied};
 use lvs_core::{
     Change, Dataplane as _, DataplaneErrorKind, Family, Forwarding, Persistence, Protocol, RealServer,
     SchedulerFlags, Scope, ServerKey, ServiceKey, ServiceTable, Table, VirtualService, Weight,
 };
 use lvs_ipvs::{Cause, Client, IpvsDataplane, Refusal, Timeouts};
+use lvs_tests::{Host, peers, require_ipvs};
 use tokio::sync::watch;
 
-/// Runs a test in a network namespace of its own: a table of its own, too.
-fn isolated<T: Send>(test: impl AsyncFnOnce() -> Result<T> + Send) -> Result<T> {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
-            run("ip", &["link", "set", "lo", "up"])?;
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test())
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+/// Runs a test on a host of its own: a table of its own, too.
+fn isolated<T: Send>(test: impl AsyncFnOnce(&Host) -> Result<T> + Send) -> Result<T> {
+    require_ipvs();
+    let host = Host::new("balancer");
+    host.run(|| tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test(&host)))
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output =
-        Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
-    ensure!(
-        output.status.success(),
-        "{program} {}: {}{}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-fn ipvsadm(arguments: &[&str]) -> Result<String> {
-    run("ipvsadm", arguments)
+fn ipvsadm(host: &Host, arguments: &str) -> Result<String> {
+    peers::ipvsadm(host, arguments).map_err(anyhow::Error::msg)
 }
 
 /// The table in ipvsadm's own words, without regard to the order of its hash table.
-fn saved() -> Result<BTreeSet<String>> {
-    Ok(ipvsadm(&["-S", "-n"])?.lines().map(|line| line.trim().to_owned()).collect())
+fn saved(host: &Host) -> Result<BTreeSet<String>> {
+    Ok(ipvsadm(host, "-S -n")?.lines().map(|line| line.trim().to_owned()).collect())
 }
 
-fn restore(lines: &[&str]) -> Result<()> {
-    let mut child = Command::new("ipvsadm").arg("-R").stdin(Stdio::piped()).spawn()?;
-    child.stdin.take().context("standard input")?.write_all((lines.join("\n") + "\n").as_bytes())?;
-    ensure!(child.wait()?.success(), "ipvsadm -R failed");
+fn restore(host: &Host, lines: &[&str]) -> Result<()> {
+    let file = host.write_file("table", &(lines.join("\n") + "\n"));
+    host.sh(&format!("ipvsadm -R < {file}")).map_err(anyhow::Error::msg)?;
     Ok(())
 }
 
@@ -181,7 +163,7 @@ async fn make(client: &mut Client, desired: &Table) -> Result<usize> {
 fn every_scheduler_of_the_kernel_can_be_chosen_and_changed_in_place() -> Result<()> {
     const SCHEDULERS: [&str; 13] =
         ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
-    isolated(async || {
+    isolated(async |host| {
         let mut client = Client::open()?;
         let key = tcp("10.0.0.1:80");
         client.add_service(&service(key, "rr")).await?;
@@ -195,7 +177,7 @@ fn every_scheduler_of_the_kernel_can_be_chosen_and_changed_in_place() -> Result<
                 "-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1",
                 &format!("-A -u 10.0.0.1:53 -s {scheduler}"),
             ]);
-            assert_eq!(saved()?, expected);
+            assert_eq!(saved(host)?, expected);
             let read = client.service(&other).await?.context("the service that was added")?;
             assert_eq!(read.service, service(other, scheduler));
             client.remove_service(&other).await?;
@@ -207,11 +189,11 @@ fn every_scheduler_of_the_kernel_can_be_chosen_and_changed_in_place() -> Result<
 
 #[test]
 fn ipvsadm_reads_what_we_write() -> Result<()> {
-    isolated(async || {
+    isolated(async |host| {
         let mut client = Client::open()?;
         make(&mut client, &everything()).await?;
-        assert_eq!(saved()?, everything_saved());
-        let thresholds = ipvsadm(&["-L", "-n", "--thresholds", "-t", "10.0.0.1:80"])?;
+        assert_eq!(saved(host)?, everything_saved());
+        let thresholds = ipvsadm(host, "-L -n --thresholds -t 10.0.0.1:80")?;
         let words: Vec<_> = thresholds
             .lines()
             .find(|line| line.contains("10.0.1.2:8080"))
@@ -227,8 +209,8 @@ fn ipvsadm_reads_what_we_write() -> Result<()> {
 
 #[test]
 fn we_read_what_ipvsadm_writes() -> Result<()> {
-    isolated(async || {
-        restore(&EVERYTHING)?;
+    isolated(async |host| {
+        restore(host, &EVERYTHING)?;
         assert_eq!(Client::open()?.table().await?, everything());
         Ok(())
     })
@@ -236,7 +218,7 @@ fn we_read_what_ipvsadm_writes() -> Result<()> {
 
 #[test]
 fn a_table_is_changed_in_place_to_any_other() -> Result<()> {
-    isolated(async || {
+    isolated(async |host| {
         let mut client = Client::open()?;
         make(&mut client, &everything()).await?;
         let smaller = table(vec![(
@@ -248,7 +230,7 @@ fn a_table_is_changed_in_place_to_any_other() -> Result<()> {
         )]);
         make(&mut client, &smaller).await?;
         assert_eq!(
-            saved()?,
+            saved(host)?,
             lines(&[
                 "-A -t 10.0.0.2:80 -s lc",
                 "-a -t 10.0.0.2:80 -r 10.0.1.2:80 -m -w 5",
@@ -256,7 +238,7 @@ fn a_table_is_changed_in_place_to_any_other() -> Result<()> {
             ])
         );
         client.flush().await?;
-        assert_eq!(saved()?, lines(&[]));
+        assert_eq!(saved(host)?, lines(&[]));
         assert_eq!(client.table().await?, Table::default());
         Ok(())
     })
@@ -264,15 +246,15 @@ fn a_table_is_changed_in_place_to_any_other() -> Result<()> {
 
 #[test]
 fn an_ipv4_server_can_stand_behind_an_ipv6_service_by_a_tunnel_only() -> Result<()> {
-    isolated(async || {
+    isolated(async |host| {
         let mut client = Client::open()?;
         let key = tcp("[2001:db8::1]:80");
         client.add_service(&service(key, "rr")).await?;
         client.add_destination(&key, &server("10.0.1.1:80", 1, Forwarding::Tunnel)).await?;
         assert!(
-            saved()?.contains("-a -t [2001:db8::1]:80 -r 10.0.1.1:80 -i -w 1 --tun-type ipip"),
+            saved(host)?.contains("-a -t [2001:db8::1]:80 -r 10.0.1.1:80 -i -w 1 --tun-type ipip"),
             "{:?}",
-            saved()?
+            saved(host)?
         );
         let read = client.destinations(&key).await?;
         assert_eq!(
@@ -290,7 +272,7 @@ fn an_ipv4_server_can_stand_behind_an_ipv6_service_by_a_tunnel_only() -> Result<
 
 #[test]
 fn the_kernels_refusals_have_their_meaning() -> Result<()> {
-    isolated(async || {
+    isolated(async |host| {
         let mut client = Client::open()?;
         let (present, absent) = (tcp("10.0.0.1:80"), tcp("10.0.0.9:80"));
         let nat = Forwarding::Masquerade;
@@ -328,7 +310,10 @@ fn the_kernels_refusals_have_their_meaning() -> Result<()> {
             let error = result.expect_err("a refusal");
             assert_eq!(error.refusal(), Some(expected), "{error}: {:?}", error.cause());
         }
-        assert_eq!(saved()?, lines(&["-A -t 10.0.0.1:80 -s rr", "-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1"]));
+        assert_eq!(
+            saved(host)?,
+            lines(&["-A -t 10.0.0.1:80 -s rr", "-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1"])
+        );
         // A service without servers is no absent service.
         client.remove_destination(&present, &ServerKey::new("10.0.1.1:80".parse()?)).await?;
         assert_eq!(client.destinations(&present).await?, []);
@@ -338,7 +323,7 @@ fn the_kernels_refusals_have_their_meaning() -> Result<()> {
 
 #[test]
 fn a_batch_goes_on_after_a_failed_edit_and_says_which_failed_and_why() -> Result<()> {
-    isolated(async || {
+    isolated(async |_| {
         let (good, bad) = (tcp("10.0.0.1:80"), tcp("10.0.0.2:80"));
         let server = server("10.0.1.1:80", 1, Forwarding::Masquerade);
         let mut client = Client::open()?;
@@ -385,19 +370,19 @@ fn a_batch_goes_on_after_a_failed_edit_and_says_which_failed_and_why() -> Result
 
 #[test]
 fn version_and_timeouts_are_those_that_ipvsadm_shows() -> Result<()> {
-    isolated(async || {
+    isolated(async |host| {
         let mut client = Client::open()?;
         let info = client.info().await?;
         let header =
             format!("IP Virtual Server version {} (size={})", info.version, info.connection_table_size);
-        assert_eq!(ipvsadm(&["-L", "-n"])?.lines().next(), Some(header.as_str()));
+        assert_eq!(ipvsadm(host, "-L -n")?.lines().next(), Some(header.as_str()));
 
         assert_eq!(client.timeouts().await?, Timeouts::default());
         let seconds = Duration::from_secs;
         let timeouts = Timeouts { tcp: seconds(901), tcp_fin: seconds(121), udp: seconds(301) };
         client.set_timeouts(&timeouts).await?;
         assert_eq!(client.timeouts().await?, timeouts);
-        assert_eq!(ipvsadm(&["-L", "--timeout"])?.trim(), "Timeout (tcp tcpfin udp): 901 121 301");
+        assert_eq!(ipvsadm(host, "-L --timeout")?.trim(), "Timeout (tcp tcpfin udp): 901 121 301");
         let only_udp = Timeouts { tcp: seconds(0), tcp_fin: seconds(0), udp: seconds(30) };
         client.set_timeouts(&only_udp).await?;
         assert_eq!(client.timeouts().await?, Timeouts { udp: seconds(30), ..timeouts });
@@ -407,7 +392,7 @@ fn version_and_timeouts_are_those_that_ipvsadm_shows() -> Result<()> {
 
 #[test]
 fn a_table_of_2277_services_with_16_servers_is_written_and_read() -> Result<()> {
-    isolated(async || {
+    isolated(async |_| {
         let desired: Table = (0..2277u16)
             .map(|number| {
                 let [high, low] = number.to_be_bytes();
@@ -462,13 +447,13 @@ fn a_table_of_2277_services_with_16_servers_is_written_and_read() -> Result<()> 
 
 #[test]
 fn what_somebody_else_did_to_the_table_is_repaired() -> Result<()> {
-    isolated(async || {
+    isolated(async |host| {
         let (desired, watched) = watch::channel(everything());
         let (status, mut reports) = watch::channel(ApplierStatus::default());
         let options =
             ApplierOptions { drift_interval: Duration::from_millis(100), ..ApplierOptions::default() };
         // Somebody else's service stays as it is.
-        ipvsadm(&["-A", "-t", "10.99.0.1:80", "-s", "rr"])?;
+        ipvsadm(host, "-A -t 10.99.0.1:80 -s rr")?;
         let mut expected = everything_saved();
         expected.insert("-A -t 10.99.0.1:80 -s rr".to_owned());
 
@@ -478,23 +463,23 @@ fn what_somebody_else_did_to_the_table_is_repaired() -> Result<()> {
             .run_until(async {
                 let applier = tokio::task::spawn_local(keep_applied(dataplane, watched, options, status));
                 in_sync_after(&mut reports, 0).await?;
-                assert_eq!(saved()?, expected);
+                assert_eq!(saved(host)?, expected);
 
-                ipvsadm(&["-d", "-t", "10.0.0.1:80", "-r", "10.0.1.1:8080"])?;
-                ipvsadm(&["-e", "-t", "10.0.0.2:80", "-r", "10.0.1.1:80", "-m", "-w", "9"])?;
-                ipvsadm(&["-E", "-f", "7", "-s", "wlc"])?;
-                ipvsadm(&["-a", "-f", "7", "-r", "10.0.1.7:0", "-g"])?;
+                ipvsadm(host, "-d -t 10.0.0.1:80 -r 10.0.1.1:8080")?;
+                ipvsadm(host, "-e -t 10.0.0.2:80 -r 10.0.1.1:80 -m -w 9")?;
+                ipvsadm(host, "-E -f 7 -s wlc")?;
+                ipvsadm(host, "-a -f 7 -r 10.0.1.7:0 -g")?;
                 in_sync_after(&mut reports, 4).await?;
-                assert_eq!(saved()?, expected);
+                assert_eq!(saved(host)?, expected);
 
-                ipvsadm(&["-C"])?;
+                ipvsadm(host, "-C")?;
                 in_sync_after(&mut reports, 4 + 24).await?;
-                assert_eq!(saved()?, everything_saved());
+                assert_eq!(saved(host)?, everything_saved());
 
                 desired.send(Table::default())?;
                 drop(desired);
                 let mut dataplane = applier.await?;
-                assert_eq!(saved()?, lines(&[]));
+                assert_eq!(saved(host)?, lines(&[]));
                 assert_eq!(dataplane.observe(Scope::Service(tcp("10.0.0.1:80"))).await?, Table::default());
                 Ok(())
             })
