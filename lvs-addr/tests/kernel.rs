@@ -383,6 +383,8 @@ fn the_monitor_follows_down_up_carrier_deletion_and_recreation() {
         assert_ne!(again.index, first.index);
         ip("link set eth0 down");
         ip("link set eth0 name wan0");
+        let gone = event(&mut monitor, |event| matches!(event, LinkEvent::Removed { .. })).await;
+        assert_eq!(gone, LinkEvent::Removed { name: "eth0".to_owned(), index: again.index });
         let renamed = changed(&mut monitor, "wan0", |_| true).await;
         assert_eq!(renamed.index, again.index);
     });
