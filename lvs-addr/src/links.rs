@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashSet;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use lvs_core::Link;
 use lvs_core::LinkAddress;
@@ -14,17 +14,19 @@ use crate::rtnl::LinkFact;
 /// A fact about an interface. The set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// The interface is new or something of it changed: this is how it is now. A renamed interface keeps its index.
+    /// The interface is new or something of it changed: this is how it is now. After notifications were lost every
+    /// interface is reported like this, changed or not.
     Changed(Link),
-    /// The interface is gone. One that is created again under the same name has another index.
+    /// The interface is gone, or has another name now: then its `Changed` with the same index follows. One that is
+    /// created again under the same name has another index.
     Removed {
         /// Its last name.
         name: String,
         /// Its index.
         index: u32,
     },
-    /// An address that was reported is no longer on the interface, which is still there. The `Changed` without it
-    /// follows.
+    /// An address is no longer on the interface, which is still there. If it had been reported, the `Changed` without
+    /// it follows.
     AddressRemoved {
         /// Name of the interface.
         interface: String,
@@ -47,6 +49,10 @@ pub(crate) struct Links {
     dirty: BTreeSet<u32>,
     /// Links whose addresses must be read again.
     outdated: BTreeSet<u32>,
+    /// Addresses whose removal was announced since their link's were read: some were never reported as present.
+    removed: BTreeMap<u32, BTreeMap<(IpAddr, u8), LinkAddress>>,
+    /// Links that are reported even if nothing of them changed.
+    again: BTreeSet<u32>,
     events: VecDeque<LinkEvent>,
 }
 
@@ -71,13 +77,30 @@ impl Links {
     pub(crate) fn handle_link_removed(&mut self, index: u32) {
         self.known.remove(&index);
         self.outdated.remove(&index);
+        self.removed.remove(&index);
         self.dirty.insert(index);
     }
 
-    pub(crate) fn handle_address_changed(&mut self, index: u32) {
-        if self.known.contains_key(&index) {
-            self.outdated.insert(index);
+    pub(crate) fn handle_address(&mut self, fact: AddressFact) {
+        if self.known.contains_key(&fact.index) {
+            self.outdated.insert(fact.index);
         }
+    }
+
+    pub(crate) fn handle_address_removed(&mut self, fact: AddressFact) {
+        if self.known.contains_key(&fact.index) {
+            self.outdated.insert(fact.index);
+            let removed = self.removed.entry(fact.index).or_default();
+            if removed.len() < REMOVED {
+                removed.insert(place(&fact.address), fact.address);
+            }
+        }
+    }
+
+    /// Notifications were lost: what came and went meanwhile is not known, so every link is reported again.
+    pub(crate) fn handle_resync(&mut self) {
+        self.again.extend(self.known.keys());
+        self.dirty.extend(self.known.keys());
     }
 
     /// Everything anew.
@@ -132,31 +155,46 @@ impl Links {
     }
 
     fn compare(&mut self, index: u32) {
-        match (self.known.get(&index), self.reported.get(&index)) {
-            (None, None) => {}
-            (None, Some(_)) => {
-                if let Some(Link { name, index, .. }) = self.reported.remove(&index) {
-                    self.events.push_back(LinkEvent::Removed { name, index });
-                }
+        let again = self.again.remove(&index);
+        let Some(now) = self.known.get(&index) else {
+            if let Some(Link { name, index, .. }) = self.reported.remove(&index) {
+                self.events.push_back(LinkEvent::Removed { name, index });
             }
-            (Some(now), before) => {
-                if before == Some(now) {
-                    return;
-                }
-                let addresses = before.map(|link| link.addresses.as_slice()).unwrap_or_default();
-                let kept: HashSet<_> = now.addresses.iter().map(|a| (a.address, a.prefix_len)).collect();
-                let removed = addresses.iter().filter(|a| !kept.contains(&(a.address, a.prefix_len)));
-                self.events.extend(removed.map(|address| LinkEvent::AddressRemoved {
-                    interface: now.name.clone(),
-                    index,
-                    address: *address,
-                }));
-                self.events.push_back(LinkEvent::Changed(now.clone()));
-                self.reported.insert(index, now.clone());
-            }
+            return;
+        };
+        let before = self.reported.get(&index);
+        if let Some(Link { name, .. }) = before.filter(|before| before.name != now.name) {
+            self.events.push_back(LinkEvent::Removed { name: name.clone(), index });
+        }
+        // What an outdated link's addresses are is not known yet.
+        let mut gone = match self.outdated.contains(&index) {
+            true => BTreeMap::new(),
+            false => self.removed.remove(&index).unwrap_or_default(),
+        };
+        let reported = before.iter().flat_map(|link| &link.addresses);
+        gone.extend(reported.map(|address| (place(address), *address)));
+        for address in &now.addresses {
+            gone.remove(&place(address));
+        }
+        self.events.extend(gone.into_values().map(|address| LinkEvent::AddressRemoved {
+            interface: now.name.clone(),
+            index,
+            address,
+        }));
+        if again || before != Some(now) {
+            self.events.push_back(LinkEvent::Changed(now.clone()));
+            self.reported.insert(index, now.clone());
         }
     }
 }
+
+fn place(address: &LinkAddress) -> (IpAddr, u8) {
+    (address.address, address.prefix_len)
+}
+
+/// Most announced removals of a link that are remembered until its addresses are read; more are found by what was
+/// reported.
+const REMOVED: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
@@ -201,7 +239,7 @@ mod tests {
     #[test]
     fn a_link_that_goes_down_is_reported_at_once_with_the_addresses_it_had() {
         let mut links = known();
-        links.handle_address_changed(2);
+        links.handle_address(address(2, 1));
         links.handle_link(link(2, "eth0", false));
         assert_eq!(drain(&mut links), [changed("eth0", 2, false, &[address(2, 1), address(2, 100)])]);
     }
@@ -213,7 +251,7 @@ mod tests {
             if by_dump {
                 links.handle_dump(vec![link(2, "eth0", true)], &[address(2, 1)]);
             } else {
-                links.handle_address_changed(2);
+                links.handle_address_removed(address(2, 100));
                 assert_eq!(drain(&mut links), [], "not before the addresses were read");
                 links.handle_addresses(&[address(2, 1), address(7, 9)]);
             }
@@ -227,7 +265,7 @@ mod tests {
         let mut links = known();
         links.handle_link_removed(2);
         links.handle_link(link(9, "eth0", true));
-        links.handle_address_changed(9);
+        links.handle_address(address(9, 1));
         assert_eq!(drain(&mut links), [LinkEvent::Removed { name: "eth0".to_owned(), index: 2 }]);
         links.handle_addresses(&[address(9, 1)]);
         assert_eq!(drain(&mut links), [changed("eth0", 9, true, &[address(9, 1)])]);
@@ -250,16 +288,50 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_link_keeps_its_index() {
+    fn a_renamed_link_is_gone_under_its_old_name_and_keeps_its_index() {
         let mut links = known();
         links.handle_link(link(2, "wan", true));
-        assert_eq!(drain(&mut links), [changed("wan", 2, true, &[address(2, 1), address(2, 100)])]);
+        let gone = LinkEvent::Removed { name: "eth0".to_owned(), index: 2 };
+        assert_eq!(drain(&mut links), [gone, changed("wan", 2, true, &[address(2, 1), address(2, 100)])]);
+    }
+
+    #[test]
+    fn an_address_that_came_and_went_unreported_is_reported_as_removed() {
+        let mut links = known();
+        links.handle_address(address(2, 101));
+        links.handle_address_removed(address(2, 101));
+        links.handle_link(link(2, "eth0", true));
+        assert_eq!(drain(&mut links), [], "not before the addresses were read");
+        links.handle_addresses(&[address(2, 1), address(2, 100)]);
+        assert_eq!(drain(&mut links), [removed("eth0", address(2, 101))]);
+        links.handle_address(address(2, 1));
+        links.handle_addresses(&[address(2, 1), address(2, 100)]);
+        assert_eq!(drain(&mut links), [], "told once");
+    }
+
+    #[test]
+    fn an_address_that_was_replaced_is_still_there() {
+        let mut links = known();
+        links.handle_address_removed(address(2, 100));
+        links.handle_address(address(2, 100));
+        links.handle_addresses(&[address(2, 1), address(2, 100)]);
+        assert_eq!(drain(&mut links), []);
+    }
+
+    #[test]
+    fn after_lost_notifications_every_link_is_reported_once_more() {
+        let mut links = known();
+        links.handle_dump(vec![link(2, "eth0", true)], &[address(2, 1), address(2, 100)]);
+        links.handle_resync();
+        assert_eq!(drain(&mut links), [changed("eth0", 2, true, &[address(2, 1), address(2, 100)])]);
+        links.handle_dump(vec![link(2, "eth0", true)], &[address(2, 1), address(2, 100)]);
+        assert_eq!(drain(&mut links), []);
     }
 
     #[test]
     fn an_address_under_duplicate_detection_is_not_there_yet() {
         let mut links = known();
-        links.handle_address_changed(2);
+        links.handle_address(address(2, 1));
         let detecting = AddressFact { tentative: true, ..address(2, 2) };
         links.handle_addresses(&[address(2, 1), address(2, 100), detecting]);
         assert_eq!(drain(&mut links), []);

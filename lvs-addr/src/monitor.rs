@@ -31,10 +31,11 @@ use crate::rtnl::RTNLGRP_LINK;
 /// The first events are one `Changed` for every link that is there. A link that goes down or disappears is reported at
 /// once; address changes are collected for a moment (10 ms, longer if reading them takes long) and reported together, so
 /// that a thousand of them are one event. Everything is looked at again every 60 s and when notifications were lost;
-/// only differences are reported then.
+/// in the first case only differences are reported.
 ///
 /// Whoever keeps virtual addresses in place should look at them again (`changed` of `lvs_core`'s applier) at
-/// `AddressRemoved`, which is what somebody else's edit looks like, and at `Changed` of an interface that was not there.
+/// `AddressRemoved`, which is what somebody else's edit looks like, and at `Changed`, which comes for every interface
+/// after notifications were lost.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), lvs_addr::Error> {
@@ -59,11 +60,14 @@ pub struct LinkMonitor {
     links: Links,
     /// When to look at everything.
     full_look: Instant,
+    last_look: Instant,
     /// When to read the addresses of outdated links; set while there are any.
     read_addresses: Option<Instant>,
     /// How long address changes are collected.
     collect: Duration,
     resyncs: u64,
+    /// Whether the next full look is because of lost notifications.
+    resync: bool,
 }
 
 impl LinkMonitor {
@@ -83,9 +87,11 @@ impl LinkMonitor {
                 .map_err(|source| Error::Netlink { operation: "open a socket for links", source })?,
             links: Links::default(),
             full_look: Instant::now(),
+            last_look: Instant::now(),
             read_addresses: None,
             collect: COLLECT,
             resyncs: 0,
+            resync: false,
         })
     }
 
@@ -145,12 +151,14 @@ impl LinkMonitor {
             Ok(Event::Message(message)) => self.take_message(&message),
             Ok(Event::Resync) => {
                 self.resyncs = self.resyncs.saturating_add(1);
-                self.full_look = Instant::now();
+                self.resync = true;
+                self.full_look = Instant::now().max(self.last_look + LOOK_SPACING);
             }
             Err(error) => {
                 tracing::warn!(%error, "notifications of link changes failed, opening them again");
                 self.notifications = None;
-                self.full_look = Instant::now();
+                self.resync = true;
+                self.full_look = Instant::now().max(self.last_look + LOOK_SPACING);
             }
         }
     }
@@ -167,9 +175,14 @@ impl LinkMonitor {
                     self.links.handle_link_removed(fact.index);
                 }
             }
-            RTM_NEWADDR | RTM_DELADDR => {
+            RTM_NEWADDR => {
                 if let Some(fact) = AddressFact::parse(message) {
-                    self.links.handle_address_changed(fact.index);
+                    self.links.handle_address(fact);
+                }
+            }
+            RTM_DELADDR => {
+                if let Some(fact) = AddressFact::parse(message) {
+                    self.links.handle_address_removed(fact);
                 }
             }
             _ => {}
@@ -191,8 +204,12 @@ impl LinkMonitor {
         let links = links.iter().filter_map(LinkFact::parse).collect();
         let addresses: Vec<_> = addresses.iter().filter_map(AddressFact::parse).collect();
         self.links.handle_dump(links, &addresses);
+        if std::mem::take(&mut self.resync) {
+            self.links.handle_resync();
+        }
         self.read_addresses = None;
-        self.full_look = Instant::now() + FULL_LOOK;
+        self.last_look = Instant::now();
+        self.full_look = self.last_look + FULL_LOOK;
         Ok(())
     }
 
@@ -260,6 +277,8 @@ fn is_no_device(error: &Error) -> bool {
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// Everything is looked at again after this time.
 const FULL_LOOK: Duration = Duration::from_secs(60);
+/// Least time between two of these, however often notifications are lost.
+const LOOK_SPACING: Duration = Duration::from_millis(200);
 /// Shortest and longest time for which address changes are collected.
 const COLLECT: Duration = Duration::from_millis(10);
 const COLLECT_MAX: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -19,11 +20,24 @@ use lvs_core::AddressChange;
 use lvs_core::AddressScope;
 use lvs_core::Addresses;
 use lvs_core::Announcement;
+use lvs_core::ClaimResult;
+use lvs_core::Epoch;
 use lvs_core::Link;
+use lvs_core::Ownership;
+use lvs_core::Role;
 use lvs_core::VirtualAddress;
+use lvs_core::address_applier::OwnedAddresses;
+use lvs_core::address_applier::keep_addresses;
+use lvs_core::claims::AddressSet;
+use lvs_core::claims::Bursts;
+use lvs_core::claims::ClaimEvent;
 use nix::sched::CloneFlags;
 use nix::sched::setns;
 use nix::sched::unshare;
+use tokio::sync::Notify;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const HOST_MAC: &str = "02:00:00:00:00:01";
@@ -369,6 +383,8 @@ fn the_monitor_follows_down_up_carrier_deletion_and_recreation() {
         assert_ne!(again.index, first.index);
         ip("link set eth0 down");
         ip("link set eth0 name wan0");
+        let gone = event(&mut monitor, |event| matches!(event, LinkEvent::Removed { .. })).await;
+        assert_eq!(gone, LinkEvent::Removed { name: "eth0".to_owned(), index: again.index });
         let renamed = changed(&mut monitor, "wan0", |_| true).await;
         assert_eq!(renamed.index, again.index);
     });
@@ -433,4 +449,86 @@ fn after_an_overrun_everything_is_looked_at_again() {
         assert_eq!(link.addresses.iter().filter(|a| a.tagged).count(), 1000);
         assert!(monitor.resyncs() >= 1);
     });
+}
+
+#[test]
+fn the_applier_removes_leftovers_claims_restores_what_others_remove_and_releases() {
+    Bed::run(|bed| async move {
+        let vip = vip(1);
+        let shown = || ip("-o addr show dev eth0").contains("10.9.0.1/32");
+        bed.at_neighbour(|| {
+            ip("addr add 10.9.200.1/16 dev peer0");
+            ip("neigh add 10.9.0.1 lladdr 02:00:00:00:00:99 dev peer0 nud stale")
+        });
+        bed.wait_for_carrier();
+        ip("addr add 10.9.0.1/32 dev eth0");
+
+        let set = AddressSet {
+            instance: "VI_1".to_owned(),
+            addresses: vec![vip],
+            owner: false,
+            bursts: Bursts::default(),
+        };
+        let backup = Ownership { role: Role::Backup, ..Ownership::default() };
+        let (own, ownership) = watch::channel(backup);
+        let (events, mut claimed) = mpsc::channel(16);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let changed = Arc::new(Notify::new());
+        let mut monitor = LinkMonitor::open().unwrap();
+        let applier = keep_addresses(
+            Kernel::open().unwrap(),
+            vec![OwnedAddresses { set, ownership }],
+            Arc::clone(&changed),
+            events,
+            async { drop(stopped.await) },
+        );
+        let watcher = async {
+            loop {
+                if matches!(monitor.next().await.unwrap(), LinkEvent::AddressRemoved { .. }) {
+                    changed.notify_one();
+                }
+            }
+        };
+        let story = async {
+            eventually("the leftover is gone", || !shown()).await;
+            let epoch = Epoch::NONE.next();
+            own.send_replace(Ownership { epoch, role: Role::Master, announcements: 1 });
+            let event = claimed.recv().await.unwrap();
+            assert!(
+                matches!(event, ClaimEvent::Claimed { epoch: e, result: ClaimResult::Confirmed, .. } if e == epoch),
+                "{event:?}"
+            );
+            assert!(shown());
+            let known = || bed.at_neighbour(|| ip("neigh show 10.9.0.1 dev peer0"));
+            eventually("the neighbour knows the new owner", || known().contains(HOST_MAC)).await;
+
+            ip("addr del 10.9.0.1/32 dev eth0");
+            let event = claimed.recv().await.unwrap();
+            assert!(
+                matches!(&event, ClaimEvent::Restored { addresses, .. } if addresses.len() == 1),
+                "{event:?}"
+            );
+            assert!(shown());
+            stop.send(()).unwrap();
+            std::future::pending::<()>().await;
+        };
+        let everything = async {
+            tokio::select! {
+                kernel = applier => drop(kernel),
+                () = watcher => {}
+                () = story => {}
+            }
+        };
+        tokio::time::timeout(DEADLINE, everything).await.expect("the story ends in time");
+        assert!(!shown(), "released at the end");
+    });
+}
+
+/// As [`until`], letting the other tasks run meanwhile.
+async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "did not happen within {DEADLINE:?}: {what}");
+        tokio::task::yield_now().await;
+    }
 }

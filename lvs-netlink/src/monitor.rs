@@ -132,6 +132,6 @@ impl Monitor {
     /// What was received and not used.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.channel.counters
+        Counters { foreign: self.channel.foreign, ..Counters::default() }
     }
 }

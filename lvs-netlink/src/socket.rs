@@ -49,6 +49,7 @@ pub struct Socket {
     /// A dump whose end has not been seen; the kernel starts no second one before that.
     dump_in_flight: Option<u32>,
     outgoing: Vec<u8>,
+    late: u64,
 }
 
 impl Socket {
@@ -71,6 +72,7 @@ impl Socket {
             sequence: 1,
             dump_in_flight: None,
             outgoing: Vec::new(),
+            late: 0,
         }
     }
 
@@ -82,7 +84,7 @@ impl Socket {
     /// What was received and not used.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.channel.counters
+        Counters { foreign: self.channel.foreign, late: self.late }
     }
 
     /// Applies many changes and returns the result of each, in order.
@@ -127,8 +129,8 @@ impl Socket {
             for frame in self.channel.frames() {
                 let frame = frame.map_err(malformed(OPERATION))?;
                 if frame.sequence != sequence {
-                    self.channel.counters.late = self.channel.counters.late.saturating_add(1);
-                    break;
+                    self.late = self.late.saturating_add(1);
+                    continue;
                 }
                 match frame.kind {
                     NLMSG_ERROR => {
@@ -199,8 +201,8 @@ impl Socket {
             for frame in self.channel.frames() {
                 let frame = frame.map_err(malformed(DUMP))?;
                 if frame.sequence != sequence {
-                    self.channel.counters.late = self.channel.counters.late.saturating_add(1);
-                    break;
+                    self.late = self.late.saturating_add(1);
+                    continue;
                 }
                 consistent &= frame.flags & NLM_F_DUMP_INTR == 0;
                 match dump_end(&frame).map_err(malformed(DUMP))? {
@@ -260,8 +262,8 @@ impl Socket {
                 }
                 let index = usize::try_from(frame.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 let Some(result) = results.get_mut(index) else {
-                    self.channel.counters.late = self.channel.counters.late.saturating_add(1);
-                    break;
+                    self.late = self.late.saturating_add(1);
+                    continue;
                 };
                 if frame.kind == NLMSG_ERROR {
                     *result = frame.answer().map_err(malformed(OPERATION))?;
