@@ -175,6 +175,20 @@ fn suspended_checks_are_not_asked_and_keep_their_health() {
 }
 
 #[test]
+fn failures_before_a_suspension_do_not_count_after_it() {
+    let mut scheduler = one(policy());
+    play(&mut scheduler, 0.0, 0.0, yes());
+    play(&mut scheduler, 4.0, 4.0, no());
+    play(&mut scheduler, 5.0, 5.0, no());
+    assert!(scheduler.suspend(ID) && scheduler.resume(ID, Duration::ZERO, at(100.0)));
+    play(&mut scheduler, 100.0, 100.0, no());
+    play(&mut scheduler, 101.0, 101.0, no());
+    assert_eq!(change(&mut scheduler), None);
+    play(&mut scheduler, 102.0, 102.0, no());
+    assert_eq!(change(&mut scheduler), Some((Health::Down, at(102.0))));
+}
+
+#[test]
 fn another_policy_keeps_the_health_and_brings_the_next_probe_forward() {
     let mut scheduler = one(policy());
     play(&mut scheduler, 0.0, 0.0, no());
