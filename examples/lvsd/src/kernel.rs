@@ -62,7 +62,9 @@ pub(crate) fn start(
             }
         });
     })?;
-    started.recv().unwrap_or_else(|_| Err(io::Error::other("the kernel thread ended at its start").into()))?;
+    started
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::other("the kernel thread ended at its start").into()))?;
     Ok(thread)
 }
 
@@ -123,7 +125,6 @@ async fn forward_links(mut monitor: LinkMonitor, vrrp: &Handle, changed: &Notify
             Ok(LinkEvent::Changed(link)) => vrrp.set_link(link),
             Ok(LinkEvent::Removed { name, .. }) => vrrp.remove_link(&name),
             Ok(LinkEvent::AddressRemoved { .. }) => {}
-            Ok(_) => {}
             Err(error) => warn!("{error}; will be tried again"),
         }
         changed.notify_one();

@@ -89,7 +89,11 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add_instance(&mut self, instance: &model::VrrpInstance, global: &model::Global) -> Result<(), PlanError> {
+    fn add_instance(
+        &mut self,
+        instance: &model::VrrpInstance,
+        global: &model::Global,
+    ) -> Result<(), PlanError> {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(&place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
@@ -132,7 +136,10 @@ impl Plan {
     }
 }
 
-fn router(instance: &model::VrrpInstance, priority: Priority) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
+fn router(
+    instance: &model::VrrpInstance,
+    priority: Priority,
+) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
     let interval = match instance.version {
         model::Version::V2 => {
             // The configuration holds whole seconds for this version; saturating is for what cannot be.
@@ -158,7 +165,7 @@ fn router(instance: &model::VrrpInstance, priority: Priority) -> Result<Instance
         .with_announce_delay(instance.garp.delay)
         .with_announce_refresh(instance.garp.refresh.unwrap_or(Duration::ZERO));
     let authentication = match &instance.authentication {
-        Some(password) => Authentication::Pass(lvs_vrrp::AuthPass::truncated(&password.bytes())),
+        Some(password) => Authentication::Password(lvs_vrrp::AuthPass::truncated(&password.bytes())),
         None => Authentication::None,
     };
     let addresses = instance.addresses.iter().filter_map(|vip| match vip.key.address {
@@ -166,10 +173,11 @@ fn router(instance: &model::VrrpInstance, priority: Priority) -> Result<Instance
         IpAddr::V6(_) => None,
     });
     let vrid = Vrid::new(instance.virtual_router_id.get())?;
-    Ok(InstanceConfig::new(instance.name.as_str(), instance.interface.as_str(), vrid, config)
-        .with_transport(transport(&instance.transport))
-        .with_authentication(authentication)
-        .with_addresses(addresses))
+    let mut planned =
+        InstanceConfig::new(&instance.name, &instance.interface, vrid, addresses.collect(), config);
+    planned.transport = transport(&instance.transport);
+    planned.authentication = authentication;
+    Ok(planned)
 }
 
 fn transport(transport: &model::Transport) -> Transport {
@@ -210,7 +218,11 @@ const fn forwarding(method: model::Method) -> Forwarding {
     }
 }
 
-fn planned_check(service: ServiceKey, server: ServerKey, check: &model::Check) -> Result<PlannedCheck, String> {
+fn planned_check(
+    service: ServiceKey,
+    server: ServerKey,
+    check: &model::Check,
+) -> Result<PlannedCheck, String> {
     let mut tcp = TcpCheck::new(check.target, check.timeout);
     if let Some(source) = check.bind_to {
         tcp = tcp.bind_to(SocketAddr::new(source, 0));
