@@ -68,7 +68,8 @@ async fn server(does: Does) -> (SocketAddr, JoinHandle<Vec<u8>>) {
 async fn ask(does: Does, timeout: Duration) -> Result<u16, ProbeError> {
     let (address, task) = server(does).await;
     let started = Instant::now();
-    let result = HttpCheck::new(address, "/", timeout).expect("a path").probe().await;
+    let check = HttpCheck::new(address, "/", timeout).expect("a path").body_limit(64 << 10);
+    let result = check.probe().await;
     assert!(started.elapsed() < timeout + Duration::from_secs(2), "{does:?} held the probe");
     // The server notices that the client is gone: nothing was leaked.
     tokio::time::timeout(Duration::from_secs(10), task)
@@ -79,7 +80,8 @@ async fn ask(does: Does, timeout: Duration) -> Result<u16, ProbeError> {
 }
 
 async fn fails(does: Does) -> ProbeError {
-    match ask(does, Duration::from_secs(5)).await {
+    // Long, so that on a busy machine too it is the limit that ends the probe.
+    match ask(does, Duration::from_secs(60)).await {
         Ok(status) => panic!("{does:?} passed with {status}"),
         Err(error) => error,
     }
@@ -264,6 +266,26 @@ async fn broken_connections_fail_and_say_where() {
     for does in [Does::SendAndReset(begun), Does::SendAndReset(b"HTTP/1.0 200 OK\r\n\r\nshort")] {
         let error = fails(does).await;
         assert!(matches!(error, ProbeError::Reset(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_question_ends_the_probe_at_once() {
+    for close in [true, false] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let early = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let _ = stream.write_all(OK).await;
+            if !close {
+                while stream.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+            }
+        });
+        let started = Instant::now();
+        // Whether it passes depends on which of both comes first; both are right, only waiting is not.
+        let result = HttpCheck::new(address, "/", Duration::from_secs(30)).expect("a path").probe().await;
+        assert!(started.elapsed() < Duration::from_secs(15), "{result:?}");
+        early.await.expect("no panic");
     }
 }
 
