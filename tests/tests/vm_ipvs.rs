@@ -391,6 +391,42 @@ fn version_and_timeouts_are_those_that_ipvsadm_shows() -> Result<()> {
 }
 
 #[test]
+fn without_the_capability_every_call_says_so() {
+    require_ipvs();
+    let host = Host::new("balancer");
+    let this = std::env::current_exe().unwrap();
+    let mut child = host.command("setpriv");
+    child.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]).arg(this);
+    child.args(["--exact", "--ignored", "--nocapture", "forbidden_without_the_capability"]);
+    let output = host.output(&mut child).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(output.contains("1 passed"), "{output}");
+}
+
+#[tokio::test]
+#[ignore = "run by without_the_capability_every_call_says_so"]
+async fn forbidden_without_the_capability() {
+    let key = tcp("10.0.0.1:80");
+    let mut client = Client::open().unwrap();
+    let results = [
+        client.services().await.map(|_| ()),
+        client.service(&key).await.map(|_| ()),
+        client.destinations(&key).await.map(|_| ()),
+        client.add_service(&service(key, "rr")).await,
+        client.flush().await,
+    ];
+    for result in results {
+        let error = result.expect_err("a refusal");
+        assert_eq!(error.refusal(), Some(Refusal::Forbidden), "{error}: {:?}", error.cause());
+        assert!(error.to_string().contains("CAP_NET_ADMIN is missing"), "{error}");
+    }
+    let mut dataplane = IpvsDataplane::new(client);
+    let error = dataplane.observe(Scope::Everything).await.expect_err("no empty table");
+    assert_eq!(error.kind(), DataplaneErrorKind::Forbidden);
+    let results = dataplane.apply(vec![Change::RemoveService(key)]).await;
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), DataplaneErrorKind::Forbidden);
+}
+
+#[test]
 fn a_table_of_2277_services_with_16_servers_is_written_and_read() -> Result<()> {
     isolated(async |_| {
         let desired: Table = (0..2277u16)
