@@ -1,28 +1,22 @@
 //! Keeps the host's virtual addresses equal to what the virtual routers own: observe, edit, confirm, announce, repeat.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
-use tracing::debug;
-use tracing::info;
-use tracing::warn;
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{debug, info, warn};
 
-use crate::addresses::AddressError;
-use crate::addresses::Addresses;
-use crate::claims::AddressSet;
-use crate::claims::ClaimEvent;
-use crate::claims::Claims;
-use crate::ownership::Ownership;
+use crate::addresses::{AddressError, Addresses};
+use crate::claims::{AddressSet, ClaimEvent, Claims};
+use crate::ownership::{Ownership, Role};
 
 /// The addresses of one instance, and the cell that says who owns them.
 #[derive(Debug)]
 pub struct OwnedAddresses {
     /// Which addresses.
     pub set: AddressSet,
-    /// Who owns them now; a closed channel means that nobody does any more.
+    /// Who owns them now; once it is closed, nobody does.
     pub ownership: watch::Receiver<Ownership>,
 }
 
@@ -38,12 +32,11 @@ const RETRIES: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Failed passes in a row after which a closing applier gives up.
 const LAST_TRIES: u32 = 5;
 
-/// Keeps the addresses as the ownership cells say until all of these are closed; then releases everything and answers
-/// the addresses.
+/// Keeps the addresses as the ownership cells say until `stop` is ready; then releases everything, trying a few times if
+/// that fails, and answers the addresses.
 ///
 /// `changed` is rung when the host's addresses or interfaces changed (a monitor saw it). Answers to claims and repairs go
-/// to `events`; that channel needs room for two events per instance and is never waited for: a full one is logged, and
-/// the answer is given again with the next pass.
+/// to `events`; that channel needs room for two events per instance and is never waited for: what does not fit is logged.
 ///
 /// Owns the addresses. Cancelling it is safe: the next run observes first.
 pub async fn keep_addresses<A: Addresses>(
@@ -51,15 +44,17 @@ pub async fn keep_addresses<A: Addresses>(
     mut owned: Vec<OwnedAddresses>,
     changed: Arc<Notify>,
     events: mpsc::Sender<ClaimEvent>,
+    stop: impl Future<Output = ()>,
 ) -> A {
     let mut claims = Claims::new(owned.iter().map(|owned| owned.set.clone()).collect());
     let mut failures = 0u32;
+    let mut stop = pin!(stop);
+    let mut stopping = false;
     loop {
-        let closing = owned.iter().all(|owned| owned.ownership.has_changed().is_err());
         for (index, owned) in owned.iter_mut().enumerate() {
-            let open = owned.ownership.has_changed().is_ok();
+            let open = owned.ownership.has_changed().is_ok() && !stopping;
             let latest = *owned.ownership.borrow_and_update();
-            let nobody = Ownership { role: crate::ownership::Role::Initialize, ..latest };
+            let nobody = Ownership { role: Role::Initialize, ..latest };
             claims.set_ownership(index, if open { latest } else { nobody });
         }
         let complete = match pass(&mut addresses, &mut claims, &events).await {
@@ -70,7 +65,7 @@ pub async fn keep_addresses<A: Addresses>(
             }
         };
         failures = if complete { 0 } else { failures.saturating_add(1) };
-        if closing && (complete || failures > LAST_TRIES) {
+        if stopping && (complete || failures > LAST_TRIES) {
             return addresses;
         }
         let pause = if failures == 0 {
@@ -79,8 +74,12 @@ pub async fn keep_addresses<A: Addresses>(
             (RETRIES.0 * 2u32.pow((failures - 1).min(16))).min(RETRIES.1)
         };
         tokio::select! {
-            () = any_changed(&mut owned), if !closing => {}
-            () = changed.notified(), if !closing => {
+            () = &mut stop, if !stopping => {
+                stopping = true;
+                failures = 0;
+            }
+            () = any_changed(&mut owned), if !stopping => {}
+            () = changed.notified(), if !stopping => {
                 tokio::select! {
                     () = any_changed(&mut owned) => {}
                     () = tokio::time::sleep(REPAIR_SPACING) => {}
@@ -151,10 +150,9 @@ async fn pass<A: Addresses>(
 mod tests {
     use super::*;
     use crate::addresses::VirtualAddress;
+    use crate::claims::Bursts;
     use crate::fakes::FakeAddresses;
-    use crate::ownership::ClaimResult;
-    use crate::ownership::Epoch;
-    use crate::ownership::Role;
+    use crate::ownership::{ClaimResult, Epoch};
 
     fn vip() -> VirtualAddress {
         VirtualAddress::new("eth0", [10, 0, 0, 100].into(), 32)
@@ -165,6 +163,7 @@ mod tests {
         ownership: watch::Sender<Ownership>,
         changed: Arc<Notify>,
         events: mpsc::Receiver<ClaimEvent>,
+        stop: tokio::sync::oneshot::Sender<()>,
         task: tokio::task::JoinHandle<FakeAddresses>,
     }
 
@@ -172,10 +171,17 @@ mod tests {
         let (ownership, receiver) = watch::channel(Ownership::default());
         let (sender, events) = mpsc::channel(4);
         let changed = Arc::new(Notify::new());
-        let set = AddressSet { instance: "VI_1".into(), addresses: vec![vip()], owner: false, repeat: 2 };
+        let set = AddressSet {
+            instance: "VI_1".into(),
+            addresses: vec![vip()],
+            owner: false,
+            bursts: Bursts::default(),
+        };
         let owned = vec![OwnedAddresses { set, ownership: receiver }];
-        let task = tokio::spawn(keep_addresses(fake.clone(), owned, changed.clone(), sender));
-        Run { fake, ownership, changed, events, task }
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let ended = async { stopped.await.unwrap_or_default() };
+        let task = tokio::spawn(keep_addresses(fake.clone(), owned, changed.clone(), sender, ended));
+        Run { fake, ownership, changed, events, stop, task }
     }
 
     fn master(announcements: u32) -> Ownership {
@@ -190,7 +196,7 @@ mod tests {
         assert!(matches!(event, ClaimEvent::Claimed { result: ClaimResult::Confirmed, .. }));
         assert!(run.fake.installed().addresses.contains_key(&vip().key));
 
-        drop(run.ownership);
+        run.stop.send(()).unwrap();
         run.task.await.unwrap();
         assert!(run.fake.installed().addresses.is_empty());
     }

@@ -5,16 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::debug;
-use tracing::info;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
-use crate::dataplane::Dataplane;
-use crate::dataplane::DataplaneError;
-use crate::dataplane::Scope;
+use crate::dataplane::{Dataplane, DataplaneError, Scope};
 use crate::service::ServiceKey;
-use crate::table::Change;
-use crate::table::Table;
+use crate::table::{Change, Table};
 
 /// What the applier does with services that were never desired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

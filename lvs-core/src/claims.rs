@@ -1,12 +1,7 @@
 //! Decides which virtual addresses this host adds, removes, confirms and announces, from who owns them at the moment.
 
-use crate::addresses::AddressChange;
-use crate::addresses::Announcement;
-use crate::addresses::Installed;
-use crate::addresses::VirtualAddress;
-use crate::ownership::ClaimResult;
-use crate::ownership::Epoch;
-use crate::ownership::Ownership;
+use crate::addresses::{AddressChange, Announcement, Installed, VirtualAddress};
+use crate::ownership::{ClaimResult, Epoch, Ownership};
 
 /// The addresses of one virtual router instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +12,34 @@ pub struct AddressSet {
     pub addresses: Vec<VirtualAddress>,
     /// The address owner (priority 255): addresses that were there before stay when mastership ends.
     pub owner: bool,
-    /// Packets per address in one announcement round, at least 1.
+    /// How often each address is announced.
+    pub bursts: Bursts,
+}
+
+/// How many packets announce an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bursts {
+    /// Packets per address in each of the first rounds of a mastership, at least 1 (keepalived: `garp_master_repeat`).
     pub repeat: u8,
+    /// How many rounds count as the first: the one after becoming master and, if there is one, the delayed one.
+    pub first_rounds: u32,
+    /// Packets per address in each later round, at least 1 (keepalived: `garp_master_refresh_repeat`).
+    pub refresh_repeat: u8,
+}
+
+impl Default for Bursts {
+    /// keepalived's: five packets in each of the first two rounds, one in each later one.
+    fn default() -> Self {
+        Self { repeat: 5, first_rounds: 2, refresh_repeat: 1 }
+    }
+}
+
+impl Bursts {
+    /// Packets per address in the round with that number, counted from 1.
+    const fn in_round(&self, round: u32) -> u8 {
+        let packets = if round <= self.first_rounds { self.repeat } else { self.refresh_repeat };
+        if packets == 0 { 1 } else { packets }
+    }
 }
 
 /// Something that the claims found out. The set is closed.
@@ -57,7 +78,7 @@ pub enum ClaimEvent {
 ///     instance: "VI_1".into(),
 ///     addresses: vec![vip],
 ///     owner: false,
-///     repeat: 5,
+///     bursts: Default::default(),
 /// }]);
 /// claims.set_ownership(0, Ownership::default());
 /// assert!(claims.changes(&Installed::default()).is_empty());
@@ -76,6 +97,7 @@ impl Claims {
             ownership: Ownership::default(),
             answered: None,
             announced: 0,
+            restored: false,
             preexisting: Vec::new(),
         };
         Self { instances: sets.into_iter().map(claim).collect() }
@@ -87,6 +109,7 @@ impl Claims {
         if ownership.epoch != claim.ownership.epoch || !ownership.is_master() {
             claim.answered = None;
             claim.announced = 0;
+            claim.restored = false;
         }
         claim.ownership = ownership;
     }
@@ -126,8 +149,7 @@ impl Claims {
                     .cloned()
                     .collect();
                 if !restored.is_empty() {
-                    // The neighbours may have learnt another owner meanwhile: announce once more.
-                    claim.announced = claim.announced.saturating_sub(1);
+                    claim.announce_again();
                     let instance = claim.set.instance.clone();
                     events.push(ClaimEvent::Restored { instance, addresses: restored });
                 }
@@ -135,7 +157,7 @@ impl Claims {
             if claim.answered != Some(result) {
                 if claim.answered.is_some() && complete {
                     // Complete again after a time with gaps: the same holds.
-                    claim.announced = claim.announced.saturating_sub(1);
+                    claim.announce_again();
                 }
                 claim.answered = Some(result);
                 events.push(ClaimEvent::Claimed {
@@ -156,13 +178,19 @@ impl Claims {
             if claim.announced >= claim.ownership.announcements {
                 continue;
             }
+            let repeat = if claim.restored {
+                claim.set.bursts.repeat.max(1)
+            } else {
+                claim.set.bursts.in_round(claim.ownership.announcements)
+            };
             claim.announced = claim.ownership.announcements;
+            claim.restored = false;
             let confirmed =
                 claim.set.addresses.iter().filter(|address| installed.addresses.contains_key(&address.key));
             announcements.extend(confirmed.map(|address| Announcement {
                 interface: address.key.interface.clone(),
                 address: address.key.address,
-                repeat: claim.set.repeat.max(1),
+                repeat,
             }));
         }
         announcements
@@ -185,11 +213,21 @@ struct Claim {
     answered: Option<ClaimResult>,
     /// Announcement rounds of this epoch that were handed out.
     announced: u32,
+    /// The last round is due once more, for addresses that came back.
+    restored: bool,
     /// Addresses of an owner that were there before its mastership: not ours to remove.
     preexisting: Vec<VirtualAddress>,
 }
 
 impl Claim {
+    /// The neighbours may have learnt another owner meanwhile.
+    fn announce_again(&mut self) {
+        if self.announced > 0 {
+            self.announced -= 1;
+            self.restored = true;
+        }
+    }
+
     fn present(&self, installed: &Installed) -> Vec<VirtualAddress> {
         let there = |address: &&VirtualAddress| installed.addresses.contains_key(&address.key);
         self.set.addresses.iter().filter(there).cloned().collect()

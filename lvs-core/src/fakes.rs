@@ -1,25 +1,13 @@
 //! A data plane and addresses in memory, shared with the test that watches them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::addresses::AddressChange;
-use crate::addresses::AddressError;
-use crate::addresses::Addresses;
-use crate::addresses::Announcement;
-use crate::addresses::Installed;
-use crate::addresses::InstalledAddress;
-use crate::dataplane::Dataplane;
-use crate::dataplane::DataplaneError;
-use crate::dataplane::DataplaneErrorKind;
-use crate::dataplane::Scope;
-use crate::table::Change;
-use crate::table::Table;
+use crate::addresses::{AddressChange, AddressError, Addresses, Announcement, Installed, InstalledAddress};
+use crate::dataplane::{Dataplane, DataplaneError, DataplaneErrorKind, Scope};
+use crate::table::{Change, Table};
 
 /// A data plane in memory; copies share one table.
 ///

@@ -1,8 +1,7 @@
 //! What a load balancer serves: virtual services, their real servers, and the keys that name them.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 

@@ -16,7 +16,26 @@ const HEADER: usize = 4;
 const TYPE_MASK: u16 = 0x3fff;
 
 /// The attributes in a byte string, as (type, value); ends at the first that does not fit.
-pub(crate) struct Attributes<'a>(pub(crate) &'a [u8]);
+///
+/// Types come without the nested and byte-order flags. A nested attribute's value is read the same way.
+///
+/// ```
+/// use lvs_netlink::Attributes;
+///
+/// // nla_len 5, nla_type 3, one byte, padding; then something that claims to be longer than it is.
+/// let bytes = [&5_u16.to_ne_bytes()[..], &3_u16.to_ne_bytes(), &[7, 0, 0, 0], &[0xff; 6]].concat();
+/// assert_eq!(Attributes::new(&bytes).collect::<Vec<_>>(), [(3, &[7][..])]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Attributes<'a> {
+    /// Reads these bytes.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
@@ -58,7 +77,7 @@ mod tests {
         push(&mut bytes, 0x8002, &[]).unwrap();
         push(&mut bytes, 3, &7_u32.to_ne_bytes()).unwrap();
         assert_eq!(bytes.len() % 4, 0);
-        let read: Vec<_> = Attributes(&bytes).collect();
+        let read: Vec<_> = Attributes::new(&bytes).collect();
         assert_eq!(read, [(1, &b"ip_vs\0"[..]), (2, &[][..]), (3, &7_u32.to_ne_bytes()[..])]);
         assert_eq!(text(read[0].1), "ip_vs");
     }
@@ -72,7 +91,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_end_without_panic(bytes: Vec<u8>) {
-            let total: usize = Attributes(&bytes).map(|(_, value)| value.len() + HEADER).sum();
+            let total: usize = Attributes::new(&bytes).map(|(_, value)| value.len() + HEADER).sum();
             assert!(total <= bytes.len());
         }
     }

@@ -115,8 +115,10 @@ pub struct Counters {
 pub(crate) enum Failure {
     Io(io::Error),
     TimedOut,
-    /// Messages were lost: the receive buffer overran, or a datagram was longer than the reader's memory.
-    Lost,
+    /// The receive buffer was full and the kernel dropped messages. What still waits is older than those.
+    Overrun,
+    /// A datagram was longer than the memory for it and is lost; the next as long will fit.
+    Truncated,
 }
 
 /// A bound netlink socket and the last datagram it received.
@@ -229,22 +231,46 @@ impl Channel {
             // With MSG_TRUNC the length returned is that of the datagram, even if it did not fit.
             let received = ready.try_io(|fd| fd.get_ref().recv_from(datagram, libc::MSG_TRUNC));
             drop(ready);
-            match received {
-                Err(_would_block) => {}
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Err(Failure::Lost),
-                Ok(Err(error)) => return Err(Failure::Io(error)),
-                Ok(Ok((_, from))) if from.port_number() != self.peer => {
-                    self.counters.foreign = self.counters.foreign.saturating_add(1);
-                    // A flood of these must not keep other tasks from running.
-                    tokio::task::yield_now().await;
-                }
-                Ok(Ok((length, _))) if length > self.datagram.len() => {
-                    self.datagram_limit = length.clamp(self.datagram_limit, DATAGRAM_MAX);
-                    return Err(Failure::Lost);
-                }
-                Ok(Ok(_)) => return Ok(()),
+            let Ok(received) = received else { continue };
+            match self.judge(received) {
+                Some(result) => return result,
+                // A flood of foreign datagrams must not keep other tasks from running.
+                None => tokio::task::yield_now().await,
             }
+        }
+    }
+
+    /// As [`Self::receive`], without waiting: `None` if nothing is there, or only a flood of foreign datagrams.
+    pub(crate) fn receive_pending(&mut self) -> Option<Result<(), Failure>> {
+        for _ in 0..FOREIGN_AT_ONCE {
+            self.datagram.clear();
+            self.datagram.reserve(self.datagram_limit);
+            let received = self.fd.get_ref().recv_from(&mut self.datagram, libc::MSG_TRUNC);
+            if received.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return None;
+            }
+            if let Some(result) = self.judge(received) {
+                return Some(result);
+            }
+        }
+        None
+    }
+
+    /// What became of an attempt to receive; `None` if there is nothing in it for us.
+    fn judge(&mut self, received: io::Result<(usize, SocketAddr)>) -> Option<Result<(), Failure>> {
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Some(Err(Failure::Overrun)),
+            Err(error) => Some(Err(Failure::Io(error))),
+            Ok((_, from)) if from.port_number() != self.peer => {
+                self.counters.foreign = self.counters.foreign.saturating_add(1);
+                None
+            }
+            Ok((length, _)) if length > self.datagram.len() => {
+                self.datagram_limit = length.clamp(self.datagram_limit, DATAGRAM_MAX);
+                Some(Err(Failure::Truncated))
+            }
+            Ok(_) => Some(Ok(())),
         }
     }
 
@@ -320,6 +346,8 @@ pub(crate) const KERNEL: u32 = 0;
 const DATAGRAM: usize = 64 * 1024;
 /// Longest datagram that is ever made room for.
 const DATAGRAM_MAX: usize = 16 * 1024 * 1024;
+/// Most foreign datagrams that are skipped without letting other tasks run.
+const FOREIGN_AT_ONCE: u32 = 1000;
 /// Most bytes in one send.
 const SEND: usize = 128 * 1024;
 /// What one error message with its text takes of a receive buffer, overhead included (measured: 768 to 1,280).

@@ -204,12 +204,13 @@ impl Generic {
         };
         let number = answers.iter().find_map(|answer| {
             let attributes = answer.payload().get(GENL_HEADER..)?;
-            let (_, value) = Attributes(attributes).find(|&(kind, _)| kind == CTRL_ATTR_FAMILY_ID)?;
+            let (_, value) = Attributes::new(attributes).find(|&(kind, _)| kind == CTRL_ATTR_FAMILY_ID)?;
             Some(u16::from_ne_bytes(*value.first_chunk()?))
         });
         let source = Malformed::Missing { what: "CTRL_ATTR_FAMILY_ID" };
-        let family =
-            number.map(FamilyId).ok_or(Error::Malformed { operation: "look up generic netlink family", source })?;
+        let family = number
+            .map(FamilyId)
+            .ok_or(Error::Malformed { operation: "look up generic netlink family", source })?;
         self.family = Some(family);
         Ok(family)
     }
@@ -217,7 +218,10 @@ impl Generic {
 
 impl fmt::Debug for Generic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Generic").field("name", &self.name).field("family", &self.family).finish_non_exhaustive()
+        f.debug_struct("Generic")
+            .field("name", &self.name)
+            .field("family", &self.family)
+            .finish_non_exhaustive()
     }
 }
 

@@ -52,6 +52,7 @@ mod message;
 mod monitor;
 mod socket;
 
+pub use attribute::Attributes;
 pub use channel::Counters;
 pub use channel::Options;
 pub use channel::Protocol;

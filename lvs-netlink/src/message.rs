@@ -143,6 +143,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message without flags: for tests of what reads messages.
+    #[must_use]
+    pub fn new(kind: u16, payload: Vec<u8>) -> Self {
+        Self { kind, flags: 0, payload }
+    }
+
     /// Type of the message (`nlmsg_type`).
     #[must_use]
     pub fn kind(&self) -> u16 {
@@ -263,7 +269,7 @@ fn refusal(code: i32, flags: u16, attributes: &[u8]) -> KernelError {
     if flags & NLM_F_ACK_TLVS == 0 {
         return error;
     }
-    for (kind, value) in Attributes(attributes) {
+    for (kind, value) in Attributes::new(attributes) {
         match kind {
             NLMSGERR_ATTR_MSG => error = error.with_message(attribute::text(value)),
             NLMSGERR_ATTR_OFFS => {

@@ -62,31 +62,70 @@ impl Monitor {
     /// [`Error::Io`] if the socket itself fails; then it should be opened again.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
+            if let Some(event) = self.take_unread() {
+                return Ok(event);
+            }
+            let received = self.channel.receive(None).await;
+            if let Some(event) = self.take_received(received)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next event if it is there already. A burst can be taken in one go with this.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn try_next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            if let Some(event) = self.take_unread() {
+                return Ok(Some(event));
+            }
+            let Some(received) = self.channel.receive_pending() else {
+                return Ok(None);
+            };
+            if let Some(event) = self.take_received(received)? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// The next event of the last datagram.
+    fn take_unread(&mut self) -> Option<Event> {
+        loop {
             let mut frames = self.channel.frames_from_end(self.unread);
             match frames.next() {
                 Some(Ok(frame)) => {
                     self.unread = frames.remaining();
                     // Below NLMSG_MIN_TYPE are control messages, which notify of nothing.
                     if frame.kind >= 16 {
-                        return Ok(Event::Message(frame.to_message()));
+                        return Some(Event::Message(frame.to_message()));
                     }
-                    continue;
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "notification cannot be read");
                     self.unread = 0;
-                    return Ok(Event::Resync);
+                    return Some(Event::Resync);
                 }
-                None => self.unread = 0,
-            }
-            match self.channel.receive(None).await {
-                Ok(()) => self.unread = self.channel.frames().remaining(),
-                Err(Failure::Lost | Failure::TimedOut) => {
-                    self.channel.discard_pending();
-                    return Ok(Event::Resync);
+                None => {
+                    self.unread = 0;
+                    return None;
                 }
-                Err(Failure::Io(source)) => return Err(Error::Io { operation: "receive notification", source }),
             }
+        }
+    }
+
+    fn take_received(&mut self, received: Result<(), Failure>) -> Result<Option<Event>, Error> {
+        match received {
+            Ok(()) => {
+                self.unread = self.channel.frames().remaining();
+                Ok(None)
+            }
+            Err(Failure::Overrun | Failure::Truncated | Failure::TimedOut) => {
+                self.channel.discard_pending();
+                Ok(Some(Event::Resync))
+            }
+            Err(Failure::Io(source)) => Err(Error::Io { operation: "receive notification", source }),
         }
     }
 

@@ -158,7 +158,9 @@ impl Socket {
             match self.dump_once(request).await {
                 Ok(Some(entries)) => return Ok(entries),
                 Ok(None) => tracing::debug!(attempt, kind = request.kind(), "dump interrupted"),
-                Err(Error::Kernel { source, .. }) if source.errno() == libc::EBUSY && attempt < DUMP_ATTEMPTS => {
+                Err(Error::Kernel { source, .. })
+                    if source.errno() == libc::EBUSY && attempt < DUMP_ATTEMPTS =>
+                {
                     tracing::debug!(attempt, kind = request.kind(), "dump refused as busy");
                     tokio::time::sleep(BUSY_PAUSE * attempt).await;
                 }
@@ -178,13 +180,21 @@ impl Socket {
         let mut entries = Vec::new();
         let mut consistent = true;
         loop {
-            match self.receive(DUMP).await {
-                // The reader's memory has grown; or parts are missing. Read on to the end, then repeat.
-                Err(Error::Resync { .. }) => {
+            let deadline = Instant::now() + self.timeout;
+            match self.channel.receive(Some(deadline)).await {
+                Ok(()) => {}
+                // Read on to the end of the dump; only then can it be repeated.
+                Err(Failure::Truncated) => {
                     consistent = false;
                     continue;
                 }
-                other => other?,
+                // Throws away what waits, and reading it makes the kernel produce the rest: the dump is over.
+                Err(Failure::Overrun) => {
+                    self.channel.discard_pending();
+                    self.dump_in_flight = None;
+                    return Ok(None);
+                }
+                Err(failure) => return Err(self.explain(DUMP, failure)),
             }
             for frame in self.channel.frames() {
                 let frame = frame.map_err(malformed(DUMP))?;
@@ -275,11 +285,16 @@ impl Socket {
         received.map_err(|failure| self.explain(operation, failure))
     }
 
-    fn explain(&self, operation: &'static str, failure: Failure) -> Error {
+    fn explain(&mut self, operation: &'static str, failure: Failure) -> Error {
         match failure {
             Failure::Io(source) => Error::Io { operation, source },
             Failure::TimedOut => Error::Timeout { operation, after: self.timeout },
-            Failure::Lost => Error::Resync { operation },
+            Failure::Overrun => {
+                // The kernel drops every further answer, without saying so again, until the buffer is empty.
+                self.channel.discard_pending();
+                Error::Resync { operation }
+            }
+            Failure::Truncated => Error::Resync { operation },
         }
     }
 

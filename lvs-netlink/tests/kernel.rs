@@ -1,5 +1,6 @@
 //! The transport against the running kernel, each test in a network namespace of its own. Needs root.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use lvs_netlink::Command;
@@ -25,12 +26,12 @@ const RTNLGRP_IPV4_IFADDR: u32 = 5;
 fn in_fresh_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let on_its_own_thread = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).expect("this test needs root (a new network namespace)");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut socket = Socket::open(Protocol::Route).unwrap();
+            let mut socket = Socket::open(Protocol::Route).expect("a socket");
             // struct ifinfomsg: index 1, flags IFF_UP, change IFF_UP
             let up = [[0; 4], 1_u32.to_ne_bytes(), 1_u32.to_ne_bytes(), 1_u32.to_ne_bytes()].concat();
-            socket.request(&Request::new(RTM_SETLINK, up)).await.unwrap();
+            socket.request(&Request::new(RTM_SETLINK, up)).await.expect("lo is set up");
             test().await;
         });
     });
@@ -98,9 +99,10 @@ fn a_large_dump_is_complete() {
         assert!(socket.batch(&requests).await.unwrap().iter().all(Result::is_ok));
         let entries = socket.dump(&all_addresses()).await.unwrap();
         assert_eq!(entries.len(), 1 + 3000);
+        // IFA_ADDRESS is the first attribute after the 8 bytes of struct ifaddrmsg.
+        let seen: BTreeSet<_> = entries.iter().filter_map(|entry| entry.payload().get(12..16)).collect();
         for number in 0..3000 {
-            let octets = address(number).octets();
-            assert!(entries.iter().any(|e| e.payload().windows(4).any(|w| w == octets)), "{number} is missing");
+            assert!(seen.contains(&address(number).octets()[..]), "{number} is missing");
         }
     });
 }
@@ -113,19 +115,6 @@ fn a_strict_dump_with_a_bad_header_is_refused_with_a_text() {
         let refusal = error.kernel().expect("a refusal");
         assert_eq!(refusal.errno(), libc::EINVAL);
         assert!(refusal.message().is_some_and(|text| !text.is_empty()), "{refusal}");
-    });
-}
-
-#[test]
-fn more_refusals_than_the_receive_buffer_holds_are_a_resync_and_the_socket_stays_usable() {
-    in_fresh_namespace(|| async {
-        let mut socket = Socket::open(Protocol::Route).unwrap();
-        let bad: Vec<_> = (0..400).map(|number| add(address(number), 33)).collect();
-        // The limit for answers is off: this is what a wrong estimate of it would do.
-        socket.set_receive_buffer_for_test(4096);
-        let error = socket.batch(&bad).await.unwrap_err();
-        assert!(matches!(error, Error::Resync { .. }) && error.is_state_unknown(), "{error:?}");
-        assert_eq!(socket.batch(&[add(address(1), 32)]).await.unwrap(), [Ok(())]);
     });
 }
 
@@ -156,10 +145,11 @@ fn a_monitor_reports_changes_and_an_overrun_as_resync() {
         let many: Vec<_> = (1..1000).map(|number| add(address(number), 32)).collect();
         assert!(socket.batch(&many).await.unwrap().iter().all(Result::is_ok));
         assert_eq!(monitor.next().await.unwrap(), Event::Resync);
+        assert_eq!(monitor.try_next().unwrap(), None);
 
         // What waited was thrown away; the next event is the next change.
         socket.request(&add(address(5000), 32)).await.unwrap();
-        match monitor.next().await.unwrap() {
+        match monitor.try_next().unwrap().unwrap() {
             Event::Message(message) => {
                 assert!(message.payload().windows(4).any(|w| w == address(5000).octets()));
             }

@@ -29,6 +29,7 @@ pub mod peers;
 mod ping;
 mod poll;
 mod process;
+pub mod s2;
 mod spawn;
 
 pub use address::{Address, Mac, Network};

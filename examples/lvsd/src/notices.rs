@@ -1,14 +1,10 @@
 //! Delivers notices to the scripts: in order within an instance, instances side by side, nobody waited for.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lvs_core::Notice;
-use lvs_core::Notify;
+use lvs_core::{Notice, Notify};
 use tokio::task::JoinHandle;
 use tracing::warn;
 

@@ -1,19 +1,13 @@
 //! The pid file: written once, locked as long as the daemon runs, removed at its end.
 
 use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::io::Seek;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use anyhow::bail;
-use nix::fcntl::Flock;
-use nix::fcntl::FlockArg;
+use anyhow::{Context, bail};
+use nix::fcntl::{Flock, FlockArg};
 
 /// A pid file that this process holds.
 #[derive(Debug)]

@@ -2,21 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::process::ExitStatus;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lvs_core::Notice;
-use lvs_core::Notify;
-use lvs_core::Role;
-use nix::sys::signal::Signal;
-use nix::sys::signal::killpg;
+use lvs_core::{Notice, Notify, Role};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::process::Child;
-use tokio::process::Command;
-use tracing::debug;
-use tracing::warn;
+use tokio::process::{Child, Command};
+use tracing::{debug, warn};
 
 /// The longest that one script may run before it is ended with SIGTERM.
 pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);

@@ -6,12 +6,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::dataplane::DataplaneErrorKind;
 use crate::fakes::FakeDataplane;
-use crate::service::Protocol;
-use crate::service::RealServer;
-use crate::service::ServerKey;
-use crate::service::ServiceKey;
-use crate::service::VirtualService;
-use crate::service::Weight;
+use crate::service::{Protocol, RealServer, ServerKey, ServiceKey, VirtualService, Weight};
 use crate::table::ServiceTable;
 
 struct Run {

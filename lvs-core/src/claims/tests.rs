@@ -13,7 +13,7 @@ fn claims(owner: bool) -> Claims {
         instance: "VI_1".into(),
         addresses: vec![vip(1), vip(2)],
         owner,
-        repeat: 5,
+        bursts: Bursts { repeat: 5, first_rounds: 1, refresh_repeat: 1 },
     }])
 }
 
@@ -54,8 +54,13 @@ fn a_master_adds_confirms_once_and_announces_when_asked() {
     assert_eq!(claims.announcements(&after), []);
 
     claims.set_ownership(0, master(1));
-    assert_eq!(claims.announcements(&after).len(), 2);
+    let repeats: Vec<u8> = claims.announcements(&after).iter().map(|round| round.repeat).collect();
+    assert_eq!(repeats, [5, 5]);
     assert_eq!(claims.announcements(&after), []);
+
+    claims.set_ownership(0, master(2));
+    let repeats: Vec<u8> = claims.announcements(&after).iter().map(|round| round.repeat).collect();
+    assert_eq!(repeats, [1, 1]);
 }
 
 #[test]

@@ -26,9 +26,10 @@ struct FakeKernel {
 }
 
 impl FakeKernel {
-    fn serve<F>(datagrams: usize, mut answer: F) -> Self
+    fn serve<F, A>(datagrams: usize, mut answer: F) -> Self
     where
-        F: FnMut(usize, &[Seen]) -> Vec<Vec<u8>> + Send + 'static,
+        F: FnMut(usize, &[Seen]) -> A + Send + 'static,
+        A: IntoIterator<Item = Vec<u8>>,
     {
         let (port, ready) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -38,7 +39,11 @@ impl FakeKernel {
                 let (bytes, from) = socket.recv_from_full().unwrap();
                 let seen: Vec<_> = Frames::new(&bytes)
                     .map(Result::unwrap)
-                    .map(|f| Seen { kind: f.kind, sequence: f.sequence, acknowledge: f.flags & NLM_F_ACK != 0 })
+                    .map(|f| Seen {
+                        kind: f.kind,
+                        sequence: f.sequence,
+                        acknowledge: f.flags & NLM_F_ACK != 0,
+                    })
                     .collect();
                 for datagram in answer(round, &seen) {
                     socket.send_to(&datagram, &SocketAddr::new(from.port_number(), 0), 0).unwrap();
@@ -92,7 +97,8 @@ async fn only_the_last_request_of_each_send_asks_for_an_acknowledgement() {
     let requests: Vec<_> = (100..125).map(|kind| Request::new(kind, vec![])).collect();
     let results = kernel.client(LONG).batch(&requests).await.unwrap();
     for (request, result) in requests.iter().zip(&results) {
-        let expected = if request.kind() % 3 == 0 { Err(KernelError::from_errno(libc::EEXIST)) } else { Ok(()) };
+        let expected =
+            if request.kind() % 3 == 0 { Err(KernelError::from_errno(libc::EEXIST)) } else { Ok(()) };
         assert_eq!(result, &expected, "request {}", request.kind());
     }
     kernel.finish();
@@ -104,7 +110,7 @@ async fn a_lost_acknowledgement_is_a_timeout_and_its_late_answer_is_not_taken_fo
     let kernel = FakeKernel::serve(2, move |_, seen| match first.take() {
         None => {
             first = Some(seen[0].sequence);
-            vec![]
+            Vec::new()
         }
         // Now both: the late refusal, then the real answer.
         Some(late) => vec![answer(late, libc::EPERM), answer(seen[0].sequence, 0)],
@@ -156,23 +162,23 @@ async fn an_interrupted_dump_is_repeated_and_given_up_after_five_attempts() {
 
 #[tokio::test]
 async fn the_rest_of_an_abandoned_dump_is_read_before_the_next_one() {
-    let mut abandoned = 0;
-    let kernel = FakeKernel::serve(2, move |round, seen| {
+    let (finish_it, may_finish) = mpsc::channel::<()>();
+    let mut may_finish = Some(may_finish);
+    let kernel = FakeKernel::serve(2, move |_, seen| {
         let sequence = seen[0].sequence;
-        if round == 0 {
-            abandoned = sequence;
-            return vec![message(16, 2, sequence, b"old"), message(16, 2, sequence, b"old"), done(sequence)];
-        }
-        vec![message(16, 2, sequence, b"new"), done(sequence)]
+        let held_back = may_finish.take();
+        let text = if held_back.is_some() { b"old" } else { b"new" };
+        let end = std::iter::once_with(move || {
+            let _ = held_back.map(|channel| channel.recv());
+            done(sequence)
+        });
+        std::iter::once(message(16, 2, sequence, text)).chain(end)
     });
     let mut client = kernel.client(LONG);
-    {
-        let request = Request::new(18, vec![]);
-        let mut dump = std::pin::pin!(client.dump(&request));
-        // Poll until the request is out, then drop it.
-        assert!(tokio::time::timeout(Duration::ZERO, &mut dump).await.is_err());
-    }
-    let entries = client.dump(&Request::new(18, vec![])).await.unwrap();
+    let request = Request::new(18, vec![]);
+    assert!(tokio::time::timeout(SOON, client.dump(&request)).await.is_err(), "it cannot have ended");
+    finish_it.send(()).unwrap();
+    let entries = client.dump(&request).await.unwrap();
     assert_eq!(entries.iter().map(Message::payload).collect::<Vec<_>>(), [b"new"]);
     kernel.finish();
 }
@@ -206,7 +212,7 @@ async fn bytes_that_are_no_messages_are_an_error() {
 }
 
 #[tokio::test]
-async fn a_datagram_longer_than_the_memory_for_it_is_a_resync_and_fits_the_next_time() {
+async fn a_datagram_longer_than_the_memory_for_it_is_not_taken_for_whole_and_fits_the_next_time() {
     let kernel = FakeKernel::serve(2, |_, seen| {
         let sequence = seen[0].sequence;
         vec![[message(16, 2, sequence, &vec![7; 100_000]), done(sequence)].concat()]
@@ -247,9 +253,23 @@ async fn an_answer_of_another_process_is_ignored_and_counted() {
 
 #[tokio::test]
 async fn a_request_longer_than_one_send_is_refused_before_anything_is_sent() {
-    let kernel = FakeKernel::serve(0, |_, _| unreachable!());
+    let kernel = FakeKernel::serve(0, |_, _| None);
     let requests = [Request::new(20, vec![]), Request::new(20, vec![0; 1 << 20])];
     let error = kernel.client(LONG).batch(&requests).await.unwrap_err();
     assert!(matches!(error, Error::TooLong { index: 1, .. }), "{error:?}");
     kernel.finish();
+}
+
+#[tokio::test]
+async fn answers_that_overran_the_receive_buffer_are_a_resync_and_the_socket_stays_usable() {
+    const GENL_ID_CTRL: u16 = 16;
+    let options = Options::default().with_receive_buffer(4096);
+    let mut socket = Socket::open_with(Protocol::Generic, &options).unwrap();
+    // What a wrong estimate of the kernel's answers would do.
+    socket.batch = 400;
+    let no_such_command = Request::new(GENL_ID_CTRL, vec![200, 1, 0, 0]);
+    let error = socket.batch(&vec![no_such_command.clone(); 400]).await.unwrap_err();
+    assert!(matches!(error, Error::Resync { .. }) && error.is_state_unknown(), "{error:?}");
+    let results = socket.batch(&[no_such_command]).await.unwrap();
+    assert_eq!(results[0].as_ref().map_err(KernelError::errno), Err(libc::EOPNOTSUPP));
 }

@@ -1,0 +1,339 @@
+//! `virtual_ipaddress` and `unicast_peer`: blocks whose lines start with an address.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use lvs_core::{AddressScope, VirtualAddress};
+
+use super::super::diagnostic::{Code, Diagnostic};
+use super::super::known::{Kind, nearest};
+use super::super::lexer::Word;
+use super::super::model::Peer;
+use super::super::source::Span;
+use super::super::tree::Node;
+use super::{Cx, inner};
+
+/// An address whose interface may be the instance's, which is not known yet.
+pub(super) struct AddressDraft {
+    pub(super) at: Span,
+    address: Ipv4Addr,
+    prefix_len: u8,
+    dev: Option<String>,
+    scope: AddressScope,
+    label: Option<String>,
+    broadcast: Option<Ipv4Addr>,
+}
+
+impl AddressDraft {
+    pub(super) fn finish(self, interface: &str) -> VirtualAddress {
+        let dev = self.dev.unwrap_or_else(|| interface.to_owned());
+        let mut address = VirtualAddress::new(dev, IpAddr::V4(self.address), self.prefix_len);
+        address.scope = self.scope;
+        address.label = self.label;
+        address.broadcast = self.broadcast;
+        address
+    }
+}
+
+/// The entries of `virtual_ipaddress`.
+pub(super) fn addresses(cx: &mut Cx<'_>, node: &Node) -> Vec<AddressDraft> {
+    inner(node).iter().filter_map(|entry| address(cx, entry)).collect()
+}
+
+fn address(cx: &mut Cx<'_>, entry: &Node) -> Option<AddressDraft> {
+    no_block(cx, entry);
+    let (address, prefix_len) = prefix(cx, &entry.keyword)?;
+    let mut draft = AddressDraft {
+        at: entry.keyword.span,
+        address,
+        prefix_len,
+        dev: None,
+        scope: AddressScope::GLOBAL,
+        label: None,
+        broadcast: None,
+    };
+    let mut words = entry.args.iter();
+    let mut seen: Vec<&str> = Vec::new();
+    while let Some(word) = words.next() {
+        let name = match &*word.text {
+            "broadcast" => "brd",
+            name => name,
+        };
+        if ADDRESS_WORDS.contains(&name) && seen.contains(&name) {
+            cx.report(
+                Diagnostic::error(Code::Duplicate, word.span, format!("{} is there twice", word.shown()))
+                    .label("the second time"),
+            );
+        }
+        seen.push(name);
+        if !ADDRESS_WORDS.contains(&name) {
+            unknown_option(cx, word);
+            return None;
+        }
+        let Some(value) = words.next() else {
+            cx.report(
+                Diagnostic::error(
+                    Code::MissingParameter,
+                    word.span,
+                    format!("{} lacks its value", word.shown()),
+                )
+                .label("something has to follow"),
+            );
+            return None;
+        };
+        match name {
+            "dev" => draft.dev = cx.interface("dev", value),
+            "scope" => draft.scope = scope(cx, value)?,
+            "label" => draft.label = label(cx, value),
+            _ => draft.broadcast = broadcast(cx, value, address, prefix_len),
+        }
+    }
+    Some(draft)
+}
+
+fn no_block(cx: &mut Cx<'_>, entry: &Node) {
+    if let Some(block) = &entry.block {
+        cx.report(
+            Diagnostic::error(Code::UnexpectedBlock, block.open, "an address has no block")
+                .label("this brace does not belong here"),
+        );
+    }
+}
+
+/// `ADDRESS[/LENGTH]`, a host's address of IPv4.
+fn prefix(cx: &mut Cx<'_>, word: &Word) -> Option<(Ipv4Addr, u8)> {
+    let (address, length) = match word.text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (&*word.text, None),
+    };
+    let address = match address.parse() {
+        Ok(IpAddr::V4(address)) => address,
+        Ok(IpAddr::V6(_)) => {
+            cx.report(
+                Diagnostic::error(
+                    Code::NotSupportedYet,
+                    word.span,
+                    "lvsd does not do VRRP over IPv6 yet, nor IPv6 addresses of an instance",
+                )
+                .label("an IPv4 address has to stand here"),
+            );
+            return None;
+        }
+        Err(_) => {
+            not_an_address(cx, word, "virtual_ipaddress");
+            return None;
+        }
+    };
+    if address.is_multicast() || address.is_unspecified() || address.is_broadcast() || address.is_loopback() {
+        cx.bad(word, format!("{} cannot be a virtual address", word.shown()), "no host may announce it");
+        return None;
+    }
+    let length = match length {
+        None => 32,
+        Some(text) => match text.parse::<u8>().ok().filter(|n| *n <= 32 && !text.starts_with('+')) {
+            Some(length) => length,
+            None => {
+                cx.report(
+                    Diagnostic::error(
+                        Code::OutOfRange,
+                        word.span,
+                        format!("the prefix length of {} is out of range", word.shown()),
+                    )
+                    .label("must be from /0 to /32")
+                    .help("without one it is /32"),
+                );
+                return None;
+            }
+        },
+    };
+    Some((address, length))
+}
+
+fn not_an_address(cx: &mut Cx<'_>, word: &Word, block: &str) {
+    let mut diagnostic = Diagnostic::error(
+        Code::BadValue,
+        word.span,
+        format!("`{block}` holds addresses, not {}", word.shown()),
+    )
+    .label("not an IPv4 address");
+    if Kind::Instance.knows(&word.text) {
+        diagnostic = diagnostic.help(format!("is the `}}` that closes `{block}` missing above?"));
+    }
+    cx.report(diagnostic);
+}
+
+fn unknown_option(cx: &mut Cx<'_>, word: &Word) {
+    let name = &*word.text;
+    let diagnostic = if LATER_ADDRESS_WORDS.contains(&name) {
+        Diagnostic::error(
+            Code::NotSupportedYet,
+            word.span,
+            format!("{} is a word of keepalived that lvsd does not support yet", word.shown()),
+        )
+        .label("not supported yet")
+    } else if name.parse::<IpAddr>().is_ok()
+        || name.split_once('/').is_some_and(|(a, _)| a.parse::<IpAddr>().is_ok())
+    {
+        Diagnostic::error(Code::SurplusWords, word.span, "two addresses on one line")
+            .label("put it on a line of its own")
+    } else {
+        let label = match nearest(name, ADDRESS_WORDS.into_iter()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "not known here".into(),
+        };
+        Diagnostic::error(
+            Code::UnknownKeyword,
+            word.span,
+            format!("unknown word {} after an address", word.shown()),
+        )
+        .label(label)
+        .help("write `ADDRESS[/LENGTH] [dev IF] [scope SCOPE] [label LABEL] [brd ADDRESS|+|-]`")
+    };
+    cx.report(diagnostic);
+}
+
+fn scope(cx: &mut Cx<'_>, word: &Word) -> Option<AddressScope> {
+    if word.text.bytes().all(|b| b.is_ascii_digit()) {
+        return cx.number_u8("scope", word, 0..=255).map(AddressScope);
+    }
+    cx.one_of(
+        "scope",
+        word,
+        &[
+            ("global", AddressScope::GLOBAL),
+            ("site", AddressScope::SITE),
+            ("link", AddressScope::LINK),
+            ("host", AddressScope::HOST),
+            ("nowhere", AddressScope::NOWHERE),
+        ],
+    )
+}
+
+fn label(cx: &mut Cx<'_>, word: &Word) -> Option<String> {
+    if word.text.is_empty()
+        || word.text.len() > 15
+        || word.text.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        cx.report(
+            Diagnostic::error(Code::BadValue, word.span, format!("no label can be {}", word.shown()))
+                .label("must have 1 to 15 bytes")
+                .help("write the interface, a colon and a short text, such as `eth0:vip`"),
+        );
+        return None;
+    }
+    Some(word.text.to_string())
+}
+
+/// `+` sets the bits of the host part, `-` clears them, as in ip-address(8).
+fn broadcast(cx: &mut Cx<'_>, word: &Word, address: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
+    let host = u32::MAX.checked_shr(u32::from(prefix_len)).unwrap_or(0);
+    match &*word.text {
+        "+" | "-" if prefix_len > 30 => {
+            cx.bad(
+                word,
+                format!("a /{prefix_len} has no broadcast address"),
+                "give the address a shorter prefix, or remove this",
+            );
+            None
+        }
+        "+" => Some(Ipv4Addr::from(u32::from(address) | host)),
+        "-" => Some(Ipv4Addr::from(u32::from(address) & !host)),
+        _ => cx.ipv4("brd", word),
+    }
+}
+
+/// The entries of `unicast_peer`.
+pub(super) fn peers(cx: &mut Cx<'_>, node: &Node) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for entry in inner(node) {
+        no_block(cx, entry);
+        let Some(peer) = peer(cx, entry) else { continue };
+        if peers.iter().any(|p| p.address == peer.address) {
+            cx.report(
+                Diagnostic::warning(
+                    Code::Duplicate,
+                    entry.keyword.span,
+                    format!("the peer {} is there twice", entry.keyword.shown()),
+                )
+                .label("left out"),
+            );
+            continue;
+        }
+        if peers.len() >= MAX_PEERS {
+            cx.report(
+                Diagnostic::error(Code::Limit, entry.keyword.span, format!("more than {MAX_PEERS} peers"))
+                    .label("one too many"),
+            );
+            break;
+        }
+        peers.push(peer);
+    }
+    peers
+}
+
+fn peer(cx: &mut Cx<'_>, entry: &Node) -> Option<Peer> {
+    if entry.keyword.text.parse::<IpAddr>().is_err() {
+        not_an_address(cx, &entry.keyword, "unicast_peer");
+        return None;
+    }
+    let mut peer =
+        Peer { address: cx.unicast_ipv4("unicast_peer", &entry.keyword)?, min_ttl: None, max_ttl: None };
+    let mut words = entry.args.iter();
+    while let Some(word) = words.next() {
+        let limit = match &*word.text {
+            "min_ttl" => &mut peer.min_ttl,
+            "max_ttl" => &mut peer.max_ttl,
+            _ => {
+                cx.report(
+                    Diagnostic::error(
+                        Code::UnknownKeyword,
+                        word.span,
+                        format!("unknown word {} after a peer", word.shown()),
+                    )
+                    .label("not known here")
+                    .help("write one peer a line: `ADDRESS [min_ttl 0-255] [max_ttl 0-255]`"),
+                );
+                return None;
+            }
+        };
+        let Some(value) = words.next() else {
+            cx.report(
+                Diagnostic::error(
+                    Code::MissingParameter,
+                    word.span,
+                    format!("{} lacks its value", word.shown()),
+                )
+                .label("a number from 0 to 255 has to follow"),
+            );
+            return None;
+        };
+        *limit = cx.number_u8(&word.text, value, 0..=255);
+    }
+    if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl) {
+        if min > max {
+            cx.report(
+                Diagnostic::error(Code::Conflict, entry.span(), "min_ttl is larger than max_ttl")
+                    .label("no packet can have such a TTL"),
+            );
+        }
+    }
+    Some(peer)
+}
+
+/// Words that may follow an address.
+pub(super) const ADDRESS_WORDS: [&str; 4] = ["dev", "scope", "label", "brd"];
+/// Words that keepalived takes there, too.
+const LATER_ADDRESS_WORDS: [&str; 11] = [
+    "peer",
+    "home",
+    "nodad",
+    "-nodad",
+    "mngtmpaddr",
+    "noprefixroute",
+    "autojoin",
+    "preferred_lft",
+    "use_vmac",
+    "no_track",
+    "track_group",
+];
+/// An advert goes to each of them one by one.
+const MAX_PEERS: usize = 4096;

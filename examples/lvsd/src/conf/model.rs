@@ -1,0 +1,281 @@
+//! A checked configuration: every value is in range, every default filled in.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU8;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use lvs_core::{Protocol, SchedulerName, VirtualAddress, Weight};
+
+use super::source::Span;
+
+/// All of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `global_defs`
+    pub global: Global,
+    /// The `vrrp_instance` blocks, in their order.
+    pub instances: Vec<VrrpInstance>,
+    /// The `virtual_server` blocks, in their order.
+    pub virtual_servers: Vec<VirtualServer>,
+}
+
+/// What is said once for all; what other blocks inherit is filled in there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Global {
+    /// Name of this node; the host name if `None`.
+    pub router_id: Option<String>,
+    /// Identity of scripts that name none: if `None`, the user `keepalived_script` where it exists, else root.
+    pub script_user: Option<ScriptUser>,
+    /// Refuse scripts that would run as root from a path that others can write to.
+    pub enable_script_security: bool,
+}
+
+/// VRRP's protocol version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// RFC 3768
+    #[default]
+    V2,
+    /// RFC 9568
+    V3,
+}
+
+/// What an instance wants to be at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InitialState {
+    /// Becomes master sooner: after one interval and the skew, if it hears nobody.
+    Master,
+    /// Waits for the whole master-down interval.
+    #[default]
+    Backup,
+}
+
+/// One virtual router.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VrrpInstance {
+    /// Its name, unique.
+    pub name: String,
+    /// Where it stands in the file.
+    pub at: Span,
+    /// `state`
+    pub state: InitialState,
+    /// Name of the interface, 1 to 15 bytes.
+    pub interface: String,
+    /// Virtual router id, 1 to 255.
+    pub virtual_router_id: NonZeroU8,
+    /// 1 to 254, or 255 for the owner of the addresses.
+    pub priority: NonZeroU8,
+    /// Version 2: whole seconds, 1 to 255. Version 3: steps of 10 ms, 0.01 to 40.95 s.
+    pub advert_interval: Duration,
+    /// `version`
+    pub version: Version,
+    /// Whether it takes over from a running master of lower priority.
+    pub preempt: bool,
+    /// How long it waits before that, 0 to 1,000 s.
+    pub preempt_delay: Duration,
+    /// `authentication` with `auth_type PASS`
+    pub authentication: Option<Password>,
+    /// Multicast or unicast.
+    pub transport: Transport,
+    /// The addresses that move with it; at least one, IPv4.
+    pub addresses: Vec<VirtualAddress>,
+    /// Gratuitous ARP.
+    pub garp: Garp,
+    /// Scripts.
+    pub notify: NotifyScripts,
+}
+
+/// How adverts travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// To everybody on the link.
+    Multicast {
+        /// `vrrp_mcast_group4`
+        group: Ipv4Addr,
+        /// `mcast_src_ip`; the interface's first address if `None`.
+        source: Option<Ipv4Addr>,
+    },
+    /// To a list of routers.
+    Unicast {
+        /// `unicast_src_ip`; the interface's first address if `None`.
+        source: Option<Ipv4Addr>,
+        /// Not empty, each address once; the node's own may be among them.
+        peers: Vec<Peer>,
+        /// TTL of sent adverts.
+        ttl: u8,
+        /// Drop adverts of hosts that are not in the list.
+        check_source: bool,
+    },
+}
+
+/// A router that adverts are sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Smallest TTL accepted from it.
+    pub min_ttl: Option<u8>,
+    /// Largest TTL accepted from it.
+    pub max_ttl: Option<u8>,
+}
+
+/// When and how often gratuitous ARP is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Garp {
+    /// From becoming master to the second burst; zero means no second burst.
+    pub delay: Duration,
+    /// Packets per address and burst, at least 1.
+    pub repeat: u32,
+    /// Between two refreshes while master; `None` means no refresh.
+    pub refresh: Option<Duration>,
+    /// Packets per address and refresh, at least 1.
+    pub refresh_repeat: u32,
+}
+
+/// A simple text password as RFC 2338 has it: 1 to 8 bytes. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password([u8; 8]);
+
+impl Password {
+    /// The first eight bytes of a text; `None` if it is empty.
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        (!text.is_empty()).then_some(Self(bytes))
+    }
+
+    /// As it stands in the packet, padded with zeros.
+    pub fn bytes(&self) -> [u8; 8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(hidden)")
+    }
+}
+
+/// Programs run when an instance changes its state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NotifyScripts {
+    /// It became master.
+    pub master: Option<Script>,
+    /// It became backup.
+    pub backup: Option<Script>,
+    /// It became faulty.
+    pub fault: Option<Script>,
+    /// The daemon stops.
+    pub stop: Option<Script>,
+    /// Any of these; `INSTANCE name STATE priority` is appended to its arguments.
+    pub any: Option<Script>,
+}
+
+/// A program with its arguments; no shell is involved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Program and arguments, not empty.
+    pub command: Vec<String>,
+    /// Who it runs as; [`Global::script_user`] if `None`.
+    pub user: Option<ScriptUser>,
+}
+
+/// The identity of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptUser {
+    /// User name.
+    pub user: String,
+    /// Group name; the user's own group if `None`.
+    pub group: Option<String>,
+}
+
+/// How packets reach a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// Network address translation.
+    #[default]
+    Nat,
+    /// Direct routing.
+    Dr,
+}
+
+/// One balanced service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VirtualServer {
+    /// Where it stands in the file.
+    pub at: Span,
+    /// Address and port; port 0 means all ports and only comes with persistence.
+    pub address: SocketAddr,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// `lb_algo`
+    pub scheduler: SchedulerName,
+    /// `lb_kind`
+    pub method: Method,
+    /// How long a client stays with its server, 1 s to 31 days; `None` means it does not.
+    pub persistence_timeout: Option<Duration>,
+    /// Not empty.
+    pub real_servers: Vec<RealServer>,
+}
+
+/// One server of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RealServer {
+    /// Where it stands in the file.
+    pub at: Span,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Weight while it is up.
+    pub weight: Weight,
+    /// When down, stay in the table with weight 0.
+    pub inhibit_on_failure: bool,
+    /// Up if all of them succeed; always up if there are none.
+    pub checks: Vec<Check>,
+}
+
+/// One health check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Where it stands in the file.
+    pub at: Span,
+    /// What is asked.
+    pub probe: Probe,
+    /// What is connected to.
+    pub target: SocketAddr,
+    /// Local address of the connection.
+    pub bind_to: Option<IpAddr>,
+    /// Time for a probe.
+    pub timeout: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Failures that are tolerated before the server counts as down.
+    pub retries: u32,
+    /// Time between a failure and the retry.
+    pub delay_before_retry: Duration,
+    /// The first probe comes after a random part of it.
+    pub warmup: Duration,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// A TCP connection.
+    Tcp,
+    /// HTTP requests, one after the other; not empty.
+    Http(Vec<HttpRequest>),
+}
+
+/// One HTTP GET.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Path, beginning with a slash.
+    pub path: String,
+    /// `Host` header; the server's address if `None`.
+    pub host: Option<String>,
+    /// Accepted status codes, from 100 to 599; not empty.
+    pub status_codes: Vec<RangeInclusive<u16>>,
+}
