@@ -79,15 +79,7 @@ impl Client {
     pub async fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
         let operation = Operation::ReadServices;
         let answers = self.dump(&operation, &Message::new(Command::GetService)).await?;
-        let mut services = BTreeMap::new();
-        for answer in answers {
-            if let Some(service) = &answer.service {
-                let entry =
-                    convert::service_entry(service).map_err(|error| unreadable(operation.clone(), error))?;
-                services.insert(entry.service.key(), entry);
-            }
-        }
-        Ok(services.into_values().collect())
+        services(&answers).map_err(|error| unreadable(operation, error))
     }
 
     /// The service with that key; `None` if the kernel says that there is none.
@@ -115,19 +107,12 @@ impl Client {
         let operation = Operation::ReadDestinations(*key);
         let question = Message::about(Command::GetDest, convert::raw_key(key));
         let answers = self.dump(&operation, &question).await?;
-        let mut servers = BTreeMap::new();
-        for answer in answers {
-            if let Some(destination) = &answer.destination {
-                let entry = convert::server_entry(destination, key.family())
-                    .map_err(|error| unreadable(operation.clone(), error))?;
-                servers.insert(entry.server.key(), entry);
-            }
-        }
+        let servers = servers(&answers, key).map_err(|error| unreadable(operation.clone(), error))?;
         // The kernel answers the question for an absent service with no destinations, too.
         if servers.is_empty() && self.service(key).await?.is_none() {
             return Err(Error::refused(operation, lvs_netlink::KernelError::from_errno(ESRCH)));
         }
-        Ok(servers.into_values().collect())
+        Ok(servers)
     }
 
     /// All services with their servers.
@@ -349,6 +334,26 @@ impl Client {
     }
 }
 
+/// The services of a dump; one that came twice is one.
+fn services(answers: &[Message]) -> Result<Vec<ServiceEntry>, raw::DecodeError> {
+    let mut services = BTreeMap::new();
+    for service in answers.iter().filter_map(|answer| answer.service.as_ref()) {
+        let entry = convert::service_entry(service)?;
+        services.insert(entry.service.key(), entry);
+    }
+    Ok(services.into_values().collect())
+}
+
+/// The real servers of a dump of one service; one that came twice is one.
+fn servers(answers: &[Message], key: &ServiceKey) -> Result<Vec<ServerEntry>, raw::DecodeError> {
+    let mut servers = BTreeMap::new();
+    for destination in answers.iter().filter_map(|answer| answer.destination.as_ref()) {
+        let entry = convert::server_entry(destination, key.family())?;
+        servers.insert(entry.server.key(), entry);
+    }
+    Ok(servers.into_values().collect())
+}
+
 fn change_request(change: &Change) -> Result<Request, Error> {
     let unsupported = || {
         let reason = "this forwarding method is newer than this version of lvs-ipvs".to_owned();
@@ -371,3 +376,40 @@ fn unreadable(operation: Operation, error: raw::DecodeError) -> Error {
 }
 
 const ESRCH: i32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use lvs_core::{Protocol, Weight};
+
+    use super::*;
+
+    fn key(address: &str) -> ServiceKey {
+        ServiceKey::address(Protocol::Tcp, address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_entry_that_a_dump_has_twice_is_one_entry_as_it_was_last() {
+        let service = |address, scheduler: &str| {
+            let service = VirtualService::new(key(address)).with_scheduler(scheduler.parse().unwrap());
+            convert::change_message(&Change::AddService(service)).unwrap()
+        };
+        let dump = [service("10.0.0.2:80", "rr"), service("10.0.0.1:80", "rr"), service("10.0.0.2:80", "lc")];
+        let read: Vec<_> = services(&dump).unwrap().into_iter().map(|entry| entry.service).collect();
+        assert_eq!(
+            read.iter().map(VirtualService::key).collect::<Vec<_>>(),
+            [key("10.0.0.1:80"), key("10.0.0.2:80")]
+        );
+        assert_eq!(read[1].scheduler().as_str(), "lc");
+
+        let server = |weight| {
+            RealServer::new(ServerKey::new("10.0.1.1:80".parse().unwrap()))
+                .with_weight(Weight::new(weight).unwrap())
+        };
+        let dump = [1, 2].map(|weight| {
+            convert::change_message(&Change::AddServer(key("10.0.0.1:80"), server(weight))).unwrap()
+        });
+        let read: Vec<_> =
+            servers(&dump, &key("10.0.0.1:80")).unwrap().into_iter().map(|entry| entry.server).collect();
+        assert_eq!(read, [server(2)]);
+    }
+}

@@ -200,8 +200,10 @@ pub enum Refusal {
     SchedulerAbsent,
     /// EPERM: CAP_NET_ADMIN is missing.
     Forbidden,
-    /// EINVAL: a value that the kernel does not take.
-    Invalid,
+    /// EINVAL: a service with a value that the kernel does not take.
+    InvalidService,
+    /// EINVAL: a destination with a value that the kernel does not take.
+    InvalidDestination,
     /// ERANGE: a weight or threshold out of range.
     OutOfRange,
     /// EAFNOSUPPORT: the kernel's IPVS was built without IPv6.
@@ -225,7 +227,8 @@ impl Refusal {
             ENOENT if about_destination => Self::DestinationAbsent,
             ENOENT if matches!(operation, Operation::Change(_)) => Self::SchedulerAbsent,
             EPERM | EACCES => Self::Forbidden,
-            EINVAL => Self::Invalid,
+            EINVAL if about_destination => Self::InvalidDestination,
+            EINVAL if matches!(operation, Operation::Change(_)) => Self::InvalidService,
             ERANGE => Self::OutOfRange,
             EAFNOSUPPORT => Self::FamilyUnsupported,
             ENOMEM | ENOBUFS | EBUSY | EAGAIN | EINTR => Self::Temporary,
@@ -241,7 +244,8 @@ impl Refusal {
             Self::Forbidden => DataplaneErrorKind::Forbidden,
             Self::Temporary => DataplaneErrorKind::Unavailable,
             Self::SchedulerAbsent
-            | Self::Invalid
+            | Self::InvalidService
+            | Self::InvalidDestination
             | Self::OutOfRange
             | Self::FamilyUnsupported
             | Self::Other => DataplaneErrorKind::Refused,
@@ -260,9 +264,13 @@ impl fmt::Display for Refusal {
                 "the kernel has no such scheduler and no module ip_vs_NAME for it (`modprobe ip_vs_NAME` says why)"
             }
             Self::Forbidden => "CAP_NET_ADMIN is missing (it is needed in the initial user namespace)",
-            Self::Invalid => {
-                "the kernel does not take these values (a destination must be a unicast address, and one of another \
-                 family than its service must be reached by a tunnel)"
+            Self::InvalidService => {
+                "the kernel does not take these values (an IPv6 persistence prefix is 1 to 128; the scheduler may want \
+                 something else)"
+            }
+            Self::InvalidDestination => {
+                "the kernel does not take these values (a destination has a unicast address; one of another family than \
+                 its service is reached by a tunnel, and not while a sync daemon runs)"
             }
             Self::OutOfRange => "a weight or threshold is out of range (the lower threshold above the upper)",
             Self::FamilyUnsupported => "the kernel's IPVS was built without IPv6 (CONFIG_IP_VS_IPV6)",

@@ -265,7 +265,7 @@ fn an_ipv4_server_can_stand_behind_an_ipv6_service_by_a_tunnel_only() -> Result<
             .add_destination(&key, &server("10.0.1.2:80", 1, Forwarding::Masquerade))
             .await
             .unwrap_err();
-        assert_eq!(error.refusal(), Some(Refusal::Invalid), "{error}");
+        assert_eq!(error.refusal(), Some(Refusal::InvalidDestination), "{error}");
         Ok(())
     })
 }
@@ -279,12 +279,16 @@ fn the_kernels_refusals_have_their_meaning() -> Result<()> {
         client.add_service(&service(present, "rr")).await?;
         client.add_destination(&present, &server("10.0.1.1:80", 1, nat)).await?;
         let unknown = ServerKey::new("10.0.1.9:80".parse()?);
+        let minute = Persistence::new(Family::Ipv6, Duration::from_secs(60));
+        let no_prefix =
+            service(tcp("[2001:db8::1]:80"), "rr").with_persistence(Some(minute.with_prefix_len(0)));
 
         let refusals = [
             (Refusal::ServiceExists, client.add_service(&service(present, "rr")).await),
             (Refusal::SchedulerAbsent, client.add_service(&service(absent, "nonesuch")).await),
             (Refusal::SchedulerAbsent, client.edit_service(&service(present, "nonesuch")).await),
             (Refusal::ServiceAbsent, client.edit_service(&service(absent, "rr")).await),
+            (Refusal::InvalidService, client.add_service(&no_prefix).await),
             (Refusal::ServiceAbsent, client.remove_service(&absent).await),
             (Refusal::ServiceAbsent, client.add_destination(&absent, &server("10.0.1.1:80", 1, nat)).await),
             (Refusal::ServiceAbsent, client.edit_destination(&absent, &server("10.0.1.1:80", 1, nat)).await),
@@ -304,7 +308,10 @@ fn the_kernels_refusals_have_their_meaning() -> Result<()> {
                 Refusal::OutOfRange,
                 client.add_destination(&present, &server("10.0.1.2:80", 1, nat).with_thresholds(1, 2)).await,
             ),
-            (Refusal::Invalid, client.add_destination(&present, &server("224.0.0.1:80", 1, nat)).await),
+            (
+                Refusal::InvalidDestination,
+                client.add_destination(&present, &server("224.0.0.1:80", 1, nat)).await,
+            ),
         ];
         for (expected, result) in refusals {
             let error = result.expect_err("a refusal");
@@ -388,6 +395,42 @@ fn version_and_timeouts_are_those_that_ipvsadm_shows() -> Result<()> {
         assert_eq!(client.timeouts().await?, Timeouts { udp: seconds(30), ..timeouts });
         Ok(())
     })
+}
+
+#[test]
+fn without_the_capability_every_call_says_so() {
+    require_ipvs();
+    let host = Host::new("balancer");
+    let this = std::env::current_exe().unwrap();
+    let mut child = host.command("setpriv");
+    child.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]).arg(this);
+    child.args(["--exact", "--ignored", "--nocapture", "forbidden_without_the_capability"]);
+    let output = host.output(&mut child).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(output.contains("1 passed"), "{output}");
+}
+
+#[tokio::test]
+#[ignore = "run by without_the_capability_every_call_says_so"]
+async fn forbidden_without_the_capability() {
+    let key = tcp("10.0.0.1:80");
+    let mut client = Client::open().unwrap();
+    let results = [
+        client.services().await.map(|_| ()),
+        client.service(&key).await.map(|_| ()),
+        client.destinations(&key).await.map(|_| ()),
+        client.add_service(&service(key, "rr")).await,
+        client.flush().await,
+    ];
+    for result in results {
+        let error = result.expect_err("a refusal");
+        assert_eq!(error.refusal(), Some(Refusal::Forbidden), "{error}: {:?}", error.cause());
+        assert!(error.to_string().contains("CAP_NET_ADMIN is missing"), "{error}");
+    }
+    let mut dataplane = IpvsDataplane::new(client);
+    let error = dataplane.observe(Scope::Everything).await.expect_err("no empty table");
+    assert_eq!(error.kind(), DataplaneErrorKind::Forbidden);
+    let results = dataplane.apply(vec![Change::RemoveService(key)]).await;
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), DataplaneErrorKind::Forbidden);
 }
 
 #[test]
