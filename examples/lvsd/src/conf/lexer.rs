@@ -121,7 +121,7 @@ impl<'a> Lexer<'a> {
                         Diagnostic::warning(
                             Code::BadText,
                             Span::new(self.file, here..here + 1),
-                            format!("the comment starts inside a word, with `{c}`"),
+                            "a comment starts inside a word",
                         )
                         .label("the rest of the line is ignored")
                         .help("quote the word if the sign belongs to it, else put a space before the comment"),

@@ -116,10 +116,17 @@ impl Builder<'_> {
         let mut words: Vec<Word> = Vec::new();
         // Whether the last statement ended with its line, so that `{` on the next one is its block.
         let mut may_open = false;
+        // Whether the rest of the line may be a password.
+        let mut secret = false;
         while !self.stopped {
             let Some(token) = lexer.next_token(self.diagnostics) else { break };
             match token {
-                Token::Word(word) => {
+                Token::Word(mut word) => {
+                    if secret {
+                        self.sources.mark_secret(word.span);
+                        word.secret = true;
+                    }
+                    secret = secret || secrets::announces_secret(&word.text);
                     if words.is_empty() && self.is_preprocessor(&word) {
                         lexer.skip_continued_line();
                         may_open = false;
@@ -128,9 +135,18 @@ impl Builder<'_> {
                     }
                 }
                 Token::EndOfLine => {
+                    secret = false;
                     if !words.is_empty() {
                         may_open = self.statement(std::mem::take(&mut words), path);
                     }
+                }
+                Token::Open(open) if words.first().is_some_and(|w| INCLUDES.contains(&&*w.text)) => {
+                    self.diagnostics.push(
+                        Diagnostic::error(Code::NotSupportedYet, open, "lvsd has no braces in file patterns yet")
+                            .label("write one `include` for each name, or quote the name if it has a brace"),
+                    );
+                    words.clear();
+                    lexer.skip_continued_line();
                 }
                 Token::Open(open) => {
                     if words.is_empty() && may_open {
@@ -289,13 +305,13 @@ impl Builder<'_> {
             return None;
         }
         for word in std::iter::once(&keyword).chain(&args) {
-            if let Some(at) = word.text.find("${") {
-                let text = word.text.get(at..).unwrap_or("");
+            // The variable's name is not quoted: a misplaced `${` takes whatever follows into the word.
+            if word.text.contains("${") {
                 self.diagnostics.push(
                     Diagnostic::error(
                         Code::NotSupportedYet,
                         word.span,
-                        format!("lvsd does not replace variables yet: {}", quoted(text)),
+                        "lvsd does not replace variables (`${NAME}`) yet",
                     )
                     .label("write the value itself"),
                 );

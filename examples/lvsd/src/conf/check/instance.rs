@@ -320,7 +320,9 @@ impl Draft {
         let peers = self.peers.value.take().unwrap_or_default();
         let group = global.mcast_group4.unwrap_or(Ipv4Addr::new(224, 0, 0, 18));
         if peers.is_empty() {
-            let unicast = self.unicast_source.said.or(self.peers.said).or(self.unicast_ttl.said);
+            let source = self.unicast_source.said.filter(|_| self.unicast_source.value.is_some());
+            let ttl = self.unicast_ttl.said.filter(|_| self.unicast_ttl.value.is_some());
+            let unicast = source.or(self.peers.said).or(ttl);
             if let Some(at) = unicast {
                 cx.report(
                     Diagnostic::warning(
@@ -449,7 +451,10 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::block("unicast_peer", "unicast_peer { ADDRESS … }", 0, 0, |cx, n, d| {
         let peers = addresses::peers(cx, n);
-        d.peers.set(n, Some(peers));
+        // Entries that were all refused do not make the block an empty one.
+        if !peers.is_empty() || inner(n).is_empty() {
+            d.peers.set(n, Some(peers));
+        }
     }),
     Keyword::value("unicast_ttl", "unicast_ttl 1-255", |cx, n, d| {
         let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);
