@@ -332,6 +332,9 @@ impl Builder<'_> {
         } else {
             return false;
         };
+        // The line is not understood, so nothing is known about what may be shown of it.
+        let confidential = secrets::announces_secret(text) || self.kind() == Kind::Authentication;
+        self.sources.mark_secret(if confidential { word.span.start() } else { word.span.end() });
         self.diagnostics.push(
             Diagnostic::error(Code::NotSupportedYet, word.span, format!("lvsd has no {what} yet"))
                 .label("this line is not read"),

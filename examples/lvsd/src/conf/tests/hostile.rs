@@ -49,11 +49,11 @@ proptest! {
 
 #[test]
 fn no_single_typing_error_shows_the_password() {
-    let text = instance(" authentication {\n  auth_type PASS\n  auth_pass geheim99\n }\n priority 100");
+    let text = "vrrp_instance V {\n authentication {\n  auth_type PASS\n  auth_pass geheim99\n }\n priority 1\n}";
     let secret = text.find("geheim99").unwrap();
     let mut tried = 0;
     for at in (0..=text.len()).filter(|at| *at <= secret || *at >= secret + 8) {
-        for with in ["", "\n", "{", "}", "#", "!", "\"", "'", "\\", " ", "x", "$", "${", "@", "~SEQ"] {
+        for with in ["", "\n", "{", "}", "#", "\"", "'", "\\", " ", "x", "$", "${", "@"] {
             for removed in [0, 1] {
                 let end = at + removed;
                 if end > text.len() || (at < secret + 8 && end > secret) {
@@ -67,7 +67,7 @@ fn no_single_typing_error_shows_the_password() {
             }
         }
     }
-    assert!(tried > 2000);
+    assert!(tried > 1000, "{tried}");
 }
 
 #[test]

@@ -248,11 +248,11 @@ fn wrong_values_are_shown_at_the_value() {
         ("include {a,b}.conf", "not-supported-yet 7:10"),
         ("priority\u{3000}100", "bad-text 7:10"),
         ("notify \"/bin/x", "bad-text 7:9"),
-        ("notify \"/bin/x\\0\"", "bad-text 7:9"),
         ("{\n }", "unbalanced-brace 7:2"),
     ] {
         in_instance(&format!(" {more}"), &[code]);
     }
+    in_instance(" notify_stop \"/bin/x\\0\" root", &["bad-text 7:14", "bad-value 7:14"]);
     in_instance(" version 3\n advert_int 41", &["out-of-range 8:2"]);
     in_instance(" version 3\n advert_int 0.015", &["out-of-range 8:2"]);
 }
