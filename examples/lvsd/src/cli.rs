@@ -74,11 +74,11 @@ impl Cli {
                 let style = conf::Style::for_output(stderr.is_terminal());
                 stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes())
             }
-            Some(path) => std::fs::File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .and_then(|mut file| file.write_all(conf::render(&loaded.report, conf::Style::Plain).as_bytes())),
+            Some(path) => {
+                std::fs::File::options().create(true).append(true).open(path).and_then(|mut file| {
+                    file.write_all(conf::render(&loaded.report, conf::Style::Plain).as_bytes())
+                })
+            }
         };
         match (written, output) {
             (Err(e), Some(path)) => {

@@ -123,7 +123,9 @@ impl<'a> Lexer<'a> {
                             "a comment starts inside a word",
                         )
                         .label("the rest of the line is ignored")
-                        .help("quote the word if the sign belongs to it, else put a space before the comment"),
+                        .help(
+                            "quote the word if the sign belongs to it, else put a space before the comment",
+                        ),
                     );
                     break;
                 }

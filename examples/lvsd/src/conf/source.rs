@@ -139,7 +139,12 @@ impl Sources {
         };
         let line_starts =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| offset(at + 1))).collect();
-        self.files.push(Source { path: path.to_path_buf(), text: text.into(), line_starts, secrets: Vec::new() });
+        self.files.push(Source {
+            path: path.to_path_buf(),
+            text: text.into(),
+            line_starts,
+            secrets: Vec::new(),
+        });
         Read {
             file,
             invalid: invalid.map(|(at, byte)| (Span::new(file, at..at + '\u{fffd}'.len_utf8()), byte)),

@@ -142,8 +142,12 @@ impl Builder<'_> {
                 }
                 Token::Open(open) if words.first().is_some_and(|w| INCLUDES.contains(&&*w.text)) => {
                     self.diagnostics.push(
-                        Diagnostic::error(Code::NotSupportedYet, open, "lvsd has no braces in file patterns yet")
-                            .label("write one `include` for each name, or quote the name if it has a brace"),
+                        Diagnostic::error(
+                            Code::NotSupportedYet,
+                            open,
+                            "lvsd has no braces in file patterns yet",
+                        )
+                        .label("write one `include` for each name, or quote the name if it has a brace"),
                     );
                     words.clear();
                     lexer.skip_continued_line();
@@ -227,7 +231,8 @@ impl Builder<'_> {
         if self.kind().knows(word) {
             return;
         }
-        let outer = self.stack.iter().take(self.stack.len().saturating_sub(1)).rposition(|f| f.kind.knows(word));
+        let outer =
+            self.stack.iter().take(self.stack.len().saturating_sub(1)).rposition(|f| f.kind.knows(word));
         let keep = match outer {
             Some(index) => index + 1,
             None if Kind::Top.knows(word) => 0,
@@ -354,8 +359,12 @@ impl Builder<'_> {
             [pattern] => pattern,
             [] => {
                 self.diagnostics.push(
-                    Diagnostic::error(Code::MissingParameter, node.keyword.span, "`include` needs a file name")
-                        .label("a file name or a pattern belongs here"),
+                    Diagnostic::error(
+                        Code::MissingParameter,
+                        node.keyword.span,
+                        "`include` needs a file name",
+                    )
+                    .label("a file name or a pattern belongs here"),
                 );
                 return;
             }
@@ -391,8 +400,11 @@ impl Builder<'_> {
         };
         if paths.is_empty() && matches!(keyword, "includem" | "includew" | "includea") {
             let message = format!("no file matches {}", pattern.shown());
-            self.diagnostics
-                .push(fail(Code::Unreadable, message, "`include` would take an empty list, this does not"));
+            self.diagnostics.push(fail(
+                Code::Unreadable,
+                message,
+                "`include` would take an empty list, this does not",
+            ));
         }
         for path in paths {
             let canonical = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
@@ -471,7 +483,8 @@ fn bad_utf8(read: &Read, diagnostics: &mut Diagnostics) {
 }
 
 /// keepalived's words for it; they differ in what a pattern without a match means.
-pub(crate) const INCLUDES: [&str; 6] = ["include", "includer", "includem", "includew", "includeb", "includea"];
+pub(crate) const INCLUDES: [&str; 6] =
+    ["include", "includer", "includem", "includew", "includeb", "includea"];
 /// keepalived.conf nests five deep.
 const MAX_DEPTH: usize = 32;
 /// Of includes in includes.

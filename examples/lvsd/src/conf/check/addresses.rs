@@ -71,8 +71,12 @@ fn address(cx: &mut Cx<'_>, entry: &Node) -> Option<AddressDraft> {
         }
         let Some(value) = words.next() else {
             cx.report(
-                Diagnostic::error(Code::MissingParameter, word.span, format!("{} lacks its value", word.shown()))
-                    .label("something has to follow"),
+                Diagnostic::error(
+                    Code::MissingParameter,
+                    word.span,
+                    format!("{} lacks its value", word.shown()),
+                )
+                .label("something has to follow"),
             );
             return None;
         };
@@ -145,9 +149,12 @@ fn prefix(cx: &mut Cx<'_>, word: &Word) -> Option<(Ipv4Addr, u8)> {
 }
 
 fn not_an_address(cx: &mut Cx<'_>, word: &Word, block: &str) {
-    let mut diagnostic =
-        Diagnostic::error(Code::BadValue, word.span, format!("`{block}` holds addresses, not {}", word.shown()))
-            .label("not an IPv4 address");
+    let mut diagnostic = Diagnostic::error(
+        Code::BadValue,
+        word.span,
+        format!("`{block}` holds addresses, not {}", word.shown()),
+    )
+    .label("not an IPv4 address");
     if Kind::Instance.knows(&word.text) {
         diagnostic = diagnostic.help(format!("is the `}}` that closes `{block}` missing above?"));
     }
@@ -163,7 +170,9 @@ fn unknown_option(cx: &mut Cx<'_>, word: &Word) {
             format!("{} is a word of keepalived that lvsd does not support yet", word.shown()),
         )
         .label("not supported yet")
-    } else if name.parse::<IpAddr>().is_ok() || name.split_once('/').is_some_and(|(a, _)| a.parse::<IpAddr>().is_ok()) {
+    } else if name.parse::<IpAddr>().is_ok()
+        || name.split_once('/').is_some_and(|(a, _)| a.parse::<IpAddr>().is_ok())
+    {
         Diagnostic::error(Code::SurplusWords, word.span, "two addresses on one line")
             .label("put it on a line of its own")
     } else {
@@ -171,9 +180,13 @@ fn unknown_option(cx: &mut Cx<'_>, word: &Word) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "not known here".into(),
         };
-        Diagnostic::error(Code::UnknownKeyword, word.span, format!("unknown word {} after an address", word.shown()))
-            .label(label)
-            .help("write `ADDRESS[/LENGTH] [dev IF] [scope SCOPE] [label LABEL] [brd ADDRESS|+|-]`")
+        Diagnostic::error(
+            Code::UnknownKeyword,
+            word.span,
+            format!("unknown word {} after an address", word.shown()),
+        )
+        .label(label)
+        .help("write `ADDRESS[/LENGTH] [dev IF] [scope SCOPE] [label LABEL] [brd ADDRESS|+|-]`")
     };
     cx.report(diagnostic);
 }
@@ -196,7 +209,10 @@ fn scope(cx: &mut Cx<'_>, word: &Word) -> Option<AddressScope> {
 }
 
 fn label(cx: &mut Cx<'_>, word: &Word) -> Option<String> {
-    if word.text.is_empty() || word.text.len() > 15 || word.text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if word.text.is_empty()
+        || word.text.len() > 15
+        || word.text.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
         cx.report(
             Diagnostic::error(Code::BadValue, word.span, format!("no label can be {}", word.shown()))
                 .label("must have 1 to 15 bytes")
@@ -281,8 +297,12 @@ fn peer(cx: &mut Cx<'_>, entry: &Node) -> Option<Peer> {
         };
         let Some(value) = words.next() else {
             cx.report(
-                Diagnostic::error(Code::MissingParameter, word.span, format!("{} lacks its value", word.shown()))
-                    .label("a number from 0 to 255 has to follow"),
+                Diagnostic::error(
+                    Code::MissingParameter,
+                    word.span,
+                    format!("{} lacks its value", word.shown()),
+                )
+                .label("a number from 0 to 255 has to follow"),
             );
             return None;
         };

@@ -70,7 +70,13 @@ enum ProbeDraft {
 
 impl CheckDraft {
     /// With what it inherits: the server's address, times, and host name.
-    pub(super) fn finish(self, cx: &mut Cx<'_>, server: SocketAddr, outer: Policy, host: Option<&str>) -> Check {
+    pub(super) fn finish(
+        self,
+        cx: &mut Cx<'_>,
+        server: SocketAddr,
+        outer: Policy,
+        host: Option<&str>,
+    ) -> Check {
         let policy = self.options.policy.or(outer);
         let (probe, default_delay) = match self.probe {
             ProbeDraft::Tcp => (Probe::Tcp, Duration::from_secs(1)),
@@ -261,9 +267,17 @@ pub(super) const URL: &[Keyword<RequestDraft>] = &[
         let word = first(n);
         d.had_path = true;
         if !word.text.starts_with('/') {
-            cx.bad(word, format!("`path` has to begin with a slash: {}", word.shown()), "write it with a `/` first");
+            cx.bad(
+                word,
+                format!("`path` has to begin with a slash: {}", word.shown()),
+                "write it with a `/` first",
+            );
         } else if word.text.contains(|c: char| c.is_ascii_control() || c == ' ' || !c.is_ascii()) {
-            cx.bad(word, "`path` holds a character that cannot stand in a request", "write it as `%` and two digits");
+            cx.bad(
+                word,
+                "`path` holds a character that cannot stand in a request",
+                "write it as `%` and two digits",
+            );
         } else {
             d.path = Some(word.text.to_string());
         }
@@ -288,7 +302,9 @@ fn request(cx: &mut Cx<'_>, node: &Node) -> Option<RequestDraft> {
 /// `200` or `200-299`
 fn status(cx: &mut Cx<'_>, word: &Word) -> Option<RangeInclusive<u16>> {
     let code = |text: &str| {
-        Some(text).filter(|t| t.len() == 3 && t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok())
+        Some(text)
+            .filter(|t| t.len() == 3 && t.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|t| t.parse().ok())
     };
     let range = match word.text.split_once('-') {
         Some((low, high)) => code(low).zip(code(high)),
@@ -298,9 +314,13 @@ fn status(cx: &mut Cx<'_>, word: &Word) -> Option<RangeInclusive<u16>> {
         Some((low, high)) if low <= high && (100..=599).contains(&low) && high <= 599 => Some(low..=high),
         _ => {
             cx.report(
-                Diagnostic::error(Code::BadValue, word.span, format!("no HTTP status code: {}", word.shown()))
-                    .label("must be a number from 100 to 599, or a range of them")
-                    .help("write codes and ranges with spaces between, such as `200 204 300-399`"),
+                Diagnostic::error(
+                    Code::BadValue,
+                    word.span,
+                    format!("no HTTP status code: {}", word.shown()),
+                )
+                .label("must be a number from 100 to 599, or a range of them")
+                .help("write codes and ranges with spaces between, such as `200 204 300-399`"),
             );
             None
         }
@@ -310,7 +330,11 @@ fn status(cx: &mut Cx<'_>, word: &Word) -> Option<RangeInclusive<u16>> {
 /// What may stand in a `Host` header.
 pub(super) fn host(cx: &mut Cx<'_>, word: &Word) -> Option<String> {
     if word.text.is_empty() || !word.text.bytes().all(|b| b.is_ascii_graphic()) {
-        cx.bad(word, format!("no host name: {}", word.shown()), "letters, digits, dots, and a port after a colon");
+        cx.bad(
+            word,
+            format!("no host name: {}", word.shown()),
+            "letters, digits, dots, and a port after a colon",
+        );
         return None;
     }
     Some(word.text.to_string())

@@ -85,16 +85,22 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
         }
     }),
     Keyword::flag("vrrp_check_unicast_src", |_, _, d| d.check_unicast_src = true),
-    Keyword::value("vrrp_garp_master_delay", "vrrp_garp_master_delay SECONDS", |cx, n, d| d.garp.set_delay(cx, n)),
+    Keyword::value("vrrp_garp_master_delay", "vrrp_garp_master_delay SECONDS", |cx, n, d| {
+        d.garp.set_delay(cx, n)
+    }),
     Keyword::value("vrrp_garp_master_repeat", "vrrp_garp_master_repeat PACKETS", |cx, n, d| {
         d.garp.set_repeat(cx, n);
     }),
     Keyword::value("vrrp_garp_master_refresh", "vrrp_garp_master_refresh SECONDS", |cx, n, d| {
         d.garp.set_refresh(cx, n);
     }),
-    Keyword::value("vrrp_garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat PACKETS", |cx, n, d| {
-        d.garp.set_refresh_repeat(cx, n);
-    }),
+    Keyword::value(
+        "vrrp_garp_master_refresh_repeat",
+        "vrrp_garp_master_refresh_repeat PACKETS",
+        |cx, n, d| {
+            d.garp.set_refresh_repeat(cx, n);
+        },
+    ),
 ];
 
 /// `2` or `3`

@@ -101,7 +101,9 @@ pub(super) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
             ),
         }
         let others = routers.entry((&instance.interface, instance.virtual_router_id.get())).or_default();
-        if let Some(other) = others.iter().find(|other| collide(&instance.transport, &other.instance.transport)) {
+        if let Some(other) =
+            others.iter().find(|other| collide(&instance.transport, &other.instance.transport))
+        {
             cx.report(
                 Diagnostic::error(
                     Code::Duplicate,
@@ -226,7 +228,9 @@ impl Draft {
                 self.nopreempt = None;
             }
         }
-        if let (Some(at), Some(_)) = (self.preempt_delay.said, self.preempt_delay.value.filter(|d| !d.is_zero())) {
+        if let (Some(at), Some(_)) =
+            (self.preempt_delay.said, self.preempt_delay.value.filter(|d| !d.is_zero()))
+        {
             let reason = match (state, self.nopreempt) {
                 (InitialState::Master, _) => Some("`state MASTER`"),
                 (InitialState::Backup, Some(_)) => Some("`nopreempt`"),
@@ -252,9 +256,10 @@ impl Draft {
         };
         let wrong = match version {
             // Differs from keepalived: it rounds and goes on, and then drops the adverts of a router that rounds otherwise.
-            Version::V2 if interval.subsec_nanos() != 0 => {
-                Some(("VRRP version 2 counts whole seconds", "write whole seconds, or `version 3` on all routers"))
-            }
+            Version::V2 if interval.subsec_nanos() != 0 => Some((
+                "VRRP version 2 counts whole seconds",
+                "write whole seconds, or `version 3` on all routers",
+            )),
             Version::V3 if interval.subsec_micros() % 10_000 != 0 => {
                 Some(("VRRP version 3 counts steps of 0.01 seconds", "write at most two decimals"))
             }
@@ -438,7 +443,13 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
     Keyword::block("authentication", "authentication { … }", 0, 0, |cx, n, d| {
         d.authentication_at = Some(n.keyword.span);
         let errors = cx.diagnostics.errors();
-        cx.statements(Kind::Authentication, AUTHENTICATION, inner(n), &mut d.authentication, &mut Seen::default());
+        cx.statements(
+            Kind::Authentication,
+            AUTHENTICATION,
+            inner(n),
+            &mut d.authentication,
+            &mut Seen::default(),
+        );
         d.authentication.failed |= cx.diagnostics.errors() > errors;
     }),
     Keyword::value("unicast_src_ip", "unicast_src_ip ADDRESS", |cx, n, d| {
@@ -477,7 +488,9 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::value("garp_master_delay", "garp_master_delay SECONDS", |cx, n, d| d.garp.set_delay(cx, n)),
     Keyword::value("garp_master_repeat", "garp_master_repeat PACKETS", |cx, n, d| d.garp.set_repeat(cx, n)),
-    Keyword::value("garp_master_refresh", "garp_master_refresh SECONDS", |cx, n, d| d.garp.set_refresh(cx, n)),
+    Keyword::value("garp_master_refresh", "garp_master_refresh SECONDS", |cx, n, d| {
+        d.garp.set_refresh(cx, n)
+    }),
     Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
         d.garp.set_refresh_repeat(cx, n);
     }),
@@ -510,10 +523,14 @@ fn priority(cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
             "write 1 or more; 0 is what a router sends when it resigns"
         };
         cx.report(
-            Diagnostic::error(Code::OutOfRange, word.span, format!("`priority` is out of range: {}", word.shown()))
-                .label("must be from 1 to 254")
-                .help("allowed are 1 to 254, and 255 for the router that owns the addresses itself")
-                .help(instead),
+            Diagnostic::error(
+                Code::OutOfRange,
+                word.span,
+                format!("`priority` is out of range: {}", word.shown()),
+            )
+            .label("must be from 1 to 254")
+            .help("allowed are 1 to 254, and 255 for the router that owns the addresses itself")
+            .help(instead),
         );
         return None;
     }

@@ -163,7 +163,8 @@ impl Cx<'_> {
         let name = keyword.name;
         let form = format!("write `{}`", keyword.syntax);
         if node.args.len() < keyword.least {
-            let message = format!("`{name}` lacks {}", if keyword.most == 1 { "its value" } else { "a value" });
+            let message =
+                format!("`{name}` lacks {}", if keyword.most == 1 { "its value" } else { "a value" });
             self.report(
                 Diagnostic::error(Code::MissingParameter, node.span(), message)
                     .label("something has to follow on this line")

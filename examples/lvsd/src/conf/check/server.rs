@@ -59,9 +59,13 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Checked> {
     let address = SocketAddr::new(address?, port?);
     if address.port() == 0 && draft.persistence_timeout.is_none() {
         cx.report(
-            Diagnostic::error(Code::MissingParameter, node.span(), "a service without a port has to be persistent")
-                .label("a port has to follow the address")
-                .help("or add `persistence_timeout` for a service of all ports"),
+            Diagnostic::error(
+                Code::MissingParameter,
+                node.span(),
+                "a service without a port has to be persistent",
+            )
+            .label("a port has to follow the address")
+            .help("or add `persistence_timeout` for a service of all ports"),
         );
     }
     let real_servers = real_servers(cx, &mut draft, address);
@@ -219,7 +223,8 @@ pub(super) struct RealOptions {
 
 pub(super) const VIRTUAL: &[Keyword<VirtualDraft>] = &[
     Keyword::value("lvs_sched", "lvs_sched rr", |cx, n, d| d.scheduler = scheduler(cx, n)),
-    Keyword::value("lb_algo", "lb_algo rr", |cx, n, d: &mut VirtualDraft| d.scheduler = scheduler(cx, n)).sets("lvs_sched"),
+    Keyword::value("lb_algo", "lb_algo rr", |cx, n, d: &mut VirtualDraft| d.scheduler = scheduler(cx, n))
+        .sets("lvs_sched"),
     Keyword::words("lvs_method", "lvs_method NAT|DR", 1, 5, method),
     Keyword::words("lb_kind", "lb_kind NAT|DR", 1, 5, method).sets("lvs_method"),
     Keyword::value("protocol", "protocol TCP|UDP", |cx, n, d| {
@@ -249,16 +254,24 @@ pub(super) const VIRTUAL: &[Keyword<VirtualDraft>] = &[
     Keyword::flag("inhibit_on_failure", |_, _, d| d.inhibit_on_failure = true),
     Keyword::value("weight", "weight NUMBER", |cx, n, d| d.weight = weight(cx, n, 1)),
     Keyword::value("virtualhost", "virtualhost NAME", |cx, n, d| d.host = checker::host(cx, first(n))),
-    Keyword::value("connect_timeout", "connect_timeout SECONDS", |cx, n, d| d.policy.set_connect_timeout(cx, n)),
+    Keyword::value("connect_timeout", "connect_timeout SECONDS", |cx, n, d| {
+        d.policy.set_connect_timeout(cx, n)
+    }),
     Keyword::value("retry", "retry COUNT", |cx, n, d| d.policy.set_retry(cx, n, 1)),
     Keyword::value("delay_before_retry", "delay_before_retry SECONDS", |cx, n, d| {
         d.policy.set_delay_before_retry(cx, n);
     }),
     Keyword::value("warmup", "warmup SECONDS", |cx, n, d| d.policy.set_warmup(cx, n)),
-    Keyword::block("real_server", "real_server ADDRESS [PORT] { … }", 1, 2, |cx, n, d: &mut VirtualDraft| {
-        d.had_real_server = true;
-        d.real_servers.extend(real_server(cx, n));
-    })
+    Keyword::block(
+        "real_server",
+        "real_server ADDRESS [PORT] { … }",
+        1,
+        2,
+        |cx, n, d: &mut VirtualDraft| {
+            d.had_real_server = true;
+            d.real_servers.extend(real_server(cx, n));
+        },
+    )
     .repeatable(),
 ];
 
@@ -268,17 +281,23 @@ pub(super) const REAL: &[Keyword<RealOptions>] = &[
         d.inhibit_on_failure = cx.boolean(n);
     }),
     Keyword::value("virtualhost", "virtualhost NAME", |cx, n, d| d.host = checker::host(cx, first(n))),
-    Keyword::value("connect_timeout", "connect_timeout SECONDS", |cx, n, d| d.policy.set_connect_timeout(cx, n)),
+    Keyword::value("connect_timeout", "connect_timeout SECONDS", |cx, n, d| {
+        d.policy.set_connect_timeout(cx, n)
+    }),
     Keyword::value("retry", "retry COUNT", |cx, n, d| d.policy.set_retry(cx, n, 1)),
     Keyword::value("delay_before_retry", "delay_before_retry SECONDS", |cx, n, d| {
         d.policy.set_delay_before_retry(cx, n);
     }),
     Keyword::value("delay_loop", "delay_loop SECONDS", |cx, n, d| d.policy.set_delay_loop(cx, n)),
     Keyword::value("warmup", "warmup SECONDS", |cx, n, d| d.policy.set_warmup(cx, n)),
-    Keyword::block("TCP_CHECK", "TCP_CHECK { … }", 0, 0, |cx, n, d: &mut RealOptions| d.checks.push(checker::tcp(cx, n)))
-        .repeatable(),
-    Keyword::block("HTTP_GET", "HTTP_GET { url { path / } }", 0, 0, |cx, n, d: &mut RealOptions| d.checks.push(checker::http(cx, n)))
-        .repeatable(),
+    Keyword::block("TCP_CHECK", "TCP_CHECK { … }", 0, 0, |cx, n, d: &mut RealOptions| {
+        d.checks.push(checker::tcp(cx, n))
+    })
+    .repeatable(),
+    Keyword::block("HTTP_GET", "HTTP_GET { url { path / } }", 0, 0, |cx, n, d: &mut RealOptions| {
+        d.checks.push(checker::http(cx, n))
+    })
+    .repeatable(),
 ];
 
 fn real_server(cx: &mut Cx<'_>, node: &Node) -> Option<RealDraft> {
@@ -336,7 +355,11 @@ fn weight(cx: &mut Cx<'_>, node: &Node, least: u32) -> Option<Weight> {
 fn host_address(cx: &mut Cx<'_>, what: &str, word: &Word) -> Option<IpAddr> {
     let address = cx.ip(what, word)?;
     if address.is_unspecified() || address.is_multicast() {
-        cx.bad(word, format!("`{what}` takes the address of a host, not {}", word.shown()), "no host can have it");
+        cx.bad(
+            word,
+            format!("`{what}` takes the address of a host, not {}", word.shown()),
+            "no host can have it",
+        );
         return None;
     }
     Some(address)

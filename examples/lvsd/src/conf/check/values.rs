@@ -22,7 +22,9 @@ impl Cx<'_> {
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             let message = format!("`{what}` takes a whole number, not {}", word.shown());
             self.report(
-                Diagnostic::error(Code::BadValue, word.span, message).label("not a whole number").help(allowed),
+                Diagnostic::error(Code::BadValue, word.span, message)
+                    .label("not a whole number")
+                    .help(allowed),
             );
             return None;
         }
@@ -40,12 +42,7 @@ impl Cx<'_> {
         }
     }
 
-    pub(super) fn number_u32(
-        &mut self,
-        what: &str,
-        word: &Word,
-        range: RangeInclusive<u32>,
-    ) -> Option<u32> {
+    pub(super) fn number_u32(&mut self, what: &str, word: &Word, range: RangeInclusive<u32>) -> Option<u32> {
         let range = u64::from(*range.start())..=u64::from(*range.end());
         self.number(what, word, range).and_then(|n| u32::try_from(n).ok())
     }
@@ -231,7 +228,10 @@ impl Cx<'_> {
                 .label("write the group without a colon"),
             );
         }
-        Some(ScriptUser { user: user.text.to_string(), group: words.get(1).map(|group| group.text.to_string()) })
+        Some(ScriptUser {
+            user: user.text.to_string(),
+            group: words.get(1).map(|group| group.text.to_string()),
+        })
     }
 }
 
@@ -307,7 +307,10 @@ mod tests {
 
     #[test]
     fn a_command_is_split_as_keepalived_splits_it() {
-        assert_eq!(split_command("/bin/echo 'a b' c").as_deref(), Some(&["/bin/echo", "a b", "c"].map(Into::into)[..]));
+        assert_eq!(
+            split_command("/bin/echo 'a b' c").as_deref(),
+            Some(&["/bin/echo", "a b", "c"].map(Into::into)[..])
+        );
         assert_eq!(split_command("/a ''").as_deref(), Some(&["/a", ""].map(Into::into)[..]));
         assert_eq!(split_command("/a 'b"), None);
     }

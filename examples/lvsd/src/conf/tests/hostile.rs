@@ -9,13 +9,36 @@ const S3: &str = include_str!("../../../tests/fixtures/s3.conf");
 
 /// Pieces from which configurations are made.
 const PIECES: [&str; 26] = [
-    "vrrp_instance", "virtual_server", "authentication", "auth_pass", "virtual_ipaddress", "10.0.0.1", "fe80::1/64",
-    "{", "}", "\n", " ", "\"", "'", "\\", "#", "!", "$", "${", "~SEQ", "@x", "include", "*", "優", "\u{3000}", "\x1b[31m",
+    "vrrp_instance",
+    "virtual_server",
+    "authentication",
+    "auth_pass",
+    "virtual_ipaddress",
+    "10.0.0.1",
+    "fe80::1/64",
+    "{",
+    "}",
+    "\n",
+    " ",
+    "\"",
+    "'",
+    "\\",
+    "#",
+    "!",
+    "$",
+    "${",
+    "~SEQ",
+    "@x",
+    "include",
+    "*",
+    "優",
+    "\u{3000}",
+    "\x1b[31m",
     "99999999999",
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
@@ -49,7 +72,8 @@ proptest! {
 
 #[test]
 fn no_single_typing_error_shows_the_password() {
-    let text = "vrrp_instance V {\n authentication {\n  auth_type PASS\n  auth_pass geheim99\n }\n priority 1\n}";
+    let text =
+        "vrrp_instance V {\n authentication {\n  auth_type PASS\n  auth_pass geheim99\n }\n priority 1\n}";
     let secret = text.find("geheim99").unwrap();
     let mut tried = 0;
     for at in (0..=text.len()).filter(|at| *at <= secret || *at >= secret + 8) {

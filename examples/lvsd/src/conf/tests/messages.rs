@@ -314,7 +314,10 @@ fn wrong_services_are_shown_at_the_word() {
         ("real_server 10.0.0.3 80 {\n HTTP_GET {\n }\n }", "missing-keyword 7:2"),
         ("real_server 10.0.0.3 80 {\n HTTP_GET {\n url {\n }\n }\n }", "missing-keyword 8:2"),
         ("real_server 10.0.0.3 80 {\n HTTP_GET {\n url {\n path x\n }\n }\n }", "bad-value 9:7"),
-        ("real_server 10.0.0.3 80 {\n HTTP_GET {\n url {\n path /\n status_code 200-99\n }\n }\n }", "bad-value 10:14"),
+        (
+            "real_server 10.0.0.3 80 {\n HTTP_GET {\n url {\n path /\n status_code 200-99\n }\n }\n }",
+            "bad-value 10:14",
+        ),
         ("real_server 10.0.0.3 80 {\n TCP_CHECK {\n connect_port 0\n }\n }", "out-of-range 8:15"),
         ("real_server 10.0.0.3 80 {\n TCP_CHECK {\n bindto fe80::1\n }\n }", "conflict 8:9"),
     ] {

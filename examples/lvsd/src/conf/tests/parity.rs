@@ -30,7 +30,8 @@ fn the_page_has_each_keyword_with_its_true_status() {
     let supported: BTreeSet<(Kind, &str)> = check::supported().into_iter().collect();
     let mut checked = 0;
     for kind in Kind::ALL {
-        let heading = if kind == Kind::Top { "at the top level".into() } else { format!("in `{}`", kind.name()) };
+        let heading =
+            if kind == Kind::Top { "at the top level".into() } else { format!("in `{}`", kind.name()) };
         let mut on_page = BTreeSet::new();
         for (_, keyword, status) in rows().into_iter().filter(|(h, ..)| h.get(4..) == Some(&*heading)) {
             let keyword = keyword.trim_matches('`');

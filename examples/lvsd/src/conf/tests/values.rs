@@ -219,10 +219,8 @@ fn warnings_leave_the_configuration_usable() {
         config.instances[0].transport,
         Transport::Multicast { group: Ipv4Addr::new(224, 0, 0, 18), source }
     );
-    let config = check(
-        &service("").replace("NAT", "DR").replace("10.0.0.2 80", "10.0.0.2 8080"),
-        &["conflict 4:14"],
-    );
+    let config =
+        check(&service("").replace("NAT", "DR").replace("10.0.0.2 80", "10.0.0.2 8080"), &["conflict 4:14"]);
     assert_eq!(config.virtual_servers[0].real_servers[0].address.port(), 80);
     let config = check(
         &instance(" unicast_peer {\n 10.0.0.2\n 10.0.0.2 min_ttl 3\n 10.0.0.3 min_ttl 254 max_ttl 255\n }"),
@@ -240,7 +238,10 @@ fn two_hundred_thousand_lines_are_read_whole() {
     for i in 0..400 {
         text += &format!("virtual_server 10.{}.{}.1 80 {{\n lb_kind NAT\n protocol TCP\n", i / 250, i % 250);
         for j in 2..72 {
-            text += &format!(" real_server 10.9.{}.{j} 80 {{\n weight 1\n HTTP_GET {{\n url {{\n path /\n }}\n }}\n }}\n", i % 250);
+            text += &format!(
+                " real_server 10.9.{}.{j} 80 {{\n weight 1\n HTTP_GET {{\n url {{\n path /\n }}\n }}\n }}\n",
+                i % 250
+            );
         }
         text += "}\n";
     }
