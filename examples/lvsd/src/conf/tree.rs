@@ -153,11 +153,12 @@ impl Builder<'_> {
                     lexer.skip_continued_line();
                 }
                 Token::Open(open) => {
-                    if words.is_empty() && may_open {
-                        if let Some(node) = self.nodes().pop() {
-                            words.push(node.keyword);
-                            words.extend(node.args);
-                        }
+                    if words.is_empty()
+                        && may_open
+                        && let Some(node) = self.nodes().pop()
+                    {
+                        words.push(node.keyword);
+                        words.extend(node.args);
                     }
                     may_open = false;
                     self.open(std::mem::take(&mut words), open, base);
@@ -268,10 +269,10 @@ impl Builder<'_> {
 
     fn close(&mut self, close: Span, base: usize) {
         if self.stack.len() > base {
-            if let Some(frame) = self.stack.last().filter(|_| self.suspect.is_none()) {
-                if self.sources.indent(close) < self.sources.indent(frame.keyword.span) {
-                    self.suspect = Some((frame.keyword.clone(), close));
-                }
+            if let Some(frame) = self.stack.last().filter(|_| self.suspect.is_none())
+                && self.sources.indent(close) < self.sources.indent(frame.keyword.span)
+            {
+                self.suspect = Some((frame.keyword.clone(), close));
             }
             self.pop();
             if self.stack.is_empty() {

@@ -196,6 +196,16 @@ error[duplicate]: `priority` is there twice
     let other = instance("").replace("e V", "e W").replace("10.0.0.1", "10.0.0.2").replace("eth0", "eth1");
     assert_eq!(complaints(&(instance("") + &other)), [""; 0], "another link, another virtual router");
     in_instance(" virtual_ipaddress {\n 10.0.0.2\n }", &["duplicate 7:2"]);
+    let unicast = |name: &str, vip: &str, peer: &str| {
+        instance(&format!(" unicast_peer {{\n 10.9.0.1\n {peer}\n }}"))
+            .replace("e V", name)
+            .replace("10.0.0.1", vip)
+    };
+    let apart = unicast("e V", "10.0.0.1", "10.9.0.2")
+        + &instance("").replace("e V", "e W").replace("10.0.0.1", "10.0.0.2");
+    assert_eq!(complaints(&apart), [""; 0], "unicast and multicast do not meet");
+    let meet = unicast("e V", "10.0.0.1", "10.9.0.2") + &unicast("e W", "10.0.0.2", "10.9.0.3");
+    assert_eq!(complaints(&meet), ["duplicate 14:2"], "one peer in both");
     let twice = instance("").replace(" 10.0.0.1\n", " 10.0.0.1\n 10.0.0.1\n");
     assert_eq!(complaints(&twice), ["duplicate 6:2"]);
 }

@@ -175,7 +175,9 @@ fn checks_inherit_from_real_and_virtual_server() {
 
 #[test]
 fn state_master_without_a_priority_is_an_owner_as_in_keepalived() {
-    assert_eq!(good(&instance(" state MASTER")).instances[0].priority.get(), 255);
+    let text = instance(" state MASTER");
+    assert_eq!(complaints(&text), ["missing-keyword 1:1"]);
+    assert_eq!(read(&text).config.expect("a warning only").instances[0].priority.get(), 255);
     assert_eq!(good(&instance("")).instances[0].priority.get(), 100);
 }
 
