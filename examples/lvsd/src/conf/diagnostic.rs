@@ -134,7 +134,7 @@ impl Diagnostic {
     }
 }
 
-/// All complaints of one run, at most [`MAX_KEPT`] of them; the rest is counted.
+/// All complaints of one run, at most 100 of them; the rest is counted.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     kept: Vec<Diagnostic>,

@@ -99,10 +99,9 @@ impl<'a> Lexer<'a> {
     /// Skips the rest of the line, and the next one too as long as a line ends with a backslash.
     pub(crate) fn skip_continued_line(&mut self) {
         loop {
-            let start = self.at;
             self.skip_line();
-            let line = self.text.get(start..self.at).unwrap_or("");
-            if !line.trim_end().ends_with('\\') || self.peek().is_none() {
+            let so_far = self.text.get(..self.at).unwrap_or("").trim_end_matches([' ', '\t', '\r']);
+            if !so_far.ends_with('\\') || self.peek().is_none() {
                 return;
             }
             self.at += 1;
@@ -121,7 +120,7 @@ impl<'a> Lexer<'a> {
                         Diagnostic::warning(
                             Code::BadText,
                             Span::new(self.file, here..here + 1),
-                            format!("the comment starts inside a word, with `{c}`"),
+                            "a comment starts inside a word",
                         )
                         .label("the rest of the line is ignored")
                         .help(

@@ -84,7 +84,7 @@ fn show_line<'a>(
     marks: Vec<(Span, &'a String, AnnotationKind)>,
 ) -> Group<'a> {
     let end = source.line_end(start);
-    let path = source.path.display().to_string();
+    let path = printable(&source.path.display().to_string());
     if end - start > LONGEST_LINE {
         return marks.into_iter().fold(group, |group, (span, label, _)| {
             let column = report.sources.location(span).column;
@@ -121,19 +121,24 @@ fn show_line<'a>(
 fn hidden_from(source: &Source, line: Range<usize>) -> Option<usize> {
     let text = source.text.get(line.clone()).unwrap_or("");
     // Commented-out passwords are passwords.
-    let by_name = text.to_ascii_lowercase().find("auth_pass").and_then(|at| {
-        let after = at + "auth_pass".len();
-        let rest = text.get(after..)?;
-        let blank = rest.len() - rest.trim_start().len();
-        (blank < rest.len()).then_some(line.start + after + blank)
-    });
-    source.secrets_in(&line).map(|s| s.start).chain(by_name).min()
+    let by_name = text.to_ascii_lowercase().find(NAME).map(|at| line.start + at + NAME.len());
+    let from = source.secrets_in(&line).map(|s| s.start).chain(by_name).min()?;
+    let rest = source.text.get(from..line.end)?;
+    let blank = rest.len() - rest.trim_start().len();
+    (blank < rest.len()).then_some(from + blank)
+}
+
+/// Without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] }).collect()
 }
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// What follows it is hidden wherever it stands.
+const NAME: &str = "auth_pass";
 /// Shown for a password of any length.
 const MASK: &str = "********";
 /// In bytes.

@@ -4,25 +4,29 @@ use super::known::{Kind, nearest};
 use super::source::Span;
 use super::tree::Node;
 
-/// Marks the words of a statement that may be a password; gives the place from which its line has to be hidden.
+/// Marks the words of a statement that may be a password; gives the last span that may be shown, if what follows it
+/// on its line may not be.
 pub(crate) fn hide(kind: Kind, node: &mut Node) -> Option<Span> {
-    let confidential = matches!(kind, Kind::Authentication | Kind::AuthHmac | Kind::Ssl);
+    if !matches!(kind, Kind::Authentication | Kind::AuthHmac | Kind::Ssl) {
+        return None;
+    }
+    let keyword = node.keyword.span;
+    let mut shown = None;
     let mut hiding = false;
-    let mut first = None;
     for (index, word) in std::iter::once(&mut node.keyword).chain(&mut node.args).enumerate() {
         let public = PUBLIC.contains(&&*word.text) || (index == 0 && is_nearly_public(&word.text));
-        if hiding || (confidential && !public) {
-            hiding = true;
+        hiding = hiding || word.secret || !public;
+        if hiding {
             word.secret = true;
-            first = first.or(Some(word.span));
+        } else {
+            shown = Some(word.span);
         }
-        hiding = hiding || announces_secret(&word.text);
     }
-    first
+    Some(shown.map_or_else(|| keyword.start(), Span::end))
 }
 
 /// Whether what follows a word is a password, if the word was meant as it seems.
-fn announces_secret(word: &str) -> bool {
+pub(crate) fn announces_secret(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     lower != "pass"
         && (lower.contains("pass")

@@ -27,6 +27,16 @@ impl Span {
         self.start as usize..self.end as usize
     }
 
+    /// The place before its first byte.
+    pub(crate) fn start(self) -> Self {
+        Self { end: self.start, ..self }
+    }
+
+    /// The place behind its last byte.
+    pub(crate) fn end(self) -> Self {
+        Self { start: self.end, ..self }
+    }
+
     /// From the start of this one to the end of `other`, if both are in the same file.
     pub(crate) fn to(self, other: Self) -> Self {
         if self.file == other.file { Self { end: other.end.max(self.end), ..self } } else { self }
@@ -84,11 +94,11 @@ impl Sources {
         self.files.get(file.0 as usize)
     }
 
-    /// Hides what stands between the span's start and the end of its line, and the whole span.
+    /// Hides what stands between the span's start and the end of its line.
     pub(crate) fn mark_secret(&mut self, span: Span) {
         if let Some(source) = self.files.get_mut(span.file as usize) {
             let (_, line_start) = source.line_of(span.range().start);
-            let end = source.line_end(line_start).max(span.range().end);
+            let end = source.line_end(line_start);
             source.secrets.push(span.range().start..end);
         }
     }

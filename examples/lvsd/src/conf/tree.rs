@@ -116,10 +116,17 @@ impl Builder<'_> {
         let mut words: Vec<Word> = Vec::new();
         // Whether the last statement ended with its line, so that `{` on the next one is its block.
         let mut may_open = false;
+        // Whether the rest of the line may be a password.
+        let mut secret = false;
         while !self.stopped {
             let Some(token) = lexer.next_token(self.diagnostics) else { break };
             match token {
-                Token::Word(word) => {
+                Token::Word(mut word) => {
+                    if secret {
+                        self.sources.mark_secret(word.span);
+                        word.secret = true;
+                    }
+                    secret = secret || secrets::announces_secret(&word.text);
                     if words.is_empty() && self.is_preprocessor(&word) {
                         lexer.skip_continued_line();
                         may_open = false;
@@ -128,16 +135,30 @@ impl Builder<'_> {
                     }
                 }
                 Token::EndOfLine => {
+                    secret = false;
                     if !words.is_empty() {
                         may_open = self.statement(std::mem::take(&mut words), path);
                     }
                 }
+                Token::Open(open) if words.first().is_some_and(|w| INCLUDES.contains(&&*w.text)) => {
+                    self.diagnostics.push(
+                        Diagnostic::error(
+                            Code::NotSupportedYet,
+                            open,
+                            "lvsd has no braces in file patterns yet",
+                        )
+                        .label("write one `include` for each name, or quote the name if it has a brace"),
+                    );
+                    words.clear();
+                    lexer.skip_continued_line();
+                }
                 Token::Open(open) => {
-                    if words.is_empty() && may_open {
-                        if let Some(node) = self.nodes().pop() {
-                            words.push(node.keyword);
-                            words.extend(node.args);
-                        }
+                    if words.is_empty()
+                        && may_open
+                        && let Some(node) = self.nodes().pop()
+                    {
+                        words.push(node.keyword);
+                        words.extend(node.args);
                     }
                     may_open = false;
                     self.open(std::mem::take(&mut words), open, base);
@@ -248,10 +269,10 @@ impl Builder<'_> {
 
     fn close(&mut self, close: Span, base: usize) {
         if self.stack.len() > base {
-            if let Some(frame) = self.stack.last().filter(|_| self.suspect.is_none()) {
-                if self.sources.indent(close) < self.sources.indent(frame.keyword.span) {
-                    self.suspect = Some((frame.keyword.clone(), close));
-                }
+            if let Some(frame) = self.stack.last().filter(|_| self.suspect.is_none())
+                && self.sources.indent(close) < self.sources.indent(frame.keyword.span)
+            {
+                self.suspect = Some((frame.keyword.clone(), close));
             }
             self.pop();
             if self.stack.is_empty() {
@@ -290,13 +311,13 @@ impl Builder<'_> {
             return None;
         }
         for word in std::iter::once(&keyword).chain(&args) {
-            if let Some(at) = word.text.find("${") {
-                let text = word.text.get(at..).unwrap_or("");
+            // The variable's name is not quoted: a misplaced `${` takes whatever follows into the word.
+            if word.text.contains("${") {
                 self.diagnostics.push(
                     Diagnostic::error(
                         Code::NotSupportedYet,
                         word.span,
-                        format!("lvsd does not replace variables yet: {}", quoted(text)),
+                        "lvsd does not replace variables (`${NAME}`) yet",
                     )
                     .label("write the value itself"),
                 );
@@ -317,6 +338,9 @@ impl Builder<'_> {
         } else {
             return false;
         };
+        // The line is not understood, so nothing is known about what may be shown of it.
+        let confidential = secrets::announces_secret(text) || self.kind() == Kind::Authentication;
+        self.sources.mark_secret(if confidential { word.span.start() } else { word.span.end() });
         self.diagnostics.push(
             Diagnostic::error(Code::NotSupportedYet, word.span, format!("lvsd has no {what} yet"))
                 .label("this line is not read"),

@@ -308,13 +308,13 @@ fn peer(cx: &mut Cx<'_>, entry: &Node) -> Option<Peer> {
         };
         *limit = cx.number_u8(&word.text, value, 0..=255);
     }
-    if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl) {
-        if min > max {
-            cx.report(
-                Diagnostic::error(Code::Conflict, entry.span(), "min_ttl is larger than max_ttl")
-                    .label("no packet can have such a TTL"),
-            );
-        }
+    if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl)
+        && min > max
+    {
+        cx.report(
+            Diagnostic::error(Code::Conflict, entry.span(), "min_ttl is larger than max_ttl")
+                .label("no packet can have such a TTL"),
+        );
     }
     Some(peer)
 }

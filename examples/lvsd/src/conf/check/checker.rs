@@ -90,17 +90,17 @@ impl CheckDraft {
             self.options.connect_ip.unwrap_or(server.ip()),
             self.options.connect_port.map_or(server.port(), NonZeroU16::get),
         );
-        if let Some((bind_to, at)) = self.options.bind_to {
-            if bind_to.is_ipv4() != target.is_ipv4() {
-                cx.report(
-                    Diagnostic::error(
-                        Code::Conflict,
-                        at,
-                        format!("`bindto {bind_to}` cannot connect to {}", target.ip()),
-                    )
-                    .label("IPv4 and IPv6 do not go together"),
-                );
-            }
+        if let Some((bind_to, at)) = self.options.bind_to
+            && bind_to.is_ipv4() != target.is_ipv4()
+        {
+            cx.report(
+                Diagnostic::error(
+                    Code::Conflict,
+                    at,
+                    format!("`bindto {bind_to}` cannot connect to {}", target.ip()),
+                )
+                .label("IPv4 and IPv6 do not go together"),
+            );
         }
         if target.port() == 0 {
             cx.report(

@@ -1,6 +1,7 @@
 //! `vrrp_instance`: one block, and what two of them must not share.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -52,6 +53,17 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     // keepalived makes the owner of an instance that says MASTER and no priority; measured on 2.2.7.
     let default_priority = if state == InitialState::Master { 255 } else { 100 };
     let priority = draft.priority.value.or(NonZeroU8::new(default_priority))?;
+    if state == InitialState::Master && draft.priority.said.is_none() {
+        cx.report(
+            Diagnostic::warning(
+                Code::MissingKeyword,
+                node.span(),
+                "`state MASTER` without `priority`: it is 255, the address owner's, as in keepalived",
+            )
+            .label("`priority` is missing in this block")
+            .help("add a line such as `priority 200`"),
+        );
+    }
     draft.election(cx, state, priority);
     let advert_interval = draft.interval(cx, version);
     let authentication = draft.password(cx, version);
@@ -82,7 +94,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
 /// Checks what is unique among all instances: names, router ids on a link, addresses.
 pub(super) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
     let mut names: HashMap<&str, Span> = HashMap::new();
-    let mut routers: HashMap<(&str, u8), Vec<&Checked>> = HashMap::new();
+    let mut routers: HashMap<(&str, u8, HeardFrom), &Checked> = HashMap::new();
     let mut addresses: HashMap<(IpAddr, &str), (&str, Span)> = HashMap::new();
     for checked in all {
         let instance = &checked.instance;
@@ -100,10 +112,16 @@ pub(super) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
                 .also(*first, "the first one"),
             ),
         }
-        let others = routers.entry((&instance.interface, instance.virtual_router_id.get())).or_default();
-        if let Some(other) =
-            others.iter().find(|other| collide(&instance.transport, &other.instance.transport))
-        {
+        let mut other: Option<&Checked> = None;
+        for from in hears(&instance.transport) {
+            match routers.entry((&instance.interface, instance.virtual_router_id.get(), from)) {
+                Entry::Occupied(entry) => other = other.or(Some(*entry.get())),
+                Entry::Vacant(entry) => {
+                    entry.insert(checked);
+                }
+            }
+        }
+        if let Some(other) = other {
             cx.report(
                 Diagnostic::error(
                     Code::Duplicate,
@@ -120,8 +138,6 @@ pub(super) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
                 .also(other.vrid_at, "the first time")
                 .help("give each instance on an interface a number of its own, the same on all its routers"),
             );
-        } else {
-            others.push(checked);
         }
         for (address, at) in instance.addresses.iter().zip(&checked.addresses_at) {
             let key = (address.key.address, &*address.key.interface);
@@ -151,17 +167,18 @@ pub(super) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
     }
 }
 
-/// Whether two virtual routers with the same number would hear each other's adverts.
-fn collide(a: &Transport, b: &Transport) -> bool {
-    match (a, b) {
-        (Transport::Multicast { group: a, .. }, Transport::Multicast { group: b, .. }) => a == b,
-        (Transport::Unicast { peers: a, .. }, Transport::Unicast { peers: b, .. }) => {
-            let addresses: std::collections::HashSet<Ipv4Addr> = a.iter().map(|peer| peer.address).collect();
-            b.iter().any(|peer| addresses.contains(&peer.address))
-        }
-        (Transport::Multicast { .. }, Transport::Unicast { .. })
-        | (Transport::Unicast { .. }, Transport::Multicast { .. }) => false,
+/// Where adverts for an instance come from; two instances that share one of these hear each other's.
+fn hears(transport: &Transport) -> Vec<HeardFrom> {
+    match transport {
+        Transport::Multicast { group, .. } => vec![HeardFrom::Group(*group)],
+        Transport::Unicast { peers, .. } => peers.iter().map(|peer| HeardFrom::Peer(peer.address)).collect(),
     }
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum HeardFrom {
+    Group(Ipv4Addr),
+    Peer(Ipv4Addr),
 }
 
 /// A value with the place where it was said; the value is missing if what was said is wrong.
@@ -325,7 +342,9 @@ impl Draft {
         let peers = self.peers.value.take().unwrap_or_default();
         let group = global.mcast_group4.unwrap_or(Ipv4Addr::new(224, 0, 0, 18));
         if peers.is_empty() {
-            let unicast = self.unicast_source.said.or(self.peers.said).or(self.unicast_ttl.said);
+            let source = self.unicast_source.said.filter(|_| self.unicast_source.value.is_some());
+            let ttl = self.unicast_ttl.said.filter(|_| self.unicast_ttl.value.is_some());
+            let unicast = source.or(self.peers.said).or(ttl);
             if let Some(at) = unicast {
                 cx.report(
                     Diagnostic::warning(
@@ -460,7 +479,10 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::block("unicast_peer", "unicast_peer { ADDRESS … }", 0, 0, |cx, n, d| {
         let peers = addresses::peers(cx, n);
-        d.peers.set(n, Some(peers));
+        // Entries that were all refused do not make the block an empty one.
+        if !peers.is_empty() || inner(n).is_empty() {
+            d.peers.set(n, Some(peers));
+        }
     }),
     Keyword::value("unicast_ttl", "unicast_ttl 1-255", |cx, n, d| {
         let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);

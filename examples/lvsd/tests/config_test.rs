@@ -1,0 +1,164 @@
+//! `lvsd -t` as a user meets it: exit status, standard error, files that include files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A directory of one test, removed with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}", std::process::id()));
+        fs::create_dir_all(&path).expect("the target directory can be written to");
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("it is in the directory")).expect("a directory");
+        fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left behind stays in the target directory.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn lvsd(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lvsd")).args(arguments).output().expect("lvsd can be started")
+}
+
+/// Exit status and standard error of `lvsd -t -f FILE`.
+fn check(file: &Path) -> (Option<i32>, String) {
+    let output = lvsd(&["-t", "-f", file.to_str().expect("UTF-8")]);
+    assert!(output.stdout.is_empty());
+    (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+const SERVICE: &str =
+    "virtual_server 10.0.0.1 80 {\n lb_kind NAT\n protocol TCP\n real_server 10.0.0.2 80 {\n }\n}\n";
+
+#[test]
+fn the_files_of_the_scenarios_pass_in_silence() {
+    for name in ["s2.conf", "s2-database.conf", "s3.conf"] {
+        assert_eq!(check(&fixture(name)), (Some(0), String::new()), "{name}");
+    }
+}
+
+#[test]
+fn an_error_gives_5_and_shows_the_line() {
+    let dir = Directory::new("priority");
+    let text = fs::read_to_string(fixture("s2.conf")).expect("the fixture").replace("200  ", "300  ");
+    let file = dir.write("a.conf", text);
+    let (status, said) = check(&file);
+    assert_eq!(status, Some(5));
+    assert!(said.contains(&format!("--> {}:6:14\n", file.display())), "{said}");
+    assert!(said.contains("priority 300              # 大きいほうが主になる"), "{said}");
+    assert!(!said.contains('\x1b'), "no colours outside of a terminal: {said}");
+}
+
+#[test]
+fn a_warning_gives_0() {
+    let dir = Directory::new("warning");
+    let (status, said) = check(&dir.write("a.conf", SERVICE.replace(" lb_kind NAT\n", "")));
+    assert_eq!(status, Some(0));
+    assert!(said.ends_with("0 errors, 1 warning\n"), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_gives_4() {
+    let dir = Directory::new("unreadable");
+    for path in [dir.0.join("missing.conf"), dir.0.clone()] {
+        let (status, said) = check(&path);
+        assert_eq!(status, Some(4), "{said}");
+        assert!(said.starts_with("error[unreadable]: cannot read `"), "{said}");
+    }
+}
+
+#[test]
+fn wrong_options_give_2() {
+    assert_eq!(lvsd(&["--no-such-option"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_report_can_go_to_a_file() {
+    let dir = Directory::new("report");
+    let file = dir.write("a.conf", "zzz\n");
+    let report = dir.0.join("report");
+    let option = format!("-t={}", report.display());
+    let output = lvsd(&[&option, "-f", file.to_str().expect("UTF-8")]);
+    assert_eq!((output.status.code(), output.stderr), (Some(5), Vec::new()));
+    let said = fs::read_to_string(&report).expect("the report");
+    assert!(said.contains("unknown keyword `zzz`"), "{said}");
+    let option = format!("--config-test={}", dir.0.join("no/such/directory").display());
+    assert_eq!(lvsd(&[&option, "-f", file.to_str().expect("UTF-8")]).status.code(), Some(4));
+}
+
+#[test]
+fn includes_start_at_the_including_file() {
+    let dir = Directory::new("include");
+    let main = dir.write(
+        "main.conf",
+        "include conf.d/*.conf\nvrrp_instance V {\n include parts/instance\n virtual_router_id 1\n}\n",
+    );
+    dir.write("conf.d/b.conf", "include ../parts/service\n");
+    dir.write("conf.d/a.conf", "global_defs {\n router_id A\n}\n");
+    dir.write("conf.d/ignored.txt", "zzz\n");
+    dir.write("parts/service", SERVICE);
+    dir.write("parts/instance", "interface eth0\nvirtual_ipaddress {\n 10.0.0.1\n}\n");
+    assert_eq!(check(&main), (Some(0), String::new()));
+
+    let wrong = dir.write("conf.d/c.conf", "\n  zzz\n");
+    let (status, said) = check(&main);
+    assert_eq!(status, Some(5));
+    let place = format!("--> {}:2:3\n", wrong.display());
+    assert!(said.contains(&place), "{place} in {said}");
+}
+
+#[test]
+fn a_missing_include_is_an_error_and_an_empty_pattern_is_not() {
+    let dir = Directory::new("missing");
+    let (status, said) = check(&dir.write("a.conf", format!("include nothing/*.conf\n{SERVICE}")));
+    assert_eq!((status, &*said), (Some(0), ""));
+    for line in ["include nothing.conf", "includea nothing/*.conf", "include .", "include", "include a b"] {
+        let (status, said) = check(&dir.write("a.conf", format!("{line}\n{SERVICE}")));
+        assert_eq!(status, Some(5), "{line}: {said}");
+        assert!(said.contains("a.conf:1:"), "{said}");
+    }
+}
+
+#[test]
+fn files_that_include_each_other_end_with_an_error() {
+    let dir = Directory::new("cycle");
+    dir.write("b.conf", "include ./a.conf\n");
+    let (status, said) = check(&dir.write("a.conf", format!("include b.conf\n{SERVICE}")));
+    assert_eq!(status, Some(5));
+    assert!(said.contains("includes itself"), "{said}");
+    for i in 0..20 {
+        dir.write(&format!("{i}"), format!("include {}\n", i + 1));
+    }
+    dir.write("20", SERVICE);
+    let (status, said) = check(&dir.0.join("0"));
+    assert_eq!(status, Some(5));
+    assert!(said.contains("deeper than 16 levels"), "{said}");
+}
+
+#[test]
+fn a_block_ends_in_the_file_in_which_it_starts() {
+    let dir = Directory::new("balance");
+    dir.write("open", "virtual_server 10.0.0.1 80 {\n");
+    dir.write("close", "}\n");
+    let (status, said) = check(&dir.write("a.conf", "include open\nlb_kind NAT\ninclude close\n"));
+    assert_eq!(status, Some(5));
+    assert!(said.contains("the block of `virtual_server` is not closed"), "{said}");
+    assert!(said.contains("a closing brace too many"), "{said}");
+}
