@@ -31,8 +31,10 @@ impl Pair {
     fn config(&self, node: usize) -> String {
         let said = self.nodes[node].directory().join("said");
         let script = |name: &str| {
-            let path = self.nodes[node]
-                .write_file(&format!("{name}.sh"), &format!("#!/bin/sh\necho {name} >> {}\n", said.display()));
+            let path = self.nodes[node].write_file(
+                &format!("{name}.sh"),
+                &format!("#!/bin/sh\necho {name} >> {}\n", said.display()),
+            );
             self.nodes[node].sh(&format!("chmod +x {path}")).expect("chmod works");
             path
         };
@@ -159,9 +161,8 @@ fn graceful_stop_hands_over(start: fn(&Pair, usize) -> Process, other: fn(&Pair,
     wire.wait_for("the master advertises", LIMIT, |frame| priority(frame) == Some(100));
     assert!(first.terminate().success(), "{}", first.log());
     let resigned = wire.wait_for("priority 0", LIMIT, |frame| priority(frame) == Some(0));
-    let taken = wire.wait_for("the other advertises", LIMIT, |frame| {
-        frame.outgoing && priority(frame) == Some(100)
-    });
+    let taken =
+        wire.wait_for("the other advertises", LIMIT, |frame| frame.outgoing && priority(frame) == Some(100));
     pair.owned_by(1);
     // Skew time: (256 - 100) / 256 s = 609 ms (RFC 3768 §6.1); never earlier, and far from a master-down interval.
     let gap = taken.at - resigned.at;

@@ -65,7 +65,10 @@ fn play(story: &Story, net: &S2, requests: &Requests) -> Duration {
     let since = Instant::now();
     let one_down = s2::FULL_TABLE.replacen("Route   1 ", "Route   0 ", 1);
     table_is(net, 0, &one_down);
-    story.say(&format!("{:.1} s later the check has failed twice: weight 0, no new connections.", secs(since)));
+    story.say(&format!(
+        "{:.1} s later the check has failed twice: weight 0, no new connections.",
+        secs(since)
+    ));
     story.show(net, 0);
     net.servers[0].0.write_page(s2::HEALTH_PAGE, "fine");
     let since = Instant::now();
@@ -92,7 +95,10 @@ fn play(story: &Story, net: &S2, requests: &Requests) -> Duration {
     owner_is(net, 0);
     poll_until(LIMIT, "the virtual service answers", || net.fetch(REQUEST));
     thread::sleep(Duration::from_secs(2));
-    story.say(&format!("lb is master again. All in all the client fetched the page {}.", requests.by_server()));
+    story.say(&format!(
+        "lb is master again. All in all the client fetched the page {}.",
+        requests.by_server()
+    ));
     failover
 }
 
