@@ -3,6 +3,7 @@
 //! The letters are those of the project's list of invariants: A1 legal transitions, A2 the right timers, A3 and A4 who speaks and
 //! holds addresses, A5 a master that yields is silent, A6 nobody takes over early, A7 at most one advert per event and
 //! bounded answers, A8 a duplicate changes nothing, A9 what is sent is what is configured, A10 early timeouts do nothing.
+#![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -41,7 +42,11 @@ enum Operation {
     Claimed(ClaimResult),
     Priority(Priority),
     Interval(Interval),
-    Advert { source: [u8; 4], octet: u8, interval: Interval },
+    Advert {
+        source: [u8; 4],
+        octet: u8,
+        interval: Interval,
+    },
 }
 
 fn priority() -> impl Strategy<Value = Priority> {
@@ -191,9 +196,7 @@ impl Observed {
         let own = config.priority();
         let outranks = (octet, source) > (own.get(), self.router.address());
         let yields = match self.router.role() {
-            Role::Backup => {
-                octet >= own.get() || (config.preempt() == Preempt::Never && !own.is_owner())
-            }
+            Role::Backup => octet >= own.get() || (config.preempt() == Preempt::Never && !own.is_owner()),
             Role::Master => outranks,
             Role::Initialize | Role::Fault => false,
         };

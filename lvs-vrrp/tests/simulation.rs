@@ -1,6 +1,7 @@
 //! Several routers on one network with delay, loss, partitions and crashes, on a virtual clock.
 //!
 //! Each test plays one situation of the project's list of bounds (E1 to E6) over many seeds; a failure names its seed.
+#![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -105,7 +106,11 @@ fn e4_a_better_router_that_joins_takes_over_after_its_master_down_interval_and_h
         assert!(network.now - joined_at <= network.nodes[best].down(), "{network}");
         let both_since = network.now;
         network.run_while(|network| network.masters().len() > 1);
-        assert!(network.now - both_since <= DELAY, "two masters for {:?}: {network}", network.now - both_since);
+        assert!(
+            network.now - both_since <= DELAY,
+            "two masters for {:?}: {network}",
+            network.now - both_since
+        );
         network.run_for(network.slowest_down());
         network.assert_only_master(best);
     });
@@ -120,7 +125,8 @@ fn e5_a_better_router_that_does_not_preempt_never_takes_over_from_a_living_maste
         let incumbent = network.masters()[0];
         let node = &mut network.nodes[best];
         node.alive = true;
-        node.router = Router::new((*node.router.config()).with_preempt(Preempt::Never), node.router.address());
+        node.router =
+            Router::new((*node.router.config()).with_preempt(Preempt::Never), node.router.address());
         network.start(best);
         network.run_for(network.slowest_down() * 20);
         if network.nodes[best].router.config().priority().is_owner() {

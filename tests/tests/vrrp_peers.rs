@@ -151,7 +151,9 @@ fn play_all(profile: Profile) {
     ours.wait_for_role(Role::Master);
     theirs.wait_for_log("advert from", LIMIT);
     let log = theirs.log().len();
-    holds_for(settled, "keepalived stays backup to ours", || !theirs.log()[log..].contains("Entering MASTER"));
+    holds_for(settled, "keepalived stays backup to ours", || {
+        !theirs.log()[log..].contains("Entering MASTER")
+    });
     lan.capture.clear();
     ours.handle.shutdown();
     lan.wait_for(Theirs(100));
@@ -172,7 +174,8 @@ fn play_all(profile: Profile) {
 
 /// What keepalived says when it does not like a packet.
 fn assert_no_complaints(log: &str) {
-    let complaints = ["invalid", "mismatch", "bad", "dropp", "discard", "wrong", "incorrect", "checksum", "error"];
+    let complaints =
+        ["invalid", "mismatch", "bad", "dropp", "discard", "wrong", "incorrect", "checksum", "error"];
     for line in log.lines() {
         let lower = line.to_lowercase();
         assert!(!complaints.iter().any(|word| lower.contains(word)), "keepalived complains: {line}");
@@ -233,8 +236,7 @@ impl Lan {
             host.connect(&segment, "eth0", &format!("{address}/24"));
             host
         });
-        let capture =
-            Capture::start(&them, "eth0", |frame| frame.ip().is_some_and(|ip| ip.protocol == 112));
+        let capture = Capture::start(&them, "eth0", |frame| frame.ip().is_some_and(|ip| ip.protocol == 112));
         Self { us, them, capture, segment }
     }
 
@@ -330,7 +332,8 @@ impl OurRouter {
         let (crash, crashed) = oneshot::channel();
         let sink = Arc::clone(&events);
         let act = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let mut ownership = instance.ownership();
                 tokio::spawn(async move {
