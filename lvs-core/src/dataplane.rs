@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::service::ServiceKey;
-use crate::table::Change;
-use crate::table::Table;
+use crate::table::{Change, Table};
 
 /// Something that forwards packets by a [`Table`]: the kernel's IPVS, a user-space proxy, a fake.
 ///

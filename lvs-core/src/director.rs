@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::pool::Health;
-use crate::pool::Pool;
-use crate::service::ServerKey;
-use crate::service::ServiceKey;
-use crate::table::ServiceTable;
-use crate::table::Table;
+use crate::pool::{Health, Pool};
+use crate::service::{ServerKey, ServiceKey};
+use crate::table::{ServiceTable, Table};
 
 /// All pools of a balancer.
 ///
@@ -38,10 +35,22 @@ impl Director {
         Self { pools: pools.into_iter().map(|pool| (pool.service().key(), Directed::new(pool))).collect() }
     }
 
-    /// Says whether a server of a service serves; answers whether the desired table may have changed.
+    /// Says whether a server with a single check serves; answers whether the desired table may have changed.
     pub fn set_health(&mut self, service: &ServiceKey, server: &ServerKey, health: Health) -> bool {
+        self.set_check(service, server, 0, health)
+    }
+
+    /// Says whether one of a server's checks passes, as [`Pool::set_check`]; answers whether the desired table may
+    /// have changed.
+    pub fn set_check(
+        &mut self,
+        service: &ServiceKey,
+        server: &ServerKey,
+        check: u64,
+        health: Health,
+    ) -> bool {
         self.pools.get_mut(service).is_some_and(|directed| {
-            let news = directed.pool.set_health(server, health);
+            let news = directed.pool.set_check(server, check, health);
             if news {
                 directed.desired = Arc::new(directed.pool.desired());
             }

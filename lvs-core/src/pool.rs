@@ -1,11 +1,8 @@
 //! The real servers of one service: the one place that decides a weight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::service::RealServer;
-use crate::service::ServerKey;
-use crate::service::VirtualService;
-use crate::service::Weight;
+use crate::service::{RealServer, ServerKey, VirtualService, Weight};
 use crate::table::ServiceTable;
 
 /// Whether a server's checks pass.
@@ -57,7 +54,7 @@ impl Pool {
 
     /// Puts a server in, taken to be up until its checks say otherwise; one with the same key is replaced.
     pub fn insert(&mut self, server: RealServer, on_failure: OnFailure) {
-        self.members.insert(server.key(), Member { server, on_failure, health: Health::Up });
+        self.members.insert(server.key(), Member { server, on_failure, failing: BTreeSet::new() });
     }
 
     /// The service.
@@ -66,21 +63,28 @@ impl Pool {
         &self.service
     }
 
-    /// Says whether a server serves; answers whether that is news.
+    /// Says whether a server with a single check serves; answers whether that is news.
     pub fn set_health(&mut self, server: &ServerKey, health: Health) -> bool {
-        match self.members.get_mut(server) {
-            Some(member) if member.health != health => {
-                member.health = health;
-                true
-            }
-            _ => false,
-        }
+        self.set_check(server, 0, health)
+    }
+
+    /// Says whether one of a server's checks passes; answers whether the server's health is news.
+    ///
+    /// `check` tells the checks of a server apart. A server is up when none of its checks fails.
+    pub fn set_check(&mut self, server: &ServerKey, check: u64, health: Health) -> bool {
+        let Some(member) = self.members.get_mut(server) else { return false };
+        let before = member.health();
+        match health {
+            Health::Up => member.failing.remove(&check),
+            Health::Down => member.failing.insert(check),
+        };
+        member.health() != before
     }
 
     /// Whether the server is known to serve; nothing for a server that is not in the pool.
     #[must_use]
     pub fn health(&self, server: &ServerKey) -> Option<Health> {
-        self.members.get(server).map(|member| member.health)
+        self.members.get(server).map(Member::health)
     }
 
     /// The weight that the server has in the table now; nothing if it is not to be in the table.
@@ -106,12 +110,17 @@ impl Pool {
 struct Member {
     server: RealServer,
     on_failure: OnFailure,
-    health: Health,
+    /// The checks that fail now; bounded by the checks that the application made.
+    failing: BTreeSet<u64>,
 }
 
 impl Member {
-    const fn effective_weight(&self) -> Option<Weight> {
-        match (self.health, self.on_failure) {
+    fn health(&self) -> Health {
+        if self.failing.is_empty() { Health::Up } else { Health::Down }
+    }
+
+    fn effective_weight(&self) -> Option<Weight> {
+        match (self.health(), self.on_failure) {
             (Health::Up, _) => Some(self.server.weight()),
             (Health::Down, OnFailure::Inhibit) => Some(Weight::ZERO),
             (Health::Down, OnFailure::Remove) => None,
@@ -122,8 +131,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Protocol;
-    use crate::service::ServiceKey;
+    use crate::service::{Protocol, ServiceKey};
 
     fn server() -> RealServer {
         RealServer::new(ServerKey::new(([10, 0, 0, 3], 80).into())).with_weight(Weight::new(7).unwrap())
@@ -158,5 +166,15 @@ mod tests {
         assert!(!pool.set_health(&server().key(), Health::Up));
         let stranger = ServerKey::new(([10, 0, 0, 9], 80).into());
         assert!(!pool.set_health(&stranger, Health::Down));
+    }
+
+    #[test]
+    fn a_server_is_up_only_while_all_its_checks_pass() {
+        let mut pool = pool(OnFailure::Inhibit);
+        assert!(pool.set_check(&server().key(), 1, Health::Down));
+        assert!(!pool.set_check(&server().key(), 2, Health::Down));
+        assert!(!pool.set_check(&server().key(), 1, Health::Up));
+        assert_eq!(pool.health(&server().key()), Some(Health::Down));
+        assert!(pool.set_check(&server().key(), 2, Health::Up));
     }
 }

@@ -1,13 +1,11 @@
 //! A table of virtual services, desired or observed, and the edits that lead from one to the other.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::service::RealServer;
-use crate::service::ServerKey;
-use crate::service::ServiceKey;
-use crate::service::VirtualService;
+use crate::service::{RealServer, ServerKey, ServiceKey, VirtualService};
 
 /// A virtual service with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,16 +54,12 @@ impl ServiceTable {
         if self.service != desired.service {
             changes.edits.push(Change::EditService(desired.service.clone()));
         }
-        for server in desired.servers.values() {
-            match self.servers.get(&server.key()) {
-                None => changes.additions.push(Change::AddServer(key, *server)),
-                Some(present) if present != server => changes.edits.push(Change::EditServer(key, *server)),
-                Some(_) => {}
-            }
-        }
-        for server in self.servers.keys() {
-            if !desired.servers.contains_key(server) {
-                changes.removals.push(Change::RemoveServer(key, *server));
+        for pair in join(&self.servers, &desired.servers) {
+            match pair {
+                Pair::Both(present, wanted) if present == wanted => {}
+                Pair::Both(_, wanted) => changes.edits.push(Change::EditServer(key, *wanted)),
+                Pair::Right(_, wanted) => changes.additions.push(Change::AddServer(key, *wanted)),
+                Pair::Left(server) => changes.removals.push(Change::RemoveServer(key, *server)),
             }
         }
     }
@@ -144,21 +138,16 @@ impl Table {
     #[must_use]
     pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
         let mut changes = Changes::default();
-        for (key, wanted) in &desired.services {
-            match self.services.get(key) {
-                Some(present) if Arc::ptr_eq(present, wanted) => {}
-                Some(present) => present.changes_to(wanted, &mut changes),
-                None => {
+        for pair in join(&self.services, &desired.services) {
+            match pair {
+                Pair::Both(present, wanted) if Arc::ptr_eq(present, wanted) => {}
+                Pair::Both(present, wanted) => present.changes_to(wanted, &mut changes),
+                Pair::Right(key, wanted) => {
                     changes.additions.push(Change::AddService(wanted.service.clone()));
-                    changes
-                        .additions
-                        .extend(wanted.servers.values().map(|server| Change::AddServer(*key, *server)));
+                    let servers = wanted.servers.values();
+                    changes.additions.extend(servers.map(|server| Change::AddServer(*key, *server)));
                 }
-            }
-        }
-        for key in self.services.keys() {
-            if !desired.services.contains_key(key) {
-                changes.removals.push(Change::RemoveService(*key));
+                Pair::Left(key) => changes.removals.push(Change::RemoveService(*key)),
             }
         }
         changes.in_order()
@@ -271,6 +260,35 @@ pub enum Conflict {
     Absent,
 }
 
+/// One key of two maps that are walked side by side.
+enum Pair<'a, K, V> {
+    Left(&'a K),
+    Right(&'a K, &'a V),
+    Both(&'a V, &'a V),
+}
+
+/// Walks two maps in the order of their keys: every key of either comes once. Linear, without a single lookup.
+fn join<'a, K: Ord, V>(
+    left: &'a BTreeMap<K, V>,
+    right: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = Pair<'a, K, V>> {
+    let mut left = left.iter().peekable();
+    let mut right = right.iter().peekable();
+    std::iter::from_fn(move || {
+        let order = match (left.peek(), right.peek()) {
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        match order {
+            Ordering::Less => left.next().map(|(key, _)| Pair::Left(key)),
+            Ordering::Greater => right.next().map(|(key, value)| Pair::Right(key, value)),
+            Ordering::Equal => left.next().zip(right.next()).map(|((_, a), (_, b))| Pair::Both(a, b)),
+        }
+    })
+}
+
 /// Edits by kind, so that additions come before removals.
 #[derive(Default)]
 struct Changes {
@@ -293,8 +311,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::service::Protocol;
-    use crate::service::Weight;
+    use crate::service::{Protocol, Weight};
 
     fn key(last: u8) -> ServiceKey {
         ServiceKey::address(Protocol::Tcp, ([10, 0, 0, last], 80).into())

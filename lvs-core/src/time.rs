@@ -1,8 +1,7 @@
 //! A point on a clock that the caller chooses; the only notion of time in the decision code.
 
 use std::fmt;
-use std::ops::Add;
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// A point in time: nanoseconds since an origin that the caller chooses.

@@ -1,6 +1,19 @@
-//! The parts of `lvsd` that other programs and tests use, too.
+//! The parts of `lvsd`, a load balancer daemon that reads keepalived.conf.
+//!
+//! [`conf`] turns the file into a checked configuration; [`run`] makes of it what the crates take and wires them together.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod conf;
+mod daemon;
+mod health;
+mod kernel;
+mod log;
+mod notices;
+mod pidfile;
+mod plan;
+mod scripts;
+mod vrrp;
+
+pub use daemon::run;

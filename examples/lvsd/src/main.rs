@@ -1,4 +1,4 @@
-//! The daemon.
+//! The daemon's program.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,5 @@ use lvsd::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.config_to_test().is_some() {
-        return ExitCode::from(cli.test_config());
-    }
-    eprintln!("lvsd: only -t (check the configuration) is there yet");
-    ExitCode::from(lvsd::cli::CANNOT_RUN)
+    ExitCode::from(if cli.config_to_test().is_some() { cli.test_config() } else { lvsd::run(&cli) })
 }

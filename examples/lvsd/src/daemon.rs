@@ -1,0 +1,277 @@
+//! Wires the threads together, carries facts between them, and lives until a signal ends it.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use lvs_core::applier::ApplierStatus;
+use lvs_core::{Director, Notice, Table};
+use lvs_health::Change;
+use lvs_vrrp::EventKind;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info, warn};
+
+use crate::cli::{self, Cli};
+use crate::conf;
+use crate::health::Checks;
+use crate::kernel::{self, VirtualAddresses, VirtualServices};
+use crate::log;
+use crate::notices::Notices;
+use crate::pidfile::PidFile;
+use crate::plan::Plan;
+use crate::scripts::ScriptRunner;
+use crate::vrrp;
+
+/// Where the pid goes if `-p` is not given.
+const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
+
+/// How long scripts may still run when the daemon stops.
+const LAST_SCRIPTS: Duration = Duration::from_secs(5);
+
+/// Open files that are enough for all probes at once, sockets and scripts.
+const DESCRIPTORS: u64 = 65_536;
+
+/// Exit status: a failure while running.
+const FAILED: u8 = 1;
+
+/// Loads the configuration and runs it until SIGTERM or SIGINT; the exit status.
+#[must_use]
+pub fn run(cli: &Cli) -> u8 {
+    let loaded = conf::load(&cli.use_file);
+    let stderr = io::stderr();
+    let style = conf::Style::for_output(stderr.is_terminal());
+    // Nobody who could be told is left if this fails; the exit status remains.
+    let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
+    let Some(config) = &loaded.config else { return cli::status_of(&loaded) };
+
+    // keepalived's -P and -C: naming one half leaves out the other; naming both, or none, runs both.
+    let (vrrp, servers) = (cli.vrrp || !cli.check, cli.check || !cli.vrrp);
+    let plan = match Plan::new(config, vrrp, servers) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "lvsd: {error}");
+            return cli::BAD_CONFIG;
+        }
+    };
+    match start_and_run(cli, plan) {
+        Ok(status) => status,
+        Err(failure) => {
+            error!("{failure:#}");
+            let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
+            cli::CANNOT_RUN
+        }
+    }
+}
+
+fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
+    if !cli.dont_fork {
+        // Before any thread exists.
+        nix::unistd::daemon(false, false).context("the process cannot go to the background (try -n)")?;
+    }
+    log::install(cli.log_console, cli.log_detail > 0);
+    let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
+    let _pid_file = PidFile::take(&path)?;
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Daemon::start(plan)?.live().await })
+}
+
+/// The running daemon: one thread each for VRRP, the kernel and the checks; this one carries facts between them.
+struct Daemon {
+    routers: Option<vrrp::Routers>,
+    checks: Option<Checks>,
+    director: Director,
+    desired: Option<watch::Sender<Table>>,
+    table: watch::Receiver<ApplierStatus>,
+    notices: Notices,
+    /// The latest priority of each virtual router that took part.
+    priorities: BTreeMap<String, u8>,
+    release: oneshot::Sender<()>,
+    kernel: JoinHandle<()>,
+    signals: Signals,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Why the daemon ends.
+enum End {
+    Signal(&'static str),
+    /// A thread ended although nobody had asked it to.
+    Lost(&'static str),
+}
+
+impl Daemon {
+    /// Opens everything and starts the threads. Fails before anything was changed.
+    fn start(plan: Plan) -> anyhow::Result<Self> {
+        let signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        };
+        let director = Director::new(plan.pools);
+        let (status, table) = watch::channel(ApplierStatus::default());
+        let mut desired = None;
+        let services = (director.pools().len() > 0).then(|| {
+            let (sender, receiver) = watch::channel(director.desired());
+            desired = Some(sender);
+            VirtualServices { desired: receiver, status }
+        });
+        let ready = match plan.routers.is_empty() {
+            true => None,
+            false => Some(vrrp::Ready::new(plan.routers)?),
+        };
+        let (release, stop) = oneshot::channel();
+        let addresses =
+            ready.as_ref().map(|ready| VirtualAddresses { sets: plan.addresses, vrrp: ready.handle(), stop });
+
+        let names: Vec<String> = plan.scripts.keys().cloned().collect();
+        let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
+        let kernel = kernel::start(addresses, services).context(
+            "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)",
+        )?;
+        let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
+        let routers = ready.map(vrrp::Ready::start).transpose()?;
+        info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
+        Ok(Self {
+            routers,
+            checks,
+            director,
+            desired,
+            table,
+            notices,
+            priorities: BTreeMap::new(),
+            release,
+            kernel,
+            signals,
+        })
+    }
+
+    /// Carries facts until the end; the exit status.
+    async fn live(mut self) -> anyhow::Result<u8> {
+        let end = loop {
+            tokio::select! {
+                // A closed channel means that the thread behind it has ended.
+                event = next(&mut self.routers, |routers| routers.events.recv()) => match event {
+                    Some(event) => self.handle_router(&event),
+                    None => break End::Lost("vrrp"),
+                },
+                event = next(&mut self.checks, |checks| checks.events.recv()) => match event {
+                    Some(event) => self.handle_check(&event),
+                    None => break End::Lost("health"),
+                },
+                Ok(()) = self.table.changed() => report(&mut self.table),
+                _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
+                _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
+                _ = self.signals.hangup.recv() => {
+                    warn!("SIGHUP: this version cannot reload its configuration; nothing was changed");
+                }
+            }
+        };
+        let status = match end {
+            End::Signal(name) => {
+                info!("{name}: stopping");
+                0
+            }
+            End::Lost(thread) => {
+                error!("the thread {thread} ended by itself; everything is released");
+                FAILED
+            }
+        };
+        self.stop().await;
+        info!("stopped");
+        Ok(status)
+    }
+
+    fn handle_router(&mut self, event: &lvs_vrrp::Event) {
+        if event.missed > 0 {
+            warn!("{} events of virtual routers were missed", event.missed);
+        }
+        match event.kind {
+            EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
+            _ => info!("{}: {}", event.instance, event.kind),
+        }
+        if let EventKind::Changed(transition) = event.kind {
+            self.priorities.insert(event.instance.to_string(), transition.priority.get());
+            self.notices.push(Notice::Role {
+                instance: event.instance.to_string(),
+                role: transition.to,
+                priority: transition.priority.get(),
+            });
+        }
+    }
+
+    fn handle_check(&mut self, event: &lvs_health::Event) {
+        let owners = self.checks.as_ref().map(|checks| &checks.owners);
+        let Some((service, server)) = owners.and_then(|owners| owners.get(&event.id)).copied() else {
+            return;
+        };
+        match &event.change {
+            Change::Up(success) => info!("{service}: a check of server {server} passes: {}", success.seen()),
+            Change::Down(failure) => warn!("{service}: a check of server {server} fails: {failure}"),
+        }
+        let news = self.director.set_check(&service, &server, event.id.as_u64(), event.change.health());
+        if let (true, Some(desired)) = (news, &self.desired) {
+            desired.send_replace(self.director.desired());
+        }
+    }
+
+    /// Resigns, releases the addresses, runs the last scripts, removes the services.
+    async fn stop(self) {
+        if let Some(routers) = self.routers {
+            let mut left = routers.stop().await;
+            while let Ok(event) = left.try_recv() {
+                info!("{}: {}", event.instance, event.kind);
+            }
+        }
+        // A kernel thread that has ended has nothing left to release.
+        let _ = self.release.send(());
+        for (instance, priority) in self.priorities {
+            self.notices.push(Notice::Stopped { instance, priority });
+        }
+        if let Some(checks) = self.checks {
+            checks.stop().await;
+        }
+        if let Some(desired) = self.desired {
+            desired.send_replace(Table::default());
+        }
+        if self.kernel.join().is_err() {
+            error!("the kernel thread panicked; addresses or services may be left");
+        }
+        self.notices.finish(LAST_SCRIPTS).await;
+    }
+}
+
+/// Each probe that is out uses a file descriptor, and the usual soft limit of 1,024 leaves no room beside them.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(DESCRIPTORS)), hard));
+    if let Err(error) = raised {
+        warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
+/// What a part gives next; for ever pending where the part does not run.
+async fn next<'a, T, F: Future>(part: &'a mut Option<T>, wait: impl FnOnce(&'a mut T) -> F) -> F::Output {
+    match part {
+        Some(part) => wait(part).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Logs what became of the table when that is news.
+fn report(table: &mut watch::Receiver<ApplierStatus>) {
+    let status = table.borrow_and_update();
+    if let Some(error) = &status.error {
+        // The applier has logged the first failure of the pass; this says what it means.
+        warn!("the IPVS table is not as it should be ({} passes so far): {error}", status.passes);
+    }
+}

@@ -1,0 +1,317 @@
+//! Turns a checked configuration into the values that the crates take.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lvs_core::check::{Check, Failure, Success};
+use lvs_core::claims::{AddressSet, Bursts};
+use lvs_core::{
+    Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
+};
+use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
+use lvs_vrrp::{
+    Authentication, Config as RouterConfig, InstanceConfig, Interval, Multicast, Preempt, Priority, Start,
+    Transport, Unicast, Vrid,
+};
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::conf::model;
+use crate::scripts::{InstanceScripts, Script};
+
+/// The user that runs scripts where none is named, if it exists; as keepalived.
+const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
+
+/// keepalived's `User-Agent`: servers may treat it specially, in their logs for example.
+const USER_AGENT: &str = "KeepAliveClient";
+
+/// Everything that runs.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The virtual routers.
+    pub(crate) routers: Vec<InstanceConfig>,
+    /// Their addresses, in the same order.
+    pub(crate) addresses: Vec<AddressSet>,
+    /// Their scripts.
+    pub(crate) scripts: BTreeMap<String, InstanceScripts>,
+    /// The virtual services.
+    pub(crate) pools: Vec<Pool>,
+    /// The checks of their servers.
+    pub(crate) checks: Vec<PlannedCheck>,
+}
+
+/// A check, and whose it is.
+pub(crate) struct PlannedCheck {
+    pub(crate) service: ServiceKey,
+    pub(crate) server: ServerKey,
+    pub(crate) policy: Policy,
+    /// The first probe comes after a random part of it.
+    pub(crate) warmup: Duration,
+    pub(crate) check: Arc<dyn Check>,
+}
+
+impl std::fmt::Debug for PlannedCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedCheck").field("service", &self.service).field("server", &self.server).finish()
+    }
+}
+
+/// A value that passed the configuration's checks does not fit after all, or a user does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub(crate) struct PlanError {
+    place: String,
+    reason: String,
+}
+
+impl PlanError {
+    fn new(place: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
+        Self { place: place.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl Plan {
+    /// The plan for a configuration; `vrrp` and `servers` say which half of it is to run.
+    pub(crate) fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
+        let mut plan = Self::default();
+        if vrrp {
+            for instance in &config.instances {
+                plan.add_instance(instance, &config.global)?;
+            }
+        }
+        if servers {
+            for server in &config.virtual_servers {
+                plan.add_virtual_server(server)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add_instance(
+        &mut self,
+        instance: &model::VrrpInstance,
+        global: &model::Global,
+    ) -> Result<(), PlanError> {
+        let place = format!("vrrp_instance {}", instance.name);
+        let fail = |reason: &dyn std::fmt::Display| PlanError::new(&place, reason);
+        let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
+        let bursts = bursts(instance.garp);
+        self.routers.push(router(instance, priority).map_err(|error| fail(&error))?);
+        self.addresses.push(AddressSet {
+            instance: instance.name.clone(),
+            addresses: instance.addresses.clone(),
+            owner: priority == Priority::OWNER,
+            bursts,
+        });
+        let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
+        self.scripts.insert(instance.name.clone(), scripts);
+        Ok(())
+    }
+
+    fn add_virtual_server(&mut self, server: &model::VirtualServer) -> Result<(), PlanError> {
+        let key = ServiceKey::address(server.protocol, server.address);
+        let family = Family::of(&server.address.ip());
+        let service = VirtualService::new(key)
+            .with_scheduler(server.scheduler.clone())
+            .with_persistence(server.persistence_timeout.map(|timeout| Persistence::new(family, timeout)));
+        let mut pool = Pool::new(service);
+        for real in &server.real_servers {
+            let server_key = ServerKey::new(real.address);
+            let on_failure = if real.inhibit_on_failure { OnFailure::Inhibit } else { OnFailure::Remove };
+            let entry = RealServer::new(server_key)
+                .with_weight(real.weight)
+                .with_forwarding(forwarding(server.method));
+            pool.insert(entry, on_failure);
+            for check in &real.checks {
+                let planned = planned_check(key, server_key, check).map_err(|reason| {
+                    PlanError::new(format!("virtual_server {key}, real_server {server_key}"), reason)
+                })?;
+                self.checks.push(planned);
+            }
+        }
+        self.pools.push(pool);
+        Ok(())
+    }
+}
+
+fn router(
+    instance: &model::VrrpInstance,
+    priority: Priority,
+) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
+    let interval = match instance.version {
+        model::Version::V2 => {
+            // The configuration holds whole seconds for this version; saturating is for what cannot be.
+            Interval::seconds(u8::try_from(instance.advert_interval.as_secs()).unwrap_or(u8::MAX))?
+        }
+        model::Version::V3 => {
+            let centis = instance.advert_interval.as_millis() / 10;
+            Interval::centis(u16::try_from(centis).unwrap_or(u16::MAX))?
+        }
+    };
+    let preempt = match (instance.preempt, instance.preempt_delay) {
+        (false, _) => Preempt::Never,
+        (true, Duration::ZERO) => Preempt::Always,
+        (true, delay) => Preempt::After(delay),
+    };
+    let start = match instance.state {
+        model::InitialState::Master => Start::Master,
+        model::InitialState::Backup => Start::Backup,
+    };
+    let config = RouterConfig::new(interval, priority)
+        .with_preempt(preempt)
+        .with_start(start)
+        .with_announce_delay(instance.garp.delay)
+        .with_announce_refresh(instance.garp.refresh.unwrap_or(Duration::ZERO));
+    let authentication = match &instance.authentication {
+        Some(password) => Authentication::Password(lvs_vrrp::AuthPass::truncated(&password.bytes())),
+        None => Authentication::None,
+    };
+    let addresses = instance.addresses.iter().filter_map(|vip| match vip.key.address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    let vrid = Vrid::new(instance.virtual_router_id.get())?;
+    let mut planned =
+        InstanceConfig::new(&instance.name, &instance.interface, vrid, addresses.collect(), config);
+    planned.transport = transport(&instance.transport);
+    planned.authentication = authentication;
+    Ok(planned)
+}
+
+fn transport(transport: &model::Transport) -> Transport {
+    match transport {
+        model::Transport::Multicast { group, source } => {
+            Transport::Multicast(Multicast { group: *group, source: *source })
+        }
+        model::Transport::Unicast { source, peers, ttl, check_source } => Transport::Unicast(Unicast {
+            peers: peers
+                .iter()
+                .map(|peer| lvs_vrrp::Peer {
+                    address: peer.address,
+                    min_ttl: peer.min_ttl,
+                    max_ttl: peer.max_ttl,
+                })
+                .collect(),
+            source: *source,
+            ttl: *ttl,
+            check_source: *check_source,
+        }),
+    }
+}
+
+/// More packets than 255 in one burst are not sent.
+fn bursts(garp: model::Garp) -> Bursts {
+    let count = |packets: u32| u8::try_from(packets).unwrap_or(u8::MAX);
+    Bursts {
+        repeat: count(garp.repeat),
+        first_rounds: if garp.delay.is_zero() { 1 } else { 2 },
+        refresh_repeat: count(garp.refresh_repeat),
+    }
+}
+
+const fn forwarding(method: model::Method) -> Forwarding {
+    match method {
+        model::Method::Nat => Forwarding::Masquerade,
+        model::Method::Dr => Forwarding::DirectRoute,
+    }
+}
+
+fn planned_check(
+    service: ServiceKey,
+    server: ServerKey,
+    check: &model::Check,
+) -> Result<PlannedCheck, String> {
+    let mut tcp = TcpCheck::new(check.target, check.timeout);
+    if let Some(source) = check.bind_to {
+        tcp = tcp.bind_to(SocketAddr::new(source, 0));
+    }
+    let (probes, check_): (u32, Arc<dyn Check>) = match &check.probe {
+        model::Probe::Tcp => (1, Arc::new(tcp)),
+        model::Probe::Http(requests) => {
+            let pages: Vec<HttpCheck> = requests
+                .iter()
+                .map(|request| http_check(tcp.clone(), request))
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.to_string())?;
+            (u32::try_from(pages.len()).unwrap_or(u32::MAX), Arc::new(Pages(pages)))
+        }
+    };
+    let policy = Policy::every(check.interval)
+        .ok_or("delay_loop is zero")?
+        .timeout(check.timeout.saturating_mul(probes))
+        .retry(check.retries)
+        .delay_before_retry(check.delay_before_retry);
+    Ok(PlannedCheck { service, server, policy, warmup: check.warmup, check: check_ })
+}
+
+fn http_check(tcp: TcpCheck, request: &model::HttpRequest) -> Result<HttpCheck, lvs_health::ConfigError> {
+    let check = HttpCheck::over(tcp, &request.path)?
+        .user_agent(USER_AGENT)?
+        .status(StatusCodes::from_ranges(request.status_codes.iter().cloned())?);
+    match &request.host {
+        Some(host) => check.host(host),
+        None => Ok(check),
+    }
+}
+
+/// Several pages of one server, asked one after the other; all of them have to be fine.
+#[derive(Debug)]
+struct Pages(Vec<HttpCheck>);
+
+#[async_trait]
+impl Check for Pages {
+    async fn check(&self) -> Result<Success, Failure> {
+        let mut last = Success::default();
+        for page in &self.0 {
+            last = page.check().await?;
+        }
+        Ok(last)
+    }
+}
+
+fn instance_scripts(
+    notify: &model::NotifyScripts,
+    global: &model::Global,
+) -> Result<InstanceScripts, String> {
+    let script = |script: &Option<model::Script>| -> Result<Option<Script>, String> {
+        let Some(script) = script else { return Ok(None) };
+        let user = script.user.as_ref().or(global.script_user.as_ref());
+        Ok(Some(Script { command: script.command.clone(), identity: identity(user)? }))
+    };
+    Ok(InstanceScripts {
+        master: script(&notify.master)?,
+        backup: script(&notify.backup)?,
+        fault: script(&notify.fault)?,
+        stop: script(&notify.stop)?,
+        any: script(&notify.any)?,
+    })
+}
+
+/// User and group ids of a script; nothing means this process's own.
+fn identity(wanted: Option<&model::ScriptUser>) -> Result<Option<(u32, u32)>, String> {
+    let Some(wanted) = wanted else {
+        // Only root can become somebody else.
+        let default = if Uid::effective().is_root() { user(DEFAULT_SCRIPT_USER)? } else { None };
+        return Ok(default.map(|user| (user.uid.as_raw(), user.gid.as_raw())));
+    };
+    let found = user(&wanted.user)?
+        .ok_or_else(|| format!("there is no user {:?}; create it, or name another one", wanted.user))?;
+    let group = match &wanted.group {
+        Some(name) => group(name)?,
+        None => found.gid,
+    };
+    Ok(Some((found.uid.as_raw(), group.as_raw())))
+}
+
+fn user(name: &str) -> Result<Option<User>, String> {
+    User::from_name(name).map_err(|error| format!("user {name:?} cannot be looked up: {error}"))
+}
+
+fn group(name: &str) -> Result<Gid, String> {
+    Group::from_name(name)
+        .map_err(|error| format!("group {name:?} cannot be looked up: {error}"))?
+        .map(|group| group.gid)
+        .ok_or_else(|| format!("there is no group {name:?}; create it, or name another one"))
+}

@@ -1,0 +1,108 @@
+//! Decides in which order and how fast announcements leave.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lvs_core::Announcement;
+use lvs_core::MacAddress;
+use tokio::time::Instant;
+use tokio::time::sleep;
+
+use crate::packet;
+use crate::packet::ETH_P_ARP;
+use crate::packet::ETH_P_IPV6;
+use crate::rtnl::LinkFact;
+use crate::socket::PacketSocket;
+use crate::socket::station;
+
+/// Why an address could not be announced.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("no such interface")]
+    NoInterface,
+    #[error("the interface is down or has no carrier")]
+    Down,
+    #[error("the interface has no hardware address of 48 bits")]
+    NoMac,
+    #[error("sending failed: {0}")]
+    Send(#[from] io::Error),
+}
+
+/// Sends all announcements: first every address once, then the repetitions, round by round, at most 64 frames per
+/// millisecond. Repetitions that would go on for more than 3 s are left out.
+///
+/// Interfaces without neighbours (loopback, tunnels) need no announcement: nothing is sent, which is a success.
+/// Safe to cancel: then the rest is not sent.
+pub(crate) async fn announce(
+    socket: &PacketSocket,
+    links: &BTreeMap<String, LinkFact>,
+    announcements: &[Announcement],
+) -> Vec<Result<(), Refusal>> {
+    let mut results: Vec<Result<(), Refusal>> = announcements.iter().map(|_| Ok(())).collect();
+    let rounds = announcements.iter().map(|announcement| announcement.repeat.max(1)).max().unwrap_or(0);
+    let give_up = Instant::now() + REPETITIONS;
+    let mut pace = Pace { sent: 0 };
+    for round in 0..rounds {
+        if round > 0 && Instant::now() >= give_up {
+            tracing::debug!(
+                round,
+                rounds,
+                "announcements take too long, the remaining repetitions are left out"
+            );
+            break;
+        }
+        for (announcement, result) in announcements.iter().zip(&mut results) {
+            if round >= announcement.repeat.max(1) || result.is_err() {
+                continue;
+            }
+            let link = links.get(&announcement.interface);
+            if link.is_some_and(|link| !link.has_neighbours) {
+                continue;
+            }
+            *result = send(socket, link, announcement.address).await;
+            pace.wait().await;
+        }
+    }
+    results
+}
+
+async fn send(socket: &PacketSocket, link: Option<&LinkFact>, address: IpAddr) -> Result<(), Refusal> {
+    let link = link.ok_or(Refusal::NoInterface)?;
+    let mac = link.mac.ok_or(Refusal::NoMac)?;
+    if !link.up {
+        return Err(Refusal::Down);
+    }
+    match address {
+        IpAddr::V4(address) => {
+            let to = station(link.index, ETH_P_ARP, MacAddress::BROADCAST)?;
+            socket.send(&packet::gratuitous_arp(mac, address), &to).await?;
+        }
+        IpAddr::V6(address) => {
+            let to = station(link.index, ETH_P_IPV6, packet::ALL_NODES_MAC)?;
+            socket.send(&packet::unsolicited_advertisement(mac, address, link.router), &to).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Pauses now and then, so that neither a switch nor the other tasks of this thread are flooded.
+struct Pace {
+    sent: u32,
+}
+
+impl Pace {
+    async fn wait(&mut self) {
+        self.sent = self.sent.wrapping_add(1);
+        if self.sent.is_multiple_of(BURST) {
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Frames between two pauses.
+const BURST: u32 = 64;
+const PAUSE: Duration = Duration::from_millis(1);
+/// When the repetitions end.
+const REPETITIONS: Duration = Duration::from_secs(3);

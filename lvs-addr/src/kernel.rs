@@ -1,0 +1,185 @@
+//! The kernel's addresses: reads, edits and announces them for the applier.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use lvs_core::AddressChange;
+use lvs_core::AddressError;
+use lvs_core::AddressKey;
+use lvs_core::Addresses;
+use lvs_core::Announcement;
+use lvs_core::Installed;
+use lvs_core::InstalledAddress;
+use lvs_netlink::KernelError;
+use lvs_netlink::Protocol;
+use lvs_netlink::Request;
+use lvs_netlink::Socket;
+
+use crate::announce::announce;
+use crate::error::Error;
+use crate::error::in_one_line;
+use crate::rtnl;
+use crate::rtnl::AddressFact;
+use crate::rtnl::LinkFact;
+use crate::socket::PacketSocket;
+
+/// The addresses of the network namespace in which it was opened.
+///
+/// Edits go out in batches; each has its own result with the kernel's explanation. IPv6 addresses are added without
+/// duplicate address detection, those of prefix length 128 as deprecated (never a source of new connections).
+///
+/// Taking an address off can take others with it: where it is the first of its subnet and the interface's
+/// `promote_secondaries` is 0, the kernel removes the whole subnet. The applier sees that and puts back what is wanted.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use lvs_addr::Kernel;
+/// use lvs_core::Addresses;
+///
+/// let mut kernel = Kernel::open()?;
+/// for (key, found) in kernel.observe().await?.addresses {
+///     println!("{key}{}", if found.tagged { ", ours" } else { "" });
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Kernel {
+    netlink: Socket,
+    packets: PacketSocket,
+}
+
+impl Kernel {
+    /// Opens the sockets in the calling thread's network namespace. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Io`] without `CAP_NET_RAW`. Missing `CAP_NET_ADMIN` shows only when an edit is refused.
+    pub fn open() -> Result<Self, Error> {
+        let netlink = Socket::open(Protocol::Route)
+            .map_err(|source| Error::Netlink { operation: "open a socket for addresses", source })?;
+        let packets = PacketSocket::open().map_err(|source| Error::Io {
+            operation: "open a packet socket for announcements (needs CAP_NET_RAW)",
+            source,
+        })?;
+        Ok(Self { netlink, packets })
+    }
+
+    async fn links(&mut self) -> Result<Vec<LinkFact>, lvs_netlink::Error> {
+        let messages = self.netlink.dump(&rtnl::dump_links()).await?;
+        Ok(messages.iter().filter_map(LinkFact::parse).collect())
+    }
+}
+
+#[async_trait]
+impl Addresses for Kernel {
+    async fn observe(&mut self) -> Result<Installed, AddressError> {
+        let links = self.links().await.map_err(|error| failed("list interfaces", &error))?;
+        let addresses = self
+            .netlink
+            .dump(&rtnl::dump_addresses(None))
+            .await
+            .map_err(|error| failed("list addresses", &error))?;
+        let names: BTreeMap<u32, &str> = links.iter().map(|link| (link.index, link.name.as_str())).collect();
+        let addresses = addresses.iter().filter_map(AddressFact::parse).filter_map(|fact| {
+            let interface = (*names.get(&fact.index)?).to_owned();
+            let key =
+                AddressKey { interface, address: fact.address.address, prefix_len: fact.address.prefix_len };
+            Some((key, InstalledAddress { tagged: fact.address.tagged }))
+        });
+        Ok(Installed {
+            addresses: addresses.collect(),
+            interfaces: links.iter().map(|link| link.name.clone()).collect(),
+        })
+    }
+
+    async fn apply(&mut self, changes: Vec<AddressChange>) -> Vec<Result<(), AddressError>> {
+        let indexes: BTreeMap<String, u32> = match self.links().await {
+            Ok(links) => links.into_iter().map(|link| (link.name, link.index)).collect(),
+            Err(error) => return changes.iter().map(|change| Err(failed(change, &error))).collect(),
+        };
+        // What needs no message has its result here already.
+        let planned: Vec<Plan> = changes.iter().map(|change| plan(change, &indexes)).collect();
+        let requests: Vec<Request> = planned
+            .iter()
+            .filter_map(|plan| match plan {
+                Plan::Send(request) => Some(request.clone()),
+                Plan::Done | Plan::Refused(_) => None,
+            })
+            .collect();
+        let mut answers = match self.netlink.batch(&requests).await {
+            Ok(answers) => answers.into_iter(),
+            Err(error) => return changes.iter().map(|change| Err(failed(change, &error))).collect(),
+        };
+        let results = changes.iter().zip(planned).map(|(change, plan)| match plan {
+            Plan::Done => Ok(()),
+            Plan::Refused(why) => Err(AddressError::new(change.to_string(), why)),
+            Plan::Send(_) => match answers.next() {
+                Some(Err(error)) if !is_fulfilled(change, &error) => {
+                    Err(AddressError::new(change.to_string(), error))
+                }
+                _ => Ok(()),
+            },
+        });
+        results.collect()
+    }
+
+    /// First every address once, then the repetitions, at most 64 frames per millisecond and for at most 3 s.
+    ///
+    /// Dropping the future ends it: nothing more is announced.
+    async fn announce(&mut self, announcements: Vec<Announcement>) -> Vec<Result<(), AddressError>> {
+        let operation = |announcement: &Announcement| {
+            format!("announce {} on {}", announcement.address, announcement.interface)
+        };
+        let links = match self.links().await {
+            Ok(links) => links.into_iter().map(|link| (link.name.clone(), link)).collect(),
+            Err(error) => {
+                return announcements.iter().map(|a| Err(failed(&operation(a), &error))).collect();
+            }
+        };
+        let results = announce(&self.packets, &links, &announcements).await;
+        let named = announcements.iter().zip(results);
+        named.map(|(a, result)| result.map_err(|why| AddressError::new(operation(a), why))).collect()
+    }
+}
+
+/// What an edit needs.
+enum Plan {
+    Send(Request),
+    Done,
+    Refused(&'static str),
+}
+
+fn plan(change: &AddressChange, indexes: &BTreeMap<String, u32>) -> Plan {
+    match change {
+        AddressChange::Add(address) => match indexes.get(&address.key.interface) {
+            // Longer ones do not fit the attribute, and the kernel would refuse them without saying why.
+            _ if address.label.as_ref().is_some_and(|label| label.len() > LABEL) => {
+                Plan::Refused("the label is longer than 15 bytes")
+            }
+            Some(&index) => Plan::Send(rtnl::add_address(address, index)),
+            None => Plan::Refused("no such interface"),
+        },
+        AddressChange::Remove(key) => match indexes.get(&key.interface) {
+            Some(&index) => Plan::Send(rtnl::remove_address(key, index)),
+            None => Plan::Done,
+        },
+    }
+}
+
+/// Whether the refusal says that things are as wished already.
+fn is_fulfilled(change: &AddressChange, error: &KernelError) -> bool {
+    match change {
+        AddressChange::Add(_) => error.errno() == libc::EEXIST,
+        // The interface may have gone since its index was read, and the address with it.
+        AddressChange::Remove(_) => {
+            matches!(error.errno(), libc::EADDRNOTAVAIL | libc::ENOENT | libc::ENODEV)
+        }
+    }
+}
+
+fn failed(operation: &(impl ToString + ?Sized), error: &lvs_netlink::Error) -> AddressError {
+    AddressError::new(operation.to_string(), in_one_line(error))
+}
+
+/// Longest label, bytes (`IFNAMSIZ` less the terminating NUL).
+const LABEL: usize = 15;

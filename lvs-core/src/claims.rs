@@ -1,0 +1,257 @@
+//! Decides which virtual addresses this host adds, removes, confirms and announces, from who owns them at the moment.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use crate::addresses::{AddressChange, Announcement, Installed, VirtualAddress};
+use crate::ownership::{ClaimResult, Epoch, Ownership};
+
+/// The addresses of one virtual router instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSet {
+    /// Name of the instance.
+    pub instance: String,
+    /// Its virtual addresses.
+    pub addresses: Vec<VirtualAddress>,
+    /// The address owner (priority 255): addresses that were there before stay when mastership ends.
+    pub owner: bool,
+    /// How often each address is announced.
+    pub bursts: Bursts,
+}
+
+/// How many packets announce an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bursts {
+    /// Packets per address in each of the first rounds of a mastership, at least 1 (keepalived: `garp_master_repeat`).
+    pub repeat: u8,
+    /// How many rounds count as the first: the one after becoming master and, if there is one, the delayed one.
+    pub first_rounds: u32,
+    /// Packets per address in each later round, at least 1 (keepalived: `garp_master_refresh_repeat`).
+    pub refresh_repeat: u8,
+}
+
+impl Default for Bursts {
+    /// keepalived's: five packets in each of the first two rounds, one in each later one.
+    fn default() -> Self {
+        Self { repeat: 5, first_rounds: 2, refresh_repeat: 1 }
+    }
+}
+
+impl Bursts {
+    /// Packets per address in the round with that number, counted from 1.
+    const fn in_round(&self, round: u32) -> u8 {
+        let packets = if round <= self.first_rounds { self.repeat } else { self.refresh_repeat };
+        if packets == 0 { 1 } else { packets }
+    }
+}
+
+/// Something that the claims found out. The set is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimEvent {
+    /// The answer to the claim of a mastership; given when it is first known, and when it changes.
+    Claimed {
+        /// Name of the instance.
+        instance: String,
+        /// The mastership.
+        epoch: Epoch,
+        /// Whether the host has all addresses.
+        result: ClaimResult,
+    },
+    /// Somebody else had removed addresses of a master; they are back.
+    Restored {
+        /// Name of the instance.
+        instance: String,
+        /// The addresses that were missing.
+        addresses: Vec<VirtualAddress>,
+    },
+}
+
+/// All address sets of a process and what is known of them.
+///
+/// A pass is: [`set_ownership`](Self::set_ownership) with the latest values, observe the host,
+/// [`changes`](Self::changes), make the edits, observe again if there were any, [`confirm`](Self::confirm), and send
+/// the [`announcements`](Self::announcements).
+///
+/// ```
+/// use lvs_core::{Installed, Ownership, VirtualAddress};
+/// use lvs_core::claims::{AddressSet, Claims};
+///
+/// let vip = VirtualAddress::new("eth0", [10, 0, 0, 100].into(), 32);
+/// let mut claims = Claims::new(vec![AddressSet {
+///     instance: "VI_1".into(),
+///     addresses: vec![vip],
+///     owner: false,
+///     bursts: Default::default(),
+/// }]);
+/// claims.set_ownership(0, Ownership::default());
+/// assert!(claims.changes(&Installed::default()).is_empty());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Claims {
+    instances: Vec<Claim>,
+}
+
+impl Claims {
+    /// Claims of these sets; nothing is owned yet.
+    #[must_use]
+    pub fn new(sets: Vec<AddressSet>) -> Self {
+        let claim = |set| Claim {
+            set,
+            ownership: Ownership::default(),
+            answered: None,
+            announced: 0,
+            restored: false,
+            preexisting: Vec::new(),
+        };
+        Self { instances: sets.into_iter().map(claim).collect() }
+    }
+
+    /// The latest word on the instance with that index.
+    pub fn set_ownership(&mut self, index: usize, ownership: Ownership) {
+        let Some(claim) = self.instances.get_mut(index) else { return };
+        if ownership.epoch != claim.ownership.epoch || !ownership.is_master() {
+            claim.answered = None;
+            claim.announced = 0;
+            claim.restored = false;
+        }
+        claim.ownership = ownership;
+    }
+
+    /// The edits that the host needs now.
+    #[must_use]
+    pub fn changes(&mut self, installed: &Installed) -> Vec<AddressChange> {
+        let mut wanted = Vec::new();
+        let mut released = Vec::new();
+        for claim in &mut self.instances {
+            if claim.ownership.is_master() {
+                if claim.set.owner && claim.answered.is_none() {
+                    claim.preexisting = claim.present(installed);
+                }
+                wanted.extend(claim.set.addresses.iter().cloned());
+            } else {
+                released.extend(claim.set.addresses.iter().filter(|address| !claim.stays(address)).cloned());
+            }
+        }
+        installed.changes_to(&wanted, &released)
+    }
+
+    /// Takes what the host has after the edits; `before` is what it had when the pass began.
+    #[must_use]
+    pub fn confirm(&mut self, before: &Installed, after: &Installed) -> Vec<ClaimEvent> {
+        let mut events = Vec::new();
+        for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
+            let complete =
+                claim.set.addresses.iter().all(|address| after.addresses.contains_key(&address.key));
+            let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
+            if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
+                let restored: Vec<VirtualAddress> = claim
+                    .set
+                    .addresses
+                    .iter()
+                    .filter(|address| !before.addresses.contains_key(&address.key))
+                    .cloned()
+                    .collect();
+                if !restored.is_empty() {
+                    claim.announce_again();
+                    let instance = claim.set.instance.clone();
+                    events.push(ClaimEvent::Restored { instance, addresses: restored });
+                }
+            }
+            if claim.answered != Some(result) {
+                if claim.answered.is_some() && complete {
+                    // Complete again after a time with gaps: the same holds.
+                    claim.announce_again();
+                }
+                claim.answered = Some(result);
+                events.push(ClaimEvent::Claimed {
+                    instance: claim.set.instance.clone(),
+                    epoch: claim.ownership.epoch,
+                    result,
+                });
+            }
+        }
+        events
+    }
+
+    /// What to announce now: every confirmed address of each master that asked for a round since the last call.
+    #[must_use]
+    pub fn announcements(&mut self, installed: &Installed) -> Vec<Announcement> {
+        let mut announcements = Vec::new();
+        for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
+            if claim.announced >= claim.ownership.announcements {
+                continue;
+            }
+            let repeat = if claim.restored {
+                claim.set.bursts.repeat.max(1)
+            } else {
+                claim.set.bursts.in_round(claim.ownership.announcements)
+            };
+            claim.announced = claim.ownership.announcements;
+            claim.restored = false;
+            let confirmed =
+                claim.set.addresses.iter().filter(|address| installed.addresses.contains_key(&address.key));
+            announcements.extend(confirmed.map(|address| Announcement {
+                interface: address.key.interface.clone(),
+                address: address.key.address,
+                repeat,
+            }));
+        }
+        announcements
+    }
+
+    /// Drops the announcements that no longer hold: those of addresses that no master has.
+    pub fn retain_held(&self, announcements: &mut VecDeque<Announcement>) {
+        let masters = self.instances.iter().filter(|claim| claim.ownership.is_master());
+        let held: BTreeSet<(&str, IpAddr)> = masters
+            .flat_map(|claim| &claim.set.addresses)
+            .map(|address| (address.key.interface.as_str(), address.key.address))
+            .collect();
+        announcements.retain(|waiting| held.contains(&(waiting.interface.as_str(), waiting.address)));
+    }
+
+    /// Whether every master has all its addresses, and nobody else has one.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.instances
+            .iter()
+            .all(|claim| !claim.ownership.is_master() || claim.answered == Some(ClaimResult::Confirmed))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Claim {
+    set: AddressSet,
+    ownership: Ownership,
+    /// The answer given for this epoch.
+    answered: Option<ClaimResult>,
+    /// Announcement rounds of this epoch that were handed out.
+    announced: u32,
+    /// The last round is due once more, for addresses that came back.
+    restored: bool,
+    /// Addresses of an owner that were there before its mastership: not ours to remove.
+    preexisting: Vec<VirtualAddress>,
+}
+
+impl Claim {
+    /// The neighbours may have learnt another owner meanwhile.
+    fn announce_again(&mut self) {
+        if self.announced > 0 {
+            self.announced -= 1;
+            self.restored = true;
+        }
+    }
+
+    fn present(&self, installed: &Installed) -> Vec<VirtualAddress> {
+        let there = |address: &&VirtualAddress| installed.addresses.contains_key(&address.key);
+        self.set.addresses.iter().filter(there).cloned().collect()
+    }
+
+    /// Whether the address stays although the mastership is over.
+    fn stays(&self, address: &VirtualAddress) -> bool {
+        // Before the first mastership nothing is known: an owner's addresses are taken to be its own.
+        self.set.owner && (self.ownership.epoch == Epoch::NONE || self.preexisting.contains(address))
+    }
+}
+
+#[cfg(test)]
+mod tests;

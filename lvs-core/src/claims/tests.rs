@@ -1,0 +1,118 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::addresses::InstalledAddress;
+use crate::ownership::Role;
+
+fn vip(last: u8) -> VirtualAddress {
+    VirtualAddress::new("eth0", [10, 0, 0, last].into(), 32)
+}
+
+fn claims(owner: bool) -> Claims {
+    Claims::new(vec![AddressSet {
+        instance: "VI_1".into(),
+        addresses: vec![vip(1), vip(2)],
+        owner,
+        bursts: Bursts { repeat: 5, first_rounds: 1, refresh_repeat: 1 },
+    }])
+}
+
+fn host(addresses: &[VirtualAddress]) -> Installed {
+    Installed {
+        addresses: addresses.iter().map(|a| (a.key.clone(), InstalledAddress { tagged: false })).collect(),
+        interfaces: BTreeSet::from(["eth0".to_owned()]),
+    }
+}
+
+fn master(announcements: u32) -> Ownership {
+    Ownership { epoch: Epoch::NONE.next(), role: Role::Master, announcements }
+}
+
+fn backup() -> Ownership {
+    Ownership { epoch: Epoch::NONE.next(), role: Role::Backup, announcements: 0 }
+}
+
+fn claimed(result: ClaimResult) -> ClaimEvent {
+    ClaimEvent::Claimed { instance: "VI_1".into(), epoch: Epoch::NONE.next(), result }
+}
+
+#[test]
+fn a_backup_removes_a_stale_address_at_start() {
+    let mut claims = claims(false);
+    assert_eq!(claims.changes(&host(&[vip(1)])), [AddressChange::Remove(vip(1).key)]);
+}
+
+#[test]
+fn a_master_adds_confirms_once_and_announces_when_asked() {
+    let mut claims = claims(false);
+    claims.set_ownership(0, master(0));
+    let before = host(&[]);
+    assert_eq!(claims.changes(&before).len(), 2);
+    let after = host(&[vip(1), vip(2)]);
+    assert_eq!(claims.confirm(&before, &after), [claimed(ClaimResult::Confirmed)]);
+    assert_eq!(claims.confirm(&after, &after), []);
+    assert_eq!(claims.announcements(&after), []);
+
+    claims.set_ownership(0, master(1));
+    let repeats: Vec<u8> = claims.announcements(&after).iter().map(|round| round.repeat).collect();
+    assert_eq!(repeats, [5, 5]);
+    assert_eq!(claims.announcements(&after), []);
+
+    claims.set_ownership(0, master(2));
+    let repeats: Vec<u8> = claims.announcements(&after).iter().map(|round| round.repeat).collect();
+    assert_eq!(repeats, [1, 1]);
+}
+
+#[test]
+fn a_claim_that_the_kernel_refuses_is_answered_as_missing_and_later_confirmed() {
+    let mut claims = claims(false);
+    claims.set_ownership(0, master(0));
+    let half = host(&[vip(1)]);
+    assert_eq!(claims.confirm(&half, &half), [claimed(ClaimResult::Missing)]);
+    assert!(!claims.is_settled());
+    let full = host(&[vip(1), vip(2)]);
+    assert_eq!(claims.confirm(&half, &full), [claimed(ClaimResult::Confirmed)]);
+    assert!(claims.is_settled());
+}
+
+#[test]
+fn an_address_that_somebody_removed_comes_back_and_is_announced_again() {
+    let mut claims = claims(false);
+    claims.set_ownership(0, master(1));
+    let full = host(&[vip(1), vip(2)]);
+    let _ = claims.confirm(&host(&[]), &full);
+    let _ = claims.announcements(&full);
+
+    let less = host(&[vip(2)]);
+    assert_eq!(claims.changes(&less), [AddressChange::Add(vip(1))]);
+    let restored = ClaimEvent::Restored { instance: "VI_1".into(), addresses: vec![vip(1)] };
+    assert_eq!(claims.confirm(&less, &full), [restored]);
+    assert_eq!(claims.announcements(&full).len(), 2);
+}
+
+#[test]
+fn an_owners_own_addresses_stay_and_what_it_added_leaves() {
+    let mut claims = claims(true);
+    assert!(claims.changes(&host(&[vip(1)])).is_empty());
+    claims.set_ownership(0, master(0));
+    let before = host(&[vip(1)]);
+    assert_eq!(claims.changes(&before), [AddressChange::Add(vip(2))]);
+    let full = host(&[vip(1), vip(2)]);
+    let _ = claims.confirm(&before, &full);
+
+    claims.set_ownership(0, backup());
+    assert_eq!(claims.changes(&full), [AddressChange::Remove(vip(2).key)]);
+}
+
+#[test]
+fn an_answer_belongs_to_its_epoch() {
+    let mut claims = claims(false);
+    let full = host(&[vip(1), vip(2)]);
+    claims.set_ownership(0, master(0));
+    let _ = claims.confirm(&full, &full);
+    let second = Epoch::NONE.next().next();
+    claims.set_ownership(0, Ownership { epoch: second, role: Role::Master, announcements: 0 });
+    let expected =
+        ClaimEvent::Claimed { instance: "VI_1".into(), epoch: second, result: ClaimResult::Confirmed };
+    assert_eq!(claims.confirm(&full, &full), [expected]);
+}

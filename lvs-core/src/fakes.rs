@@ -1,0 +1,177 @@
+//! A data plane and addresses in memory, shared with the test that watches them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::addresses::{AddressChange, AddressError, Addresses, Announcement, Installed, InstalledAddress};
+use crate::dataplane::{Dataplane, DataplaneError, DataplaneErrorKind, Scope};
+use crate::table::{Change, Table};
+
+/// A data plane in memory; copies share one table.
+///
+/// ```
+/// use lvs_core::fakes::FakeDataplane;
+///
+/// let dataplane = FakeDataplane::default();
+/// assert!(dataplane.table().is_empty());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct FakeDataplane(Arc<Mutex<DataplaneState>>);
+
+#[derive(Debug, Default)]
+struct DataplaneState {
+    table: Table,
+    applied: Vec<Change>,
+    failure: Option<DataplaneErrorKind>,
+}
+
+impl FakeDataplane {
+    /// What is in the table now.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.state().table.clone()
+    }
+
+    /// Changes the table as somebody else would, behind the applier's back.
+    pub fn edit(&self, edit: impl FnOnce(&mut Table)) {
+        edit(&mut self.state().table);
+    }
+
+    /// All edits that succeeded, oldest first.
+    #[must_use]
+    pub fn applied(&self) -> Vec<Change> {
+        self.state().applied.clone()
+    }
+
+    /// From now on every call fails in this way, or none does.
+    pub fn set_failure(&self, failure: Option<DataplaneErrorKind>) {
+        self.state().failure = failure;
+    }
+
+    fn state(&self) -> MutexGuard<'_, DataplaneState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Dataplane for FakeDataplane {
+    async fn observe(&mut self, scope: Scope) -> Result<Table, DataplaneError> {
+        let state = self.state();
+        if let Some(kind) = state.failure {
+            return Err(DataplaneError::new(kind, "observe", "the fake was told to fail"));
+        }
+        let mut table = state.table.clone();
+        if let Scope::Service(wanted) = scope {
+            table.retain(|key| *key == wanted);
+        }
+        Ok(table)
+    }
+
+    async fn apply(&mut self, changes: Vec<Change>) -> Vec<Result<(), DataplaneError>> {
+        let mut state = self.state();
+        let mut results = Vec::with_capacity(changes.len());
+        for change in changes {
+            results.push(match state.failure {
+                Some(kind) => Err(DataplaneError::new(kind, change.to_string(), "the fake was told to fail")),
+                None => state
+                    .table
+                    .apply(&change)
+                    .map_err(|conflict| {
+                        DataplaneError::new(DataplaneErrorKind::Drifted, change.to_string(), conflict)
+                    })
+                    .map(|()| state.applied.push(change)),
+            });
+        }
+        results
+    }
+}
+
+/// Interfaces and addresses in memory; copies share one state.
+///
+/// ```
+/// use lvs_core::fakes::FakeAddresses;
+///
+/// let addresses = FakeAddresses::with_interfaces(["eth0"]);
+/// assert!(addresses.installed().interfaces.contains("eth0"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct FakeAddresses(Arc<Mutex<AddressesState>>);
+
+#[derive(Debug, Default)]
+struct AddressesState {
+    installed: Installed,
+    announced: Vec<Announcement>,
+    failing: bool,
+}
+
+impl FakeAddresses {
+    /// Interfaces without addresses.
+    pub fn with_interfaces<'a>(interfaces: impl IntoIterator<Item = &'a str>) -> Self {
+        let fake = Self::default();
+        fake.state().installed.interfaces =
+            interfaces.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        fake
+    }
+
+    /// What is there now.
+    #[must_use]
+    pub fn installed(&self) -> Installed {
+        self.state().installed.clone()
+    }
+
+    /// Changes what is there as somebody else would.
+    pub fn edit(&self, edit: impl FnOnce(&mut Installed)) {
+        edit(&mut self.state().installed);
+    }
+
+    /// All announcements so far, oldest first.
+    #[must_use]
+    pub fn announced(&self) -> Vec<Announcement> {
+        self.state().announced.clone()
+    }
+
+    /// From now on every edit fails, or none does.
+    pub fn set_failing(&self, failing: bool) {
+        self.state().failing = failing;
+    }
+
+    fn state(&self) -> MutexGuard<'_, AddressesState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Addresses for FakeAddresses {
+    async fn observe(&mut self) -> Result<Installed, AddressError> {
+        Ok(self.state().installed.clone())
+    }
+
+    async fn apply(&mut self, changes: Vec<AddressChange>) -> Vec<Result<(), AddressError>> {
+        let mut state = self.state();
+        changes
+            .into_iter()
+            .map(|change| {
+                if state.failing {
+                    return Err(AddressError::new(change.to_string(), "the fake was told to fail"));
+                }
+                match change {
+                    AddressChange::Add(address) => {
+                        state.installed.addresses.insert(address.key, InstalledAddress { tagged: true });
+                    }
+                    AddressChange::Remove(key) => {
+                        state.installed.addresses.remove(&key);
+                    }
+                }
+                Ok(())
+            })
+            .collect()
+    }
+
+    async fn announce(&mut self, announcements: Vec<Announcement>) -> Vec<Result<(), AddressError>> {
+        let results = announcements.iter().map(|_| Ok(())).collect();
+        self.state().announced.extend(announcements);
+        results
+    }
+}

@@ -1,0 +1,280 @@
+//! Turns the values of `lvs_core` into messages of the kernel, and back.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lvs_core::{
+    Change, Family, Forwarding, Persistence, Protocol, RealServer, SchedulerFlags, SchedulerName, ServerKey,
+    ServiceKey, VirtualService, Weight,
+};
+
+use crate::raw::{self, Command, DecodeError, Message, flags, forwarding};
+use crate::types::{Info, ServerEntry, ServiceEntry, Timeouts, Version};
+
+/// The message that makes an edit; nothing if this codec does not know its forwarding method.
+pub(crate) fn change_message(change: &Change) -> Option<Message> {
+    Some(match change {
+        Change::AddService(service) => Message::about(Command::NewService, raw_service(service)),
+        Change::EditService(service) => Message::about(Command::SetService, raw_service(service)),
+        Change::RemoveService(key) => Message::about(Command::DelService, raw_key(key)),
+        Change::AddServer(key, server) => server_message(Command::NewDest, key, raw_server(server)?),
+        Change::EditServer(key, server) => server_message(Command::SetDest, key, raw_server(server)?),
+        Change::RemoveServer(key, server) => server_message(Command::DelDest, key, raw_server_key(*server)),
+    })
+}
+
+/// The attributes that name a service.
+pub(crate) fn raw_key(key: &ServiceKey) -> raw::Service {
+    let family = Some(family_number(key.family()));
+    match key {
+        ServiceKey::Address { protocol, address } => raw::Service {
+            family,
+            protocol: Some(protocol_number(*protocol)),
+            address: Some(address_field(address.ip())),
+            port: Some(address.port()),
+            ..raw::Service::default()
+        },
+        ServiceKey::Fwmark { mark, .. } => {
+            raw::Service { family, fwmark: Some(mark.get()), ..raw::Service::default() }
+        }
+    }
+}
+
+/// All attributes of a service; `NEW_SERVICE` and `SET_SERVICE` refuse it with fewer.
+pub(crate) fn raw_service(service: &VirtualService) -> raw::Service {
+    let family = service.key().family();
+    let full = full_prefix(family);
+    let prefix = service.persistence().map_or(full, |persistence| persistence.prefix_len().min(full));
+    let timeout = service.persistence().map_or(0, |persistence| persistence.timeout().as_secs());
+    let scheduler_flags = service.scheduler_flags();
+    let bits = [
+        (flags::PERSISTENT, service.persistence().is_some()),
+        (flags::ONEPACKET, service.one_packet()),
+        (flags::SCHED1, scheduler_flags.first),
+        (flags::SCHED2, scheduler_flags.second),
+        (flags::SCHED3, scheduler_flags.third),
+    ];
+    raw::Service {
+        scheduler: Some(service.scheduler().as_str().to_owned()),
+        // The mask leaves alone what the kernel keeps there for itself (IP_VS_SVC_F_HASHED).
+        flags: Some(raw::Flags {
+            bits: bits.iter().filter(|(_, set)| *set).fold(0, |all, (bit, _)| all | bit),
+            mask: bits.iter().fold(0, |all, (bit, _)| all | bit),
+        }),
+        timeout: Some(u32::try_from(timeout).unwrap_or(u32::MAX)),
+        netmask: Some(match family {
+            Family::Ipv4 => u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0).to_be_bytes(),
+            Family::Ipv6 => u32::from(prefix).to_ne_bytes(),
+        }),
+        ..raw_key(&service.key())
+    }
+}
+
+/// All attributes of a server; nothing if `Forwarding` learned a method that this codec did not.
+pub(crate) fn raw_server(server: &RealServer) -> Option<raw::Destination> {
+    let method = match server.forwarding() {
+        Forwarding::Masquerade => forwarding::MASQ,
+        Forwarding::DirectRoute => forwarding::DROUTE,
+        Forwarding::Tunnel => forwarding::TUNNEL,
+        Forwarding::LocalNode => forwarding::LOCALNODE,
+        _ => return None,
+    };
+    Some(raw::Destination {
+        forwarding: Some(method),
+        weight: Some(server.weight().value()),
+        upper_threshold: Some(server.upper_threshold()),
+        lower_threshold: Some(server.lower_threshold()),
+        ..raw_server_key(server.key())
+    })
+}
+
+/// The attributes that set the connection timeouts; the kernel leaves alone what is 0 or missing.
+pub(crate) fn raw_timeouts(timeouts: &Timeouts) -> raw::Timeouts {
+    let seconds = |duration: Duration| Some(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
+    raw::Timeouts {
+        tcp: seconds(timeouts.tcp),
+        tcp_fin: seconds(timeouts.tcp_fin),
+        udp: seconds(timeouts.udp),
+    }
+}
+
+/// A service as a dump or an answer to `GET_SERVICE` has it.
+pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeError> {
+    let key = service_key(raw)?;
+    let scheduler = required(raw.scheduler.as_deref(), "scheduler")?;
+    let scheduler: SchedulerName =
+        scheduler.parse().map_err(|error| DecodeError(format!("scheduler {scheduler:?}: {error}")))?;
+    let bits = required(raw.flags, "flags")?.bits;
+    let persistence = (bits & flags::PERSISTENT != 0)
+        .then(|| -> Result<Persistence, DecodeError> {
+            let netmask = required(raw.netmask, "netmask")?;
+            let prefix = match key.family() {
+                Family::Ipv4 => u32::from_be_bytes(netmask).leading_ones(),
+                Family::Ipv6 => u32::from_ne_bytes(netmask),
+            };
+            let timeout = Duration::from_secs(required(raw.timeout, "timeout")?.into());
+            let full = full_prefix(key.family());
+            let prefix = u8::try_from(prefix).map_or(full, |prefix| prefix.min(full));
+            Ok(Persistence::new(key.family(), timeout).with_prefix_len(prefix))
+        })
+        .transpose()?;
+    let service = VirtualService::new(key)
+        .with_scheduler(scheduler)
+        .with_persistence(persistence)
+        .with_one_packet(bits & flags::ONEPACKET != 0)
+        .with_scheduler_flags(SchedulerFlags {
+            first: bits & flags::SCHED1 != 0,
+            second: bits & flags::SCHED2 != 0,
+            third: bits & flags::SCHED3 != 0,
+        });
+    Ok(ServiceEntry {
+        service,
+        persistence_engine: raw.persistence_engine.clone(),
+        statistics: raw.statistics.unwrap_or_default(),
+    })
+}
+
+/// A server as a dump of the destinations of a service of that family has it.
+pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
+    let family = raw.family.map_or(Ok(service), family)?;
+    let address = socket_address(family, required(raw.address, "address")?, required(raw.port, "port")?);
+    let method = required(raw.forwarding, "forwarding method")? & forwarding::MASK;
+    let forwarding = match method {
+        forwarding::MASQ => Forwarding::Masquerade,
+        forwarding::LOCALNODE => Forwarding::LocalNode,
+        forwarding::TUNNEL => Forwarding::Tunnel,
+        forwarding::DROUTE => Forwarding::DirectRoute,
+        forwarding::BYPASS => {
+            return Err(DecodeError(format!(
+                "destination {address} bypasses the balancer, which no table can say"
+            )));
+        }
+        _ => {
+            return Err(DecodeError(format!("destination {address} has unknown forwarding method {method}")));
+        }
+    };
+    let weight = required(raw.weight, "weight")?;
+    let weight = Weight::new(weight).ok_or_else(|| {
+        DecodeError(format!("destination {address} has weight {weight}, which is out of range"))
+    })?;
+    let server = RealServer::new(ServerKey::new(address))
+        .with_weight(weight)
+        .with_forwarding(forwarding)
+        .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0));
+    Ok(ServerEntry {
+        server,
+        active_connections: raw.active_connections.unwrap_or(0),
+        inactive_connections: raw.inactive_connections.unwrap_or(0),
+        persistent_connections: raw.persistent_connections.unwrap_or(0),
+        statistics: raw.statistics.unwrap_or_default(),
+    })
+}
+
+/// The answer to `GET_INFO`.
+pub(crate) fn info(raw: raw::Info) -> Result<Info, DecodeError> {
+    Ok(Info {
+        version: Version::from_number(required(raw.version, "version")?),
+        connection_table_size: required(raw.connection_table_size, "connection table size")?,
+    })
+}
+
+/// The answer to `GET_CONFIG`. A kernel built without TCP or UDP balancing leaves theirs out: zero.
+pub(crate) fn timeouts(raw: raw::Timeouts) -> Timeouts {
+    let duration = |seconds: Option<u32>| Duration::from_secs(seconds.unwrap_or(0).into());
+    Timeouts { tcp: duration(raw.tcp), tcp_fin: duration(raw.tcp_fin), udp: duration(raw.udp) }
+}
+
+fn server_message(command: Command, key: &ServiceKey, destination: raw::Destination) -> Message {
+    Message { destination: Some(destination), ..Message::about(command, raw_key(key)) }
+}
+
+fn raw_server_key(key: ServerKey) -> raw::Destination {
+    let address = key.address();
+    raw::Destination {
+        family: Some(family_number(Family::of(&address.ip()))),
+        address: Some(address_field(address.ip())),
+        port: Some(address.port()),
+        ..raw::Destination::default()
+    }
+}
+
+fn service_key(raw: &raw::Service) -> Result<ServiceKey, DecodeError> {
+    let family = family(required(raw.family, "address family")?)?;
+    if let Some(mark) = raw.fwmark.and_then(NonZeroU32::new) {
+        return Ok(ServiceKey::Fwmark { family, mark });
+    }
+    let protocol = match required(raw.protocol, "protocol")? {
+        IPPROTO_TCP => Protocol::Tcp,
+        IPPROTO_UDP => Protocol::Udp,
+        IPPROTO_SCTP => Protocol::Sctp,
+        other => return Err(DecodeError(format!("a service has unknown protocol {other}"))),
+    };
+    let address = socket_address(family, required(raw.address, "address")?, required(raw.port, "port")?);
+    Ok(ServiceKey::Address { protocol, address })
+}
+
+fn required<T>(value: Option<T>, name: &str) -> Result<T, DecodeError> {
+    value.ok_or_else(|| DecodeError(format!("the {name} is missing")))
+}
+
+fn full_prefix(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => 32,
+        Family::Ipv6 => 128,
+    }
+}
+
+fn family(number: u16) -> Result<Family, DecodeError> {
+    match number {
+        AF_INET => Ok(Family::Ipv4),
+        AF_INET6 => Ok(Family::Ipv6),
+        _ => Err(DecodeError(format!("address family {number} is neither IPv4 nor IPv6"))),
+    }
+}
+
+fn family_number(family: Family) -> u16 {
+    match family {
+        Family::Ipv4 => AF_INET,
+        Family::Ipv6 => AF_INET6,
+    }
+}
+
+fn protocol_number(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Tcp => IPPROTO_TCP,
+        Protocol::Udp => IPPROTO_UDP,
+        Protocol::Sctp => IPPROTO_SCTP,
+    }
+}
+
+/// `union nf_inet_addr`: an IPv4 address fills the first four bytes.
+fn address_field(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn socket_address(family: Family, field: [u8; 16], port: u16) -> SocketAddr {
+    let address = match family {
+        Family::Ipv4 => {
+            let [a, b, c, d, ..] = field;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::from(field)),
+    };
+    SocketAddr::new(address, port)
+}
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
+const IPPROTO_SCTP: u16 = 132;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! What can go wrong with the kernel's IPVS: the operation, the object, and what the kernel's answer means there.
+
+use std::fmt;
+
+use lvs_core::{Change, DataplaneError, DataplaneErrorKind, ServiceKey};
+use lvs_netlink::KernelError;
+
+/// A failed operation.
+///
+/// Its text names the operation, the object and the reason; [`std::error::Error::source`] holds the kernel's own
+/// answer where there is one.
+///
+/// ```
+/// use lvs_ipvs::{Cause, Client, Refusal};
+///
+/// # async fn example(client: &mut Client, key: &lvs_core::ServiceKey) {
+/// match client.remove_service(key).await {
+///     Ok(()) => println!("removed"),
+///     Err(error) if matches!(error.cause(), Cause::Refused(Refusal::ServiceAbsent, _)) => {
+///         println!("was not there");
+///     }
+///     // For example "remove service tcp 10.0.0.1:80: CAP_NET_ADMIN is missing".
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    operation: Box<Operation>,
+    cause: Cause,
+}
+
+impl Error {
+    pub(crate) fn new(operation: Operation, cause: Cause) -> Self {
+        Self { operation: Box::new(operation), cause }
+    }
+
+    /// From what the transport says; a refusal gets its meaning.
+    pub(crate) fn from_netlink(operation: Operation, error: lvs_netlink::Error) -> Self {
+        let cause = match error {
+            lvs_netlink::Error::Kernel { source, .. } => return Self::refused(operation, source),
+            lvs_netlink::Error::FamilyAbsent { .. } => Cause::NoIpvs,
+            error => Cause::Transport(error),
+        };
+        Self::new(operation, cause)
+    }
+
+    pub(crate) fn refused(operation: Operation, answer: KernelError) -> Self {
+        let refusal = Refusal::of(&operation, &answer);
+        Self::new(operation, Cause::Refused(refusal, answer))
+    }
+
+    /// What was tried, and on what.
+    #[must_use]
+    pub fn operation(&self) -> &Operation {
+        &self.operation
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The kernel's refusal, if that is what this is.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.cause {
+            Cause::Refused(refusal, _) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Whether the kernel may have done it although no answer came. Then read before changing anything again.
+    #[must_use]
+    pub fn is_state_unknown(&self) -> bool {
+        matches!(&self.cause, Cause::Transport(error) if error.is_state_unknown())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.cause)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.cause)
+    }
+}
+
+impl From<Error> for DataplaneError {
+    fn from(error: Error) -> Self {
+        Self::new(error.cause.kind(), error.operation.to_string(), error.cause)
+    }
+}
+
+/// What was tried, and on what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Opening the netlink socket.
+    Open,
+    /// Reading version and size of the connection table.
+    ReadInfo,
+    /// Reading all services.
+    ReadServices,
+    /// Reading one service.
+    ReadService(ServiceKey),
+    /// Reading the destinations of a service.
+    ReadDestinations(ServiceKey),
+    /// An edit.
+    Change(Change),
+    /// Removing all services.
+    Flush,
+    /// Setting the counters of a service, or all counters, to zero.
+    Zero(Option<ServiceKey>),
+    /// Reading the connection timeouts.
+    ReadTimeouts,
+    /// Setting the connection timeouts.
+    SetTimeouts,
+    /// Sending edits, before any of them was told apart.
+    Batch {
+        /// How many.
+        edits: usize,
+    },
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open a netlink socket for IPVS"),
+            Self::ReadInfo => f.write_str("read the version of IPVS"),
+            Self::ReadServices => f.write_str("read all services"),
+            Self::ReadService(key) => write!(f, "read service {key}"),
+            Self::ReadDestinations(key) => write!(f, "read the destinations of service {key}"),
+            Self::Change(change) => change.fmt(f),
+            Self::Flush => f.write_str("remove all services"),
+            Self::Zero(Some(key)) => write!(f, "zero the counters of service {key}"),
+            Self::Zero(None) => f.write_str("zero all counters"),
+            Self::ReadTimeouts => f.write_str("read the connection timeouts"),
+            Self::SetTimeouts => f.write_str("set the connection timeouts"),
+            Self::Batch { edits } => write!(f, "make {edits} edits"),
+        }
+    }
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The kernel answered with an error.
+    #[error("{0}")]
+    Refused(Refusal, #[source] KernelError),
+    /// The kernel does not know the IPVS family, and could not load the module that brings it.
+    #[error(
+        "the kernel has no IPVS and could not load it: run `modprobe ip_vs` as root on the host (not in a container), \
+         with a kernel built with CONFIG_IP_VS"
+    )]
+    NoIpvs,
+    /// No answer, answers lost, or a failure of the socket.
+    #[error(transparent)]
+    Transport(lvs_netlink::Error),
+    /// The kernel's answer could not be understood, or says something that these types cannot.
+    #[error("cannot use the kernel's answer: {0}")]
+    Unreadable(String),
+    /// Not sent: this version of the crate has no encoding for it.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+    /// The service could not be added by an earlier edit of the same batch.
+    #[error("the service was not added, see the earlier error")]
+    Follows,
+}
+
+impl Cause {
+    /// What an applier can do about it.
+    fn kind(&self) -> DataplaneErrorKind {
+        match self {
+            Self::Refused(refusal, _) => refusal.kind(),
+            Self::NoIpvs | Self::Transport(_) | Self::Unreadable(_) => DataplaneErrorKind::Unavailable,
+            Self::Unsupported(_) | Self::Follows => DataplaneErrorKind::Refused,
+        }
+    }
+}
+
+/// What an errno of the kernel means for the operation that it answers (`net/netfilter/ipvs/ip_vs_ctl.c`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// EEXIST: the service to add is there.
+    ServiceExists,
+    /// ESRCH: there is no such service.
+    ServiceAbsent,
+    /// EEXIST: the destination to add is there.
+    DestinationExists,
+    /// ENOENT: the service has no such destination.
+    DestinationAbsent,
+    /// ENOENT: no scheduler of that name, and no module for it.
+    SchedulerAbsent,
+    /// EPERM: CAP_NET_ADMIN is missing.
+    Forbidden,
+    /// EINVAL: a service with a value that the kernel does not take.
+    InvalidService,
+    /// EINVAL: a destination with a value that the kernel does not take.
+    InvalidDestination,
+    /// ERANGE: a weight or threshold out of range.
+    OutOfRange,
+    /// EAFNOSUPPORT: the kernel's IPVS was built without IPv6.
+    FamilyUnsupported,
+    /// ENOMEM, ENOBUFS, EBUSY, EAGAIN, EINTR: no fault of the request; it may succeed later.
+    Temporary,
+    /// Any other errno.
+    Other,
+}
+
+impl Refusal {
+    fn of(operation: &Operation, answer: &KernelError) -> Self {
+        let about_destination = matches!(
+            operation,
+            Operation::Change(Change::AddServer(..) | Change::EditServer(..) | Change::RemoveServer(..))
+        );
+        match answer.errno() {
+            EEXIST if about_destination => Self::DestinationExists,
+            EEXIST => Self::ServiceExists,
+            ESRCH => Self::ServiceAbsent,
+            ENOENT if about_destination => Self::DestinationAbsent,
+            ENOENT if matches!(operation, Operation::Change(_)) => Self::SchedulerAbsent,
+            EPERM | EACCES => Self::Forbidden,
+            EINVAL if about_destination => Self::InvalidDestination,
+            EINVAL if matches!(operation, Operation::Change(_)) => Self::InvalidService,
+            ERANGE => Self::OutOfRange,
+            EAFNOSUPPORT => Self::FamilyUnsupported,
+            ENOMEM | ENOBUFS | EBUSY | EAGAIN | EINTR => Self::Temporary,
+            _ => Self::Other,
+        }
+    }
+
+    fn kind(self) -> DataplaneErrorKind {
+        match self {
+            Self::ServiceExists | Self::ServiceAbsent | Self::DestinationExists | Self::DestinationAbsent => {
+                DataplaneErrorKind::Drifted
+            }
+            Self::Forbidden => DataplaneErrorKind::Forbidden,
+            Self::Temporary => DataplaneErrorKind::Unavailable,
+            Self::SchedulerAbsent
+            | Self::InvalidService
+            | Self::InvalidDestination
+            | Self::OutOfRange
+            | Self::FamilyUnsupported
+            | Self::Other => DataplaneErrorKind::Refused,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServiceExists => "the service exists already",
+            Self::ServiceAbsent => "no such service",
+            Self::DestinationExists => "the service has that destination already",
+            Self::DestinationAbsent => "the service has no such destination",
+            Self::SchedulerAbsent => {
+                "the kernel has no such scheduler and no module ip_vs_NAME for it (`modprobe ip_vs_NAME` says why)"
+            }
+            Self::Forbidden => "CAP_NET_ADMIN is missing (it is needed in the initial user namespace)",
+            Self::InvalidService => {
+                "the kernel does not take these values (an IPv6 persistence prefix is 1 to 128; the scheduler may want \
+                 something else)"
+            }
+            Self::InvalidDestination => {
+                "the kernel does not take these values (a destination has a unicast address; one of another family than \
+                 its service is reached by a tunnel, and not while a sync daemon runs)"
+            }
+            Self::OutOfRange => "a weight or threshold is out of range (the lower threshold above the upper)",
+            Self::FamilyUnsupported => "the kernel's IPVS was built without IPv6 (CONFIG_IP_VS_IPV6)",
+            Self::Temporary => "the kernel cannot do it now, for want of memory or because it is busy",
+            Self::Other => "the kernel refuses it",
+        })
+    }
+}
+
+// asm-generic/errno-base.h and errno.h
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EINTR: i32 = 4;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const EACCES: i32 = 13;
+const EBUSY: i32 = 16;
+const EEXIST: i32 = 17;
+const EINVAL: i32 = 22;
+const ERANGE: i32 = 34;
+const EAFNOSUPPORT: i32 = 97;
+const ENOBUFS: i32 = 105;
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use lvs_core::{Protocol, RealServer, ServerKey, VirtualService};
+
+    use super::*;
+
+    fn key() -> ServiceKey {
+        ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse().unwrap())
+    }
+
+    fn refused(change: Change, errno: i32) -> Error {
+        Error::refused(Operation::Change(change), KernelError::from_errno(errno))
+    }
+
+    #[test]
+    fn an_error_names_operation_object_and_reason_and_keeps_the_kernels_answer() {
+        let server = RealServer::new(ServerKey::new("10.0.0.3:80".parse().unwrap()));
+        let error = refused(Change::AddServer(key(), server), ESRCH);
+        assert_eq!(
+            error.to_string(),
+            "add destination 10.0.0.3:80 (weight 1) to tcp 10.0.0.1:80: no such service"
+        );
+        assert_eq!(error.source().unwrap().to_string(), "No such process (os error 3)");
+    }
+
+    #[test]
+    fn the_same_errno_means_another_thing_for_another_object() {
+        let server = RealServer::new(ServerKey::new("10.0.0.3:80".parse().unwrap()));
+        let add = Change::AddService(VirtualService::new(key()));
+        assert_eq!(refused(add.clone(), ENOENT).refusal(), Some(Refusal::SchedulerAbsent));
+        assert_eq!(
+            refused(Change::EditServer(key(), server), ENOENT).refusal(),
+            Some(Refusal::DestinationAbsent)
+        );
+        assert_eq!(refused(add, EEXIST).refusal(), Some(Refusal::ServiceExists));
+        assert_eq!(
+            refused(Change::AddServer(key(), server), EEXIST).refusal(),
+            Some(Refusal::DestinationExists)
+        );
+    }
+
+    #[test]
+    fn an_applier_observes_again_after_a_conflict_and_gives_up_on_a_refusal() {
+        let add = Change::AddService(VirtualService::new(key()));
+        let kind = |errno| DataplaneError::from(refused(add.clone(), errno)).kind();
+        assert_eq!(kind(EEXIST), DataplaneErrorKind::Drifted);
+        assert_eq!(kind(ENOENT), DataplaneErrorKind::Refused);
+        assert_eq!(kind(EPERM), DataplaneErrorKind::Forbidden);
+        assert_eq!(kind(ENOMEM), DataplaneErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn a_data_planes_error_says_the_operation_once() {
+        let error = DataplaneError::from(refused(Change::RemoveService(key()), ESRCH));
+        assert_eq!(error.to_string(), "remove service tcp 10.0.0.1:80: no such service");
+    }
+}

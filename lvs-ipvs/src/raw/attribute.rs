@@ -1,0 +1,173 @@
+//! Reads and writes netlink attributes: the length, kind and padding around every value.
+
+use netlink_packet_core::{NLA_ALIGNTO, NLA_F_NESTED, NLA_HEADER_SIZE, NlasIterator};
+
+/// Bytes that are no message of the IPVS family, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct DecodeError(pub(crate) String);
+
+/// An attribute that this codec does not know, as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attribute {
+    /// Its number, without the flag bits.
+    pub(crate) kind: u16,
+    /// The `NLA_F_NESTED` flag.
+    pub(crate) nested: bool,
+    /// Its value, without padding.
+    pub(crate) value: Vec<u8>,
+}
+
+/// One attribute of a buffer, not yet interpreted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field<'a> {
+    pub(crate) kind: u16,
+    pub(crate) nested: bool,
+    pub(crate) value: &'a [u8],
+}
+
+/// The attributes of `bytes` in their order; ends after the first that is malformed.
+pub(crate) fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<Field<'_>, DecodeError>> {
+    NlasIterator::new(bytes).map(|field| {
+        let field = field.map_err(|error| DecodeError(format!("malformed attribute: {error}")))?;
+        let (kind, nested, length) = (field.kind(), field.nested_flag(), usize::from(field.length()));
+        let value = field.into_inner().get(NLA_HEADER_SIZE..length).unwrap_or_default();
+        Ok(Field { kind, nested, value })
+    })
+}
+
+impl Field<'_> {
+    /// The attribute by itself, for what is not known.
+    pub(crate) fn to_attribute(self) -> Attribute {
+        Attribute { kind: self.kind, nested: self.nested, value: self.value.to_vec() }
+    }
+
+    pub(crate) fn u8(self) -> Result<u8, DecodeError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(crate) fn u16(self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_ne_bytes)
+    }
+
+    pub(crate) fn be16(self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub(crate) fn u32(self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    /// An integer of 4 or 8 bytes.
+    pub(crate) fn u32_or_u64(self) -> Result<u64, DecodeError> {
+        match self.value.len() {
+            4 => self.u32().map(u64::from),
+            _ => self.array().map(u64::from_ne_bytes),
+        }
+    }
+
+    /// A string up to its terminating zero, or up to its end.
+    pub(crate) fn string(self) -> Result<String, DecodeError> {
+        let text = self.value.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = std::str::from_utf8(text)
+            .map_err(|_| DecodeError(format!("attribute {} is not UTF-8 text", self.kind)))?;
+        Ok(text.to_owned())
+    }
+
+    pub(crate) fn array<const N: usize>(self) -> Result<[u8; N], DecodeError> {
+        self.value.try_into().map_err(|_| {
+            DecodeError(format!("attribute {} has {} bytes instead of {N}", self.kind, self.value.len()))
+        })
+    }
+}
+
+/// Collects attributes into the bytes of a message.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    bytes: Vec<u8>,
+    too_long: bool,
+}
+
+impl Writer {
+    /// A writer whose output starts with `bytes`.
+    pub(crate) fn starting_with(bytes: &[u8]) -> Self {
+        // A service or destination with everything set takes about 150 bytes.
+        let mut all = Vec::with_capacity(192);
+        all.extend_from_slice(bytes);
+        Self { bytes: all, too_long: false }
+    }
+
+    pub(crate) fn put(&mut self, kind: u16, value: &[u8]) {
+        let start = self.open(kind);
+        self.bytes.extend_from_slice(value);
+        self.close(start);
+    }
+
+    pub(crate) fn put_u8(&mut self, kind: u16, value: Option<u8>) {
+        self.put_some(kind, value.map(|value| [value]));
+    }
+
+    pub(crate) fn put_u16(&mut self, kind: u16, value: Option<u16>) {
+        self.put_some(kind, value.map(u16::to_ne_bytes));
+    }
+
+    pub(crate) fn put_be16(&mut self, kind: u16, value: Option<u16>) {
+        self.put_some(kind, value.map(u16::to_be_bytes));
+    }
+
+    pub(crate) fn put_u32(&mut self, kind: u16, value: Option<u32>) {
+        self.put_some(kind, value.map(u32::to_ne_bytes));
+    }
+
+    /// A string with its terminating zero.
+    pub(crate) fn put_string(&mut self, kind: u16, value: Option<&str>) {
+        if let Some(value) = value {
+            let start = self.open(kind);
+            self.bytes.extend_from_slice(value.as_bytes());
+            self.bytes.push(0);
+            self.close(start);
+        }
+    }
+
+    pub(crate) fn put_some<const N: usize>(&mut self, kind: u16, value: Option<[u8; N]>) {
+        if let Some(value) = value {
+            self.put(kind, &value);
+        }
+    }
+
+    pub(crate) fn nested(&mut self, kind: u16, content: impl FnOnce(&mut Self)) {
+        let start = self.open(kind | NLA_F_NESTED);
+        content(self);
+        self.close(start);
+    }
+
+    pub(crate) fn put_attributes(&mut self, attributes: &[Attribute]) {
+        for attribute in attributes {
+            let flag = if attribute.nested { NLA_F_NESTED } else { 0 };
+            self.put(attribute.kind | flag, &attribute.value);
+        }
+    }
+
+    /// The bytes; `None` if an attribute does not fit into the 65,535 bytes that its length can say.
+    pub(crate) fn finish(self) -> Option<Vec<u8>> {
+        (!self.too_long).then_some(self.bytes)
+    }
+
+    fn open(&mut self, kind: u16) -> usize {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0, 0]);
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        start
+    }
+
+    fn close(&mut self, start: usize) {
+        let length = u16::try_from(self.bytes.len() - start).unwrap_or_else(|_| {
+            self.too_long = true;
+            u16::MAX
+        });
+        if let Some(place) = self.bytes.get_mut(start..start + 2) {
+            place.copy_from_slice(&length.to_ne_bytes());
+        }
+        self.bytes.resize(self.bytes.len().next_multiple_of(NLA_ALIGNTO), 0);
+    }
+}

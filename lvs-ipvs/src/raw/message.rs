@@ -1,0 +1,165 @@
+//! A whole message of the family: the command and its first-level attributes.
+
+use netlink_packet_core::Emitable;
+use netlink_packet_generic::GenlHeader;
+
+use super::attribute::{Attribute, DecodeError, Writer, fields};
+use super::{Destination, FAMILY_VERSION, Service};
+
+/// `IPVS_CMD_*`. Closed: what the kernel sends unasked does not exist in this family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Command {
+    NewService = 1,
+    SetService = 2,
+    DelService = 3,
+    GetService = 4,
+    NewDest = 5,
+    SetDest = 6,
+    DelDest = 7,
+    GetDest = 8,
+    NewDaemon = 9,
+    DelDaemon = 10,
+    GetDaemon = 11,
+    SetConfig = 12,
+    GetConfig = 13,
+    SetInfo = 14,
+    GetInfo = 15,
+    Zero = 16,
+    Flush = 17,
+}
+
+/// One message, without the netlink header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) command: Command,
+    pub(crate) service: Option<Service>,
+    pub(crate) destination: Option<Destination>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) info: Info,
+    /// The sync daemon's attribute among them.
+    pub(crate) other: Vec<Attribute>,
+}
+
+/// `IPVS_CMD_ATTR_TIMEOUT_*`, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) tcp: Option<u32>,
+    pub(crate) tcp_fin: Option<u32>,
+    pub(crate) udp: Option<u32>,
+}
+
+/// `IPVS_INFO_ATTR_*`, only in `SET_INFO`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Info {
+    pub(crate) version: Option<u32>,
+    pub(crate) connection_table_size: Option<u32>,
+}
+
+impl Command {
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::NewService,
+            2 => Self::SetService,
+            3 => Self::DelService,
+            4 => Self::GetService,
+            5 => Self::NewDest,
+            6 => Self::SetDest,
+            7 => Self::DelDest,
+            8 => Self::GetDest,
+            9 => Self::NewDaemon,
+            10 => Self::DelDaemon,
+            11 => Self::GetDaemon,
+            12 => Self::SetConfig,
+            13 => Self::GetConfig,
+            14 => Self::SetInfo,
+            15 => Self::GetInfo,
+            16 => Self::Zero,
+            17 => Self::Flush,
+            _ => return None,
+        })
+    }
+}
+
+impl Message {
+    /// A message without attributes.
+    pub(crate) fn new(command: Command) -> Self {
+        Self {
+            command,
+            service: None,
+            destination: None,
+            timeouts: Timeouts::default(),
+            info: Info::default(),
+            other: Vec::new(),
+        }
+    }
+
+    /// A message about a service.
+    pub(crate) fn about(command: Command, service: Service) -> Self {
+        Self { service: Some(service), ..Self::new(command) }
+    }
+
+    /// Reads the payload of a netlink message: the generic header and the attributes.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let header = GenlHeader::parse(bytes).map_err(|error| DecodeError(error.to_string()))?;
+        let command = Command::from_number(header.cmd)
+            .ok_or_else(|| DecodeError(format!("unknown command {}", header.cmd)))?;
+        let mut message = Self::new(command);
+        let attributes = bytes.get(header.buffer_len()..).unwrap_or_default();
+        for field in fields(attributes) {
+            let field = field?;
+            if command == Command::SetInfo {
+                match field.kind {
+                    INFO_VERSION => message.info.version = Some(field.u32()?),
+                    INFO_CONN_TAB_SIZE => message.info.connection_table_size = Some(field.u32()?),
+                    _ => message.other.push(field.to_attribute()),
+                }
+                continue;
+            }
+            match field.kind {
+                SERVICE => message.service = Some(Service::parse(field.value)?),
+                DEST => message.destination = Some(Destination::parse(field.value)?),
+                TIMEOUT_TCP => message.timeouts.tcp = Some(field.u32()?),
+                TIMEOUT_TCP_FIN => message.timeouts.tcp_fin = Some(field.u32()?),
+                TIMEOUT_UDP => message.timeouts.udp = Some(field.u32()?),
+                _ => message.other.push(field.to_attribute()),
+            }
+        }
+        Ok(message)
+    }
+
+    /// The payload of a netlink message; `None` if it is longer than attributes can be.
+    pub(crate) fn to_bytes(&self) -> Option<Vec<u8>> {
+        let header = GenlHeader { cmd: self.command as u8, version: FAMILY_VERSION };
+        let mut start = [0; 4];
+        header.emit(&mut start);
+        let mut to = Writer::starting_with(&start);
+        if self.command == Command::SetInfo {
+            to.put_u32(INFO_VERSION, self.info.version);
+            to.put_u32(INFO_CONN_TAB_SIZE, self.info.connection_table_size);
+        } else {
+            if let Some(service) = &self.service {
+                to.nested(SERVICE, |to| service.emit(to));
+            }
+            if let Some(destination) = &self.destination {
+                to.nested(DEST, |to| destination.emit(to));
+            }
+            to.put_u32(TIMEOUT_TCP, self.timeouts.tcp);
+            to.put_u32(TIMEOUT_TCP_FIN, self.timeouts.tcp_fin);
+            to.put_u32(TIMEOUT_UDP, self.timeouts.udp);
+        }
+        to.put_attributes(&self.other);
+        to.finish()
+    }
+}
+
+// IPVS_CMD_ATTR_*
+const SERVICE: u16 = 1;
+const DEST: u16 = 2;
+const TIMEOUT_TCP: u16 = 4;
+const TIMEOUT_TCP_FIN: u16 = 5;
+const TIMEOUT_UDP: u16 = 6;
+
+// IPVS_INFO_ATTR_*
+const INFO_VERSION: u16 = 1;
+const INFO_CONN_TAB_SIZE: u16 = 2;

@@ -1,0 +1,86 @@
+//! Takes part in an election and says what becomes of it, without touching any address.
+//!
+//! ```text
+//! cargo run --example router -- INTERFACE VRID PRIORITY SECONDS|CENTISECONDScs VIP[,VIP…] [pass=PASSWORD] [peer=ADDRESS]…
+//! ```
+//!
+//! Needs `CAP_NET_RAW`. It ends, with an advert of priority 0 if it is master, when its standard input ends.
+
+use std::error::Error;
+use std::io::Read;
+use std::net::Ipv4Addr;
+
+use lvs_core::ClaimResult;
+use lvs_vrrp::AuthPass;
+use lvs_vrrp::Authentication;
+use lvs_vrrp::Config;
+use lvs_vrrp::Driver;
+use lvs_vrrp::InstanceConfig;
+use lvs_vrrp::Interval;
+use lvs_vrrp::Priority;
+use lvs_vrrp::Transport;
+use lvs_vrrp::Unicast;
+use lvs_vrrp::Vrid;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (driver, handle, mut events) = Driver::new(vec![configuration()?])?;
+    let instance = handle.instance("router").ok_or("the instance was configured above")?;
+    let mut ownership = instance.ownership();
+    tokio::spawn(async move {
+        while ownership.changed().await.is_ok() {
+            let now = *ownership.borrow_and_update();
+            if now.is_master() {
+                // Here the addresses would be put on the interface.
+                instance.claimed(now.epoch, ClaimResult::Confirmed);
+            }
+        }
+    });
+    let start = lvs_vrrp::clock::now();
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            println!("{:9.4} {}: {}", (event.at - start).as_secs_f64(), event.instance, event.kind);
+        }
+    });
+    let (ended, stats) = (handle.clone(), handle.instance("router"));
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        ended.shutdown();
+    });
+    driver.run().await?;
+    tokio::task::yield_now().await;
+    if let Some(instance) = stats {
+        println!("{:#?}", instance.stats());
+    }
+    Ok(())
+}
+
+fn configuration() -> Result<InstanceConfig, Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = |what| arguments.next().ok_or(format!("{what} is missing"));
+    let interface = next("the interface")?;
+    let vrid = Vrid::new(next("the virtual router identifier")?.parse()?)?;
+    let priority = Priority::new(next("the priority")?.parse()?)?;
+    let interval = next("the interval")?;
+    let interval = match interval.strip_suffix("cs") {
+        Some(centis) => Interval::centis(centis.parse()?)?,
+        None => Interval::seconds(interval.parse()?)?,
+    };
+    let vips = next("the virtual addresses")?;
+    let vips = vips.split(',').map(str::parse).collect::<Result<Vec<Ipv4Addr>, _>>()?;
+    let mut config = InstanceConfig::new("router", interface, vrid, vips, Config::new(interval, priority));
+    let mut peers = Vec::new();
+    for option in arguments {
+        match option.split_once('=') {
+            Some(("pass", password)) => {
+                config.authentication = Authentication::Password(AuthPass::new(password.as_bytes())?);
+            }
+            Some(("peer", address)) => peers.push(address.parse()?),
+            _ => return Err(format!("{option}: only pass= and peer= are known").into()),
+        }
+    }
+    if !peers.is_empty() {
+        config.transport = Transport::Unicast(Unicast::to(peers));
+    }
+    Ok(config)
+}

@@ -1,0 +1,172 @@
+//! What a router decides: its outputs, in order.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use lvs_core::Epoch;
+use lvs_core::Role;
+
+use crate::types::Advertised;
+use crate::types::Priority;
+
+/// Something that the driver of a [`Router`](crate::Router) has to do, or to tell. The set is closed, so that no decision
+/// can be overlooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this advert now, before anything else (VR-009).
+    Advertise(Advertised),
+    /// Put the virtual addresses on the host, and answer by [`handle_claimed`](crate::Router::handle_claimed).
+    Claim {
+        /// The mastership that they are for.
+        epoch: Epoch,
+    },
+    /// Tell the neighbours about all virtual addresses: gratuitous ARP, unsolicited neighbour advertisements.
+    Announce {
+        /// The mastership that announces.
+        epoch: Epoch,
+        /// How many rounds this mastership asked for, this one included; from 1.
+        round: u32,
+    },
+    /// Take the virtual addresses off the host.
+    Release {
+        /// The mastership that ended.
+        epoch: Epoch,
+    },
+    /// The role changed. Comes behind all that the change asks for.
+    Changed(Transition),
+    /// The wait for the master is over, but the gate is [`Held`](Gate::Held): it needs to be opened.
+    WantsMaster,
+    /// Another router says that it is master too. At most once per master down interval.
+    Conflict(Conflict),
+}
+
+/// A change of role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Before.
+    pub from: Role,
+    /// After.
+    pub to: Role,
+    /// Why.
+    pub reason: Reason,
+    /// Own priority at that time.
+    pub priority: Priority,
+    /// The mastership that began or was the last.
+    pub epoch: Epoch,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}: {}", self.from, self.to, self.reason)
+    }
+}
+
+/// Why a role changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It was enabled.
+    Enabled,
+    /// It was disabled.
+    Disabled,
+    /// No master was heard for a master down interval.
+    MasterSilent,
+    /// The master resigned, and nobody better followed in time.
+    MasterResigned,
+    /// The master has a lower priority.
+    Preempted {
+        /// Who that was.
+        master: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// A master with a higher priority, or with the same and a higher address, was heard.
+    Outranked {
+        /// Who that is.
+        by: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// Its sync group does not let it be master.
+    Held,
+    /// It cannot take part.
+    Fault(FaultReason),
+    /// What kept it from taking part is over.
+    FaultCleared,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enabled => f.write_str("enabled"),
+            Self::Disabled => f.write_str("disabled"),
+            Self::MasterSilent => f.write_str("no advert from a master in time"),
+            Self::MasterResigned => f.write_str("the master resigned"),
+            Self::Preempted { master, priority } => {
+                write!(f, "the master {master} has the lower priority {priority}")
+            }
+            Self::Outranked { by, priority } => write!(f, "{by} is master with priority {priority}"),
+            Self::Held => f.write_str("held back by the sync group"),
+            Self::Fault(reason) => reason.fmt(f),
+            Self::FaultCleared => f.write_str("fault cleared"),
+        }
+    }
+}
+
+/// What keeps a router from taking part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultReason {
+    /// There is no interface of that name.
+    LinkMissing,
+    /// The interface is down or has no carrier.
+    LinkDown,
+    /// The interface has no address to send from.
+    NoAddress,
+    /// The kernel refused the sockets.
+    Socket,
+    /// The virtual addresses could not be had for longer than the claim timeout.
+    ClaimFailed,
+    /// Something that the application tracks is down.
+    Tracked,
+}
+
+impl fmt::Display for FaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LinkMissing => "the interface does not exist",
+            Self::LinkDown => "the interface is down",
+            Self::NoAddress => "the interface has no address to send from",
+            Self::Socket => "the kernel refused a socket",
+            Self::ClaimFailed => "the virtual addresses could not be claimed",
+            Self::Tracked => "a tracked object is down",
+        })
+    }
+}
+
+/// Whether a router may be master, as others see it. The set is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Gate {
+    /// It may.
+    #[default]
+    Open,
+    /// Not alone: it says [`Action::WantsMaster`] instead, and waits for the gate to open (sync groups).
+    Held,
+    /// It cannot take part at all.
+    Fault(FaultReason),
+}
+
+/// Two masters at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Address of the other one. If it equals ours, two hosts have the same address.
+    pub other: IpAddr,
+    /// Its priority.
+    pub priority: Priority,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} says it is master too, with priority {}", self.other, self.priority)
+    }
+}

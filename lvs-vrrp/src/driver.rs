@@ -1,0 +1,637 @@
+//! Feeds routers from sockets and a clock, and carries out what they decide.
+
+pub(crate) mod config;
+pub(crate) mod handle;
+mod links;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use lvs_core::Instant;
+use lvs_core::Link;
+use lvs_core::Ownership;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+use crate::action::Action;
+use crate::action::FaultReason;
+use crate::action::Gate;
+use crate::clock;
+use crate::clock::Alarm;
+use crate::demux::Demux;
+use crate::demux::Refused;
+use crate::driver::config::InstanceConfig;
+use crate::driver::handle::Commands;
+use crate::driver::handle::Event;
+use crate::driver::handle::EventKind;
+use crate::driver::handle::Handle;
+use crate::driver::handle::InstanceFacts;
+use crate::driver::handle::Shared;
+use crate::error::Error;
+use crate::ipv4::Ipv4Header;
+use crate::ipv4::TTL;
+use crate::router::Router;
+use crate::socket::Sockets;
+use crate::stats::Counters;
+use crate::transport::Transport;
+use crate::types::Advertised;
+
+/// The routers of one host, with their sockets and their timer.
+///
+/// It owns a pair of raw sockets per interface, one timer of the kernel and the routers, and nothing else: it programs no
+/// addresses, runs no scripts, and waits for nobody. Adverts are never late because of other work; give it a thread of its
+/// own with a current-thread runtime for the same reason.
+///
+/// At each wake-up it first hands all waiting adverts to the routers, then commands, then lets timers expire. So a process that was stopped
+/// for a while learns what happened before it acts on timers that expired meanwhile.
+///
+/// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells about them: then that is believed
+/// alone. An interface that does not exist, is down or has no address is a fault of its instances, which ends by itself.
+///
+/// ```no_run
+/// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, Priority, Vrid};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let router = Config::new(Interval::centis(100)?, Priority::new(150)?);
+///     let vip = [192, 168, 26, 10].into();
+///     let (driver, handle, _events) =
+///         Driver::new(vec![InstanceConfig::new("VI_1", "eth0", Vrid::new(51)?, vec![vip], router)])?;
+///
+///     let instance = handle.instance("VI_1").expect("it was configured above");
+///     let mut ownership = instance.ownership();
+///     tokio::spawn(async move {
+///         while ownership.changed().await.is_ok() {
+///             let now = *ownership.borrow_and_update();
+///             println!("{}", now.role);
+///             // Put the address on the interface or take it off, then:
+///             instance.claimed(now.epoch, lvs_core::ClaimResult::Confirmed);
+///         }
+///     });
+///     driver.run().await?; // until handle.shutdown()
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Driver {
+    shared: Arc<Shared>,
+    interfaces: Vec<Interface>,
+    members: Vec<Member>,
+    events: Events,
+    timers: BTreeSet<(Instant, Timer)>,
+    buffers: Buffers,
+}
+
+impl Driver {
+    /// A driver of these instances, the handle to it, and what happens to them. Nothing is opened or sent yet.
+    ///
+    /// The channel of events holds 1,024. When it is full, later events are lost and counted; the driver does not wait.
+    ///
+    /// # Errors
+    /// A configuration that contradicts itself or the protocol.
+    pub fn new(configs: Vec<InstanceConfig>) -> Result<(Self, Handle, mpsc::Receiver<Event>), Error> {
+        config::check(&configs)?;
+        let mut interfaces: Vec<Interface> = Vec::new();
+        let (mut members, mut facts) = (Vec::new(), Vec::new());
+        for (index, config) in configs.into_iter().enumerate() {
+            let place = interfaces.iter().position(|interface| interface.name == config.interface);
+            let place = place.unwrap_or_else(|| {
+                interfaces.push(Interface::new(config.interface.clone()));
+                interfaces.len() - 1
+            });
+            interfaces[place].members.push(index);
+            facts.push(InstanceFacts {
+                name: config.name.as_str().into(),
+                ownership: watch::Sender::new(Ownership::default()),
+                counters: Counters::default(),
+                pulse: Arc::default(),
+            });
+            members.push(Member {
+                router: Router::new(config.router, Ipv4Addr::UNSPECIFIED.into()),
+                interface: place,
+                source: None,
+                silent_peers: BTreeSet::new(),
+                link_fault: Some(FaultReason::LinkMissing),
+                application_gate: Gate::Open,
+                armed: None,
+                config,
+            });
+        }
+        let counters =
+            interfaces.iter().map(|interface| (interface.name.clone(), Counters::default())).collect();
+        let shared = Arc::new(Shared::new(facts, counters));
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let driver = Self {
+            shared: Arc::clone(&shared),
+            interfaces,
+            members,
+            events: Events { sender, missed: 0 },
+            timers: BTreeSet::new(),
+            buffers: Buffers::default(),
+        };
+        Ok((driver, Handle { shared }, receiver))
+    }
+
+    /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master has sent its advert
+    /// of priority 0.
+    ///
+    /// Dropping this future closes the sockets without a word: the others take over only after a master down interval, and
+    /// nobody is told to release addresses. Use `shutdown`.
+    ///
+    /// # Errors
+    /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their instances and is
+    /// tried again, not an error.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let kernel = |operation| move |source| Error::Kernel { operation, source };
+        let mut alarm = Alarm::new().map_err(kernel("create timer"))?;
+        self.start(clock::now());
+        loop {
+            alarm.set(self.timers.first().map(|(at, _)| *at)).map_err(kernel("set timer"))?;
+            self.wake_up(&alarm).await.map_err(kernel("wait for adverts"))?;
+            alarm.silence();
+            if self.turn() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn start(&mut self, now: Instant) {
+        for member in &mut self.members {
+            member.router.set_gate(now, Gate::Fault(FaultReason::LinkMissing));
+        }
+        self.look_at_interfaces(now);
+        for index in 0..self.members.len() {
+            self.members[index].router.enable(now);
+            self.carry_out(index, now);
+        }
+    }
+
+    /// Until an advert, a command or the timer is there.
+    async fn wake_up(&self, alarm: &Alarm) -> io::Result<()> {
+        let mut commanded = pin!(self.shared.wake.notified());
+        poll_fn(|cx| {
+            // All are polled, so that each of them will wake this task.
+            let mut result = commanded.as_mut().poll(cx).map(Ok);
+            let mut note = |poll: Poll<io::Result<()>>| {
+                if poll.is_ready() && !matches!(result, Poll::Ready(Err(_))) {
+                    result = poll;
+                }
+            };
+            note(alarm.poll_rung(cx));
+            for sockets in self.interfaces.iter().filter_map(|interface| interface.sockets.as_ref()) {
+                note(sockets.poll_readable(cx));
+            }
+            result
+        })
+        .await
+    }
+
+    /// Everything that there is to do now, in the order of the driver contract; answers whether it was the last time.
+    fn turn(&mut self) -> bool {
+        for place in 0..self.interfaces.len() {
+            self.hear(place);
+        }
+        let is_last = self.shared.take_commands().is_some_and(|inbox| self.obey(inbox));
+        if is_last {
+            self.stop();
+        } else {
+            self.expire(clock::now());
+        }
+        is_last
+    }
+
+    /// Hands all adverts that wait on an interface to the routers; bounded, in case they come faster.
+    fn hear(&mut self, place: usize) {
+        let mut errors = 0;
+        for _ in 0..MAX_RECEIVED {
+            let interface = &self.interfaces[place];
+            let Some(sockets) = &interface.sockets else { return };
+            let length = match sockets.receive(&mut self.buffers.received) {
+                Ok(None) => return,
+                Ok(Some(length)) => length,
+                Err(error) => {
+                    // "Network is down" comes once; what stays needs new sockets.
+                    tracing::debug!(interface = interface.name, %error, "receive advert");
+                    errors += 1;
+                    if errors > MAX_RECEIVE_ERRORS {
+                        self.settle(place, true);
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let datagram = self.buffers.received.get(..length).unwrap_or_default();
+            match interface.demux.accept(datagram) {
+                Ok(accepted) => {
+                    let now = clock::now();
+                    let router = &mut self.members[accepted.id].router;
+                    let configured = router.config().interval();
+                    let counters = &self.shared.instances[accepted.id].counters;
+                    counters.received(&accepted.advert, configured, accepted.same_addresses);
+                    router.handle_advert(now, accepted.source.into(), &accepted.advert);
+                    let id = accepted.id;
+                    self.carry_out(id, now);
+                }
+                Err(refused) => self.refuse(place, &refused),
+            }
+        }
+    }
+
+    fn refuse(&self, place: usize, refused: &Refused) {
+        let Refused { id, source, refusal } = refused;
+        let interface = &self.interfaces[place].name;
+        let counters = match id {
+            Some(id) => Some(&self.shared.instances[*id].counters),
+            None => self.shared.interfaces.get(interface),
+        };
+        let before = counters.map_or(0, |counters| counters.refused(*refusal));
+        if is_worth_a_line(before) {
+            let instance = id.map(|id| &*self.shared.instances[id].name);
+            tracing::debug!(interface, ?instance, ?source, %refusal, count = before + 1, "advert refused");
+        }
+    }
+
+    /// Answers whether to stop.
+    fn obey(&mut self, inbox: handle::Inbox) -> bool {
+        for (name, link) in inbox.links {
+            if let Some(place) = self.interfaces.iter().position(|interface| interface.name == name) {
+                self.interfaces[place].is_fed = true;
+                self.set_link(place, link);
+            }
+        }
+        for (index, Commands { claimed, priority, gate }) in inbox.instances {
+            let now = clock::now();
+            if let Some(priority) = priority {
+                self.members[index].router.set_priority(now, priority);
+            }
+            if let Some(gate) = gate {
+                self.members[index].application_gate = gate;
+                self.apply_gate(index);
+            }
+            if let Some((epoch, result)) = claimed {
+                self.members[index].router.handle_claimed(now, epoch, result);
+            }
+            self.carry_out(index, now);
+        }
+        inbox.shutdown
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let first_later = (now + Duration::from_nanos(1), Timer::FIRST);
+        let later = self.timers.split_off(&first_later);
+        for (_, timer) in std::mem::replace(&mut self.timers, later) {
+            match timer {
+                Timer::Look => self.look_at_interfaces(now),
+                Timer::Member(index) => {
+                    let now = clock::now();
+                    self.members[index].armed = None;
+                    self.members[index].router.handle_timeout(now);
+                    self.carry_out(index, now);
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        for index in 0..self.members.len() {
+            let now = clock::now();
+            self.members[index].router.disable(now);
+            self.carry_out(index, now);
+        }
+    }
+
+    /// Does what a router has decided, and sets its timer.
+    fn carry_out(&mut self, index: usize, now: Instant) {
+        while let Some(action) = self.members[index].router.poll_action() {
+            let facts = &self.shared.instances[index];
+            let kind = match action {
+                Action::Advertise(advertised) => {
+                    self.send(index, advertised, now);
+                    continue;
+                }
+                Action::Claim { .. } | Action::Announce { .. } | Action::Release { .. } => None,
+                Action::Changed(transition) => {
+                    facts.counters.changed(&transition);
+                    tracing::debug!(instance = &*facts.name, %transition, "role changed");
+                    Some(EventKind::Changed(transition))
+                }
+                Action::Conflict(conflict) => {
+                    facts.counters.conflict();
+                    Some(EventKind::Conflict(conflict))
+                }
+                Action::WantsMaster => Some(EventKind::WantsMaster),
+            };
+            let ownership = self.members[index].router.ownership();
+            facts.ownership.send_if_modified(|before| {
+                let changed = *before != ownership;
+                *before = ownership;
+                changed
+            });
+            if let Some(kind) = kind {
+                self.events.push(&facts.name, now, kind);
+            }
+        }
+        let member = &mut self.members[index];
+        let at = member.router.poll_timeout();
+        if member.armed != at {
+            if let Some(before) = member.armed {
+                self.timers.remove(&(before, Timer::Member(index)));
+            }
+            self.timers.extend(at.map(|at| (at, Timer::Member(index))));
+            member.armed = at;
+        }
+    }
+
+    fn send(&mut self, index: usize, advertised: Advertised, now: Instant) {
+        let member = &self.members[index];
+        let facts = &self.shared.instances[index];
+        let sockets = self.interfaces[member.interface].sockets.as_ref();
+        let (Some(sockets), Some(source), Some(advert)) =
+            (sockets, member.source, member.config.advert(advertised))
+        else {
+            facts.counters.send_failed();
+            return;
+        };
+        let Buffers { packet, datagram, .. } = &mut self.buffers;
+        let mut left = false;
+        let mut send_to = |destination: Ipv4Addr, ttl: u8| {
+            advert.write_to(source, destination, packet);
+            Ipv4Header { source, destination, ttl }.write_to(packet, datagram);
+            match sockets.send(datagram, destination) {
+                Ok(()) => left = true,
+                // Never a change of state: the next one is due soon.
+                Err(error) => {
+                    let before = facts.counters.send_failed();
+                    if is_worth_a_line(before) {
+                        let (instance, count) = (&*facts.name, before + 1);
+                        tracing::warn!(instance, %destination, %error, count, "send advert");
+                    }
+                }
+            }
+        };
+        match &member.config.transport {
+            Transport::Multicast(multicast) => send_to(multicast.group, TTL),
+            Transport::Unicast(unicast) => {
+                for peer in &unicast.peers {
+                    if !member.silent_peers.contains(&peer.address) {
+                        send_to(peer.address, unicast.ttl);
+                    }
+                }
+            }
+        }
+        if left {
+            facts.counters.sent(advertised);
+            match advertised {
+                Advertised::Running(_) => facts.pulse.beat(member.router.ownership().epoch, now),
+                Advertised::Resigning => {}
+            }
+        }
+    }
+
+    /// Where nobody tells about interfaces, asks the kernel; where sockets could not be opened, tries again.
+    fn look_at_interfaces(&mut self, now: Instant) {
+        if self.interfaces.iter().any(|interface| !interface.is_fed) {
+            match links::interfaces() {
+                Ok(mut links) => {
+                    for place in 0..self.interfaces.len() {
+                        if !self.interfaces[place].is_fed {
+                            let link = links.remove(&self.interfaces[place].name);
+                            self.set_link(place, link);
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "list interfaces"),
+            }
+        }
+        for place in 0..self.interfaces.len() {
+            if self.interfaces[place].lacks_sockets() {
+                self.settle(place, false);
+            }
+        }
+        self.timers.insert((now + LOOK_AGAIN, Timer::Look));
+    }
+
+    fn set_link(&mut self, place: usize, link: Option<Link>) {
+        let interface = &mut self.interfaces[place];
+        if interface.link != link {
+            let needs_new_sockets = !interface.is_served_by_the_same(link.as_ref());
+            interface.link = link;
+            self.settle(place, needs_new_sockets);
+        }
+    }
+
+    /// Makes sockets, source addresses and gates of an interface follow what it is like.
+    fn settle(&mut self, place: usize, needs_new_sockets: bool) {
+        let members = self.interfaces[place].members.clone();
+        let virtual_addresses: BTreeSet<Ipv4Addr> =
+            members.iter().flat_map(|&index| self.members[index].virtual_addresses()).collect();
+        let judge = |driver: &Self, index: usize| {
+            let member: &Member = &driver.members[index];
+            driver.interfaces[place].source_for(&member.config, &virtual_addresses)
+        };
+        // First those that cannot go on, while the old sockets may still carry their resignation.
+        for &index in &members {
+            self.members[index].link_fault = judge(self, index).err();
+            if self.members[index].link_fault.is_some() {
+                self.apply_gate(index);
+            }
+        }
+        if needs_new_sockets {
+            self.interfaces[place].sockets = None;
+        }
+        if self.interfaces[place].lacks_sockets() {
+            let groups = members.iter().filter_map(|&index| self.members[index].group());
+            self.interfaces[place].open_sockets(groups.collect());
+        }
+        for &index in &members {
+            let Ok(source) = judge(self, index) else { continue };
+            let interface = &mut self.interfaces[place];
+            let member = &mut self.members[index];
+            member.source = Some(source);
+            member.silent_peers = interface.own_addresses().chain([source]).collect();
+            member.router.set_address(source.into());
+            interface.demux.insert(index, member.config.listener(Some(source)));
+            member.link_fault = interface.sockets.is_none().then_some(FaultReason::Socket);
+            self.apply_gate(index);
+        }
+    }
+
+    fn apply_gate(&mut self, index: usize) {
+        let now = clock::now();
+        let member = &mut self.members[index];
+        let gate = member.link_fault.map_or(member.application_gate, Gate::Fault);
+        member.router.set_gate(now, gate);
+        self.carry_out(index, now);
+    }
+}
+
+/// An instance: its router, and what stands between it and the wire.
+#[derive(Debug)]
+struct Member {
+    config: InstanceConfig,
+    router: Router,
+    /// Its place among the interfaces.
+    interface: usize,
+    source: Option<Ipv4Addr>,
+    /// Addresses of ours, to which nothing is sent if they are among the peers.
+    silent_peers: BTreeSet<Ipv4Addr>,
+    link_fault: Option<FaultReason>,
+    application_gate: Gate,
+    /// What its timer is set to.
+    armed: Option<Instant>,
+}
+
+impl Member {
+    fn virtual_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.config.addresses.iter().chain(&self.config.excluded_addresses).copied()
+    }
+
+    fn group(&self) -> Option<Ipv4Addr> {
+        match &self.config.transport {
+            Transport::Multicast(multicast) => Some(multicast.group),
+            Transport::Unicast(_) => None,
+        }
+    }
+}
+
+/// An interface with instances on it.
+#[derive(Debug)]
+struct Interface {
+    name: String,
+    members: Vec<usize>,
+    link: Option<Link>,
+    /// Somebody tells about it.
+    is_fed: bool,
+    sockets: Option<Sockets>,
+    demux: Demux,
+}
+
+impl Interface {
+    fn new(name: String) -> Self {
+        Self { name, members: Vec::new(), link: None, is_fed: false, sockets: None, demux: Demux::new() }
+    }
+
+    /// Whether the sockets of the link as it was would do for it as it is.
+    fn is_served_by_the_same(&self, link: Option<&Link>) -> bool {
+        match (&self.link, link) {
+            (Some(before), Some(after)) => {
+                (before.index, before.up, before.mac) == (after.index, after.up, after.mac)
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    fn lacks_sockets(&self) -> bool {
+        self.sockets.is_none() && self.link.as_ref().is_some_and(|link| link.up)
+    }
+
+    fn open_sockets(&mut self, groups: BTreeSet<Ipv4Addr>) {
+        let Some(link) = &self.link else { return };
+        match Sockets::open(&self.name, link.index, groups) {
+            Ok(sockets) => self.sockets = Some(sockets),
+            Err(error) => tracing::warn!(interface = self.name, %error, "open sockets for adverts"),
+        }
+    }
+
+    /// The address that an instance sends from (VR-001): the configured one, or the first that is no virtual address. The owner
+    /// may have no other than its own virtual ones.
+    fn source_for(
+        &self,
+        config: &InstanceConfig,
+        virtual_addresses: &BTreeSet<Ipv4Addr>,
+    ) -> Result<Ipv4Addr, FaultReason> {
+        let link = self.link.as_ref().ok_or(FaultReason::LinkMissing)?;
+        if !link.up {
+            return Err(FaultReason::LinkDown);
+        }
+        let may_be_source = |address: &Ipv4Addr| {
+            !virtual_addresses.contains(address)
+                || (config.router.priority().is_owner() && config.owns(*address))
+        };
+        let primary = || {
+            link.addresses.iter().filter(|address| !address.tagged).find_map(|address| {
+                match address.address {
+                    IpAddr::V4(address) => Some(address).filter(may_be_source),
+                    IpAddr::V6(_) => None,
+                }
+            })
+        };
+        config.transport.source().or_else(primary).ok_or(FaultReason::NoAddress)
+    }
+
+    fn own_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.link.iter().flat_map(|link| &link.addresses).filter_map(|address| match address.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Events {
+    sender: mpsc::Sender<Event>,
+    missed: u64,
+}
+
+impl Events {
+    fn push(&mut self, instance: &Arc<str>, at: Instant, kind: EventKind) {
+        let event = Event { instance: Arc::clone(instance), at, kind, missed: self.missed };
+        match self.sender.try_send(event) {
+            Ok(()) => self.missed = 0,
+            Err(_) => self.missed = self.missed.saturating_add(1),
+        }
+    }
+}
+
+/// Space that is used again for every packet.
+#[derive(Debug)]
+struct Buffers {
+    received: Box<[u8]>,
+    packet: Vec<u8>,
+    datagram: Vec<u8>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { received: vec![0; RECEIVED].into(), packet: Vec::new(), datagram: Vec::new() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// Interfaces nobody tells about, and sockets that could not be opened.
+    Look,
+    Member(usize),
+}
+
+impl Timer {
+    const FIRST: Self = Self::Look;
+}
+
+/// Whether the next thing of a kind is logged after that many of it: the first, the second, the fourth, …
+const fn is_worth_a_line(before: u64) -> bool {
+    before.saturating_add(1).is_power_of_two()
+}
+
+/// The longest advert is 1,036 octets, an IPv4 header at most 60; a longer datagram is cut off and refused.
+const RECEIVED: usize = 2048;
+
+/// Datagrams taken from one interface before its timers are looked at: more than the receive buffer can hold, so whatever
+/// came before the wake-up is among them.
+const MAX_RECEIVED: usize = 4096;
+
+const MAX_RECEIVE_ERRORS: usize = 8;
+
+/// A master that changes roles every 10 ms would take ten seconds to fill it.
+const EVENTS: usize = 1024;
+
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

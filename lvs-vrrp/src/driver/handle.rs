@@ -1,0 +1,312 @@
+//! How the rest of an application talks to a running driver: without ever making it wait.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use lvs_core::ClaimResult;
+use lvs_core::Epoch;
+use lvs_core::Instant;
+use lvs_core::Link;
+use lvs_core::Ownership;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use crate::action::Conflict;
+use crate::action::Gate;
+use crate::action::Transition;
+use crate::stats::Counters;
+use crate::stats::Stats;
+use crate::types::Priority;
+
+/// Commands a running [`Driver`](crate::Driver) and watches it. Clones speak to the same driver.
+///
+/// No call waits. Commands of one kind to one instance or interface supersede each other; the latest is what counts.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// The instance of this name, if there is one.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<Instance> {
+        let index = self.shared.instances.iter().position(|instance| &*instance.name == name)?;
+        Some(Instance { shared: Arc::clone(&self.shared), index })
+    }
+
+    /// All instances in the order of the configuration.
+    pub fn instances(&self) -> impl Iterator<Item = Instance> + '_ {
+        (0..self.shared.instances.len()).map(|index| Instance { shared: Arc::clone(&self.shared), index })
+    }
+
+    /// States how an interface is now. From the first time on the driver no longer looks at this interface itself.
+    ///
+    /// A change of index, state or hardware address opens its sockets anew and joins the groups again.
+    pub fn set_link(&self, link: Link) {
+        self.shared.inbox().links.insert(link.name.clone(), Some(link));
+        self.shared.wake.notify_one();
+    }
+
+    /// States that there is no interface of this name now. From then on the driver no longer looks at it itself.
+    pub fn remove_link(&self, name: &str) {
+        self.shared.inbox().links.insert(name.to_owned(), None);
+        self.shared.wake.notify_one();
+    }
+
+    /// Asks the driver to end: every master resigns, then [`Driver::run`](crate::Driver::run) returns.
+    pub fn shutdown(&self) {
+        self.shared.inbox().shutdown = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// What was refused on this interface without being meant for one of its instances: damaged packets and other virtual
+    /// routers. `None` if no instance is on it.
+    #[must_use]
+    pub fn interface_stats(&self, name: &str) -> Option<Stats> {
+        self.shared.interfaces.get(name).map(|counters| counters.snapshot())
+    }
+}
+
+/// One instance of a running driver.
+#[derive(Clone)]
+pub struct Instance {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Instance {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.facts().name
+    }
+
+    /// Role, mastership and announcement rounds, always the latest. Never reads old news: what changed twice is seen once.
+    #[must_use]
+    pub fn ownership(&self) -> watch::Receiver<Ownership> {
+        self.facts().ownership.subscribe()
+    }
+
+    /// States whether the host has all addresses of a mastership. Superseded words are dropped.
+    pub fn claimed(&self, epoch: Epoch, result: ClaimResult) {
+        self.tell(|commands| commands.claimed = Some((epoch, result)));
+    }
+
+    /// Changes the effective priority.
+    pub fn set_priority(&self, priority: Priority) {
+        self.tell(|commands| commands.priority = Some(priority));
+    }
+
+    /// Opens or closes the way to mastership, for what the application tracks and for groups. The state of the interface
+    /// is looked after by the driver and needs no gate.
+    pub fn set_gate(&self, gate: Gate) {
+        self.tell(|commands| commands.gate = Some(gate));
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.facts().counters.snapshot()
+    }
+
+    /// When the last advert of a mastership went out, for whoever renews the lease of its addresses.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.facts().pulse))
+    }
+
+    fn facts(&self) -> &InstanceFacts {
+        // `index` came from this list, which never changes.
+        &self.shared.instances[self.index]
+    }
+
+    fn tell(&self, set: impl FnOnce(&mut Commands)) {
+        set(self.shared.inbox().instances.entry(self.index).or_default());
+        self.shared.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instance").field(&self.name()).finish()
+    }
+}
+
+/// The time of the last advert that left, readable from any thread without a lock.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<PulseCell>);
+
+impl Pulse {
+    /// When the last advert of this mastership left, on [`now`](crate::clock::now)'s clock; `None` if another mastership began,
+    /// or none left yet.
+    #[must_use]
+    pub fn sent_at(&self, epoch: Epoch) -> Option<Instant> {
+        let cell = &*self.0;
+        let before = cell.epoch.load(Ordering::SeqCst);
+        let sent_at = cell.sent_at.load(Ordering::SeqCst);
+        let after = cell.epoch.load(Ordering::SeqCst);
+        let is_current = before == epoch.value() && after == before && sent_at != 0;
+        is_current.then(|| Instant::from_nanos(sent_at))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct PulseCell {
+    epoch: AtomicU64,
+    sent_at: AtomicU64,
+}
+
+impl PulseCell {
+    /// Called by the driver's thread only.
+    pub(crate) fn beat(&self, epoch: Epoch, now: Instant) {
+        if self.epoch.load(Ordering::SeqCst) != epoch.value() {
+            // In this order a reader of the new epoch never sees a time of the old one.
+            self.sent_at.store(0, Ordering::SeqCst);
+            self.epoch.store(epoch.value(), Ordering::SeqCst);
+        }
+        self.sent_at.store(now.as_nanos(), Ordering::SeqCst);
+    }
+}
+
+/// Something that happened to an instance, for logs and notification scripts. Who acts on ownership watches
+/// [`Instance::ownership`] instead: events can be lost when nobody reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Name of the instance.
+    pub instance: Arc<str>,
+    /// When it happened, on [`now`](crate::clock::now)'s clock.
+    pub at: Instant,
+    /// What happened.
+    pub kind: EventKind,
+    /// Events lost just before this one because the channel was full.
+    pub missed: u64,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The role changed.
+    Changed(Transition),
+    /// Another router says that it is master too.
+    Conflict(Conflict),
+    /// It would be master if its gate were open.
+    WantsMaster,
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed(transition) => transition.fmt(f),
+            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::WantsMaster => f.write_str("waits for its group to become master"),
+        }
+    }
+}
+
+/// What driver and handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) instances: Vec<InstanceFacts>,
+    pub(crate) interfaces: BTreeMap<String, Counters>,
+    pub(crate) wake: Notify,
+    inbox: Mutex<Inbox>,
+    /// Whether the inbox has anything, so that the driver need not lock to find out.
+    has_mail: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(instances: Vec<InstanceFacts>, interfaces: BTreeMap<String, Counters>) -> Self {
+        let (wake, inbox) = (Notify::new(), Mutex::default());
+        Self { instances, interfaces, wake, inbox, has_mail: AtomicBool::new(false) }
+    }
+
+    /// Takes all commands that came since the last time.
+    pub(crate) fn take_commands(&self) -> Option<Inbox> {
+        // Taken back before the commands are read: one that comes meanwhile sets it again.
+        self.has_mail.swap(false, Ordering::SeqCst).then(|| std::mem::take(&mut *self.lock()))
+    }
+
+    fn inbox(&self) -> Mail<'_> {
+        Mail { inbox: self.lock(), has_mail: &self.has_mail }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing is done under the lock that could leave it half done.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct InstanceFacts {
+    pub(crate) name: Arc<str>,
+    pub(crate) ownership: watch::Sender<Ownership>,
+    pub(crate) counters: Counters,
+    pub(crate) pulse: Arc<PulseCell>,
+}
+
+/// Commands not yet taken: at most one of each kind for each interface and instance.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) links: BTreeMap<String, Option<Link>>,
+    pub(crate) instances: BTreeMap<usize, Commands>,
+    pub(crate) shutdown: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    pub(crate) claimed: Option<(Epoch, ClaimResult)>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) gate: Option<Gate>,
+}
+
+/// The locked inbox; flags the mail when it is let go.
+struct Mail<'a> {
+    inbox: MutexGuard<'a, Inbox>,
+    has_mail: &'a AtomicBool,
+}
+
+impl std::ops::Deref for Mail<'_> {
+    type Target = Inbox;
+
+    fn deref(&self) -> &Inbox {
+        &self.inbox
+    }
+}
+
+impl std::ops::DerefMut for Mail<'_> {
+    fn deref_mut(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+}
+
+impl Drop for Mail<'_> {
+    fn drop(&mut self) {
+        self.has_mail.store(true, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_belongs_to_one_mastership() {
+        let cell = Arc::new(PulseCell::default());
+        let pulse = Pulse(Arc::clone(&cell));
+        let (first, second) = (Epoch::NONE.next(), Epoch::NONE.next().next());
+        assert_eq!(pulse.sent_at(first), None);
+        cell.beat(first, Instant::from_nanos(7));
+        assert_eq!(pulse.sent_at(first), Some(Instant::from_nanos(7)));
+        cell.beat(second, Instant::from_nanos(9));
+        assert_eq!(pulse.sent_at(first), None);
+        assert_eq!(pulse.sent_at(second), Some(Instant::from_nanos(9)));
+    }
+}

@@ -1,0 +1,110 @@
+//! Why a packet was not believed.
+
+use std::fmt;
+
+/// Why a packet was refused. A refused packet changes a counter and nothing else: no state, no timer (VR-077).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The IP header is damaged, or announces more than arrived.
+    IpHeader,
+    /// A fragment, which is not a whole advert.
+    Fragment,
+    /// TTL other than 255 (RFC 9568 §7.1), or outside of a unicast peer's limits.
+    Ttl,
+    /// Sent to the group where the instance speaks unicast, or the reverse, or to another group.
+    Destination,
+    /// From a host that is not one of the configured unicast peers.
+    Source,
+    /// From an address that is ours: an echo, or somebody has the same address.
+    OwnAddress,
+    /// No instance with this virtual router identifier here; a matter of other people's routers.
+    UnknownVrid,
+    /// Another version than the instance's.
+    Version,
+    /// A type other than 1, ADVERTISEMENT.
+    Type,
+    /// Shorter or longer than its own count of addresses says.
+    Length,
+    /// The checksum is wrong.
+    Checksum,
+    /// VRRPv3 without an address (RFC 9568 §5.2.5, erratum 8299).
+    CountZero,
+    /// An interval of 0 (erratum 8301); believing it would make a backup take over at once.
+    IntervalZero,
+    /// VRRPv2 with another interval than ours (RFC 3768 §7.1).
+    IntervalMismatch,
+    /// VRRPv2 with another authentication type than ours (RFC 3768 §7.1).
+    AuthType,
+    /// VRRPv2 with the wrong password.
+    AuthData,
+}
+
+impl Refusal {
+    /// All reasons, in the order of [`Refusal::index`].
+    pub const ALL: [Self; 16] = [
+        Self::IpHeader,
+        Self::Fragment,
+        Self::Ttl,
+        Self::Destination,
+        Self::Source,
+        Self::OwnAddress,
+        Self::UnknownVrid,
+        Self::Version,
+        Self::Type,
+        Self::Length,
+        Self::Checksum,
+        Self::CountZero,
+        Self::IntervalZero,
+        Self::IntervalMismatch,
+        Self::AuthType,
+        Self::AuthData,
+    ];
+
+    /// The place of this reason in [`Refusal::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// A name for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IpHeader => "damaged ip header",
+            Self::Fragment => "fragment",
+            Self::Ttl => "ttl",
+            Self::Destination => "destination",
+            Self::Source => "source is not a peer",
+            Self::OwnAddress => "source is our own address",
+            Self::UnknownVrid => "unknown virtual router identifier",
+            Self::Version => "version",
+            Self::Type => "type",
+            Self::Length => "length",
+            Self::Checksum => "checksum",
+            Self::CountZero => "no addresses",
+            Self::IntervalZero => "interval zero",
+            Self::IntervalMismatch => "interval mismatch",
+            Self::AuthType => "authentication type",
+            Self::AuthData => "authentication data",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_place() {
+        for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal.index(), place);
+        }
+    }
+}

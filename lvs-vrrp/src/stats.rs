@@ -1,0 +1,152 @@
+//! What an instance has sent, heard, refused and become, counted.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use lvs_core::Role;
+
+use crate::action::Transition;
+use crate::packet::Advert;
+use crate::refusal::Refusal;
+use crate::types::Advertised;
+use crate::types::ChecksumForm;
+use crate::types::Interval;
+
+/// The counters of an instance or an interface at one moment; they only grow, from 0 at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Adverts sent, priority 0 among them; one to several peers counts once.
+    pub adverts_sent: u64,
+    /// Adverts of priority 0 sent.
+    pub resignations_sent: u64,
+    /// Adverts that the kernel refused to send.
+    pub send_errors: u64,
+    /// Adverts accepted, priority 0 among them.
+    pub adverts_received: u64,
+    /// Adverts of priority 0 accepted.
+    pub resignations_received: u64,
+    /// Adverts of version 3 accepted whose checksum covers the message alone (RFC 9568).
+    pub message_only_checksums: u64,
+    /// Adverts accepted whose list of addresses is not ours.
+    pub address_list_differences: u64,
+    /// Adverts of version 3 accepted whose interval is not the configured one.
+    pub interval_differences: u64,
+    /// How often the role became master.
+    pub became_master: u64,
+    /// How often the role ceased to be master.
+    pub released_master: u64,
+    /// Conflicts with another master reported.
+    pub conflicts: u64,
+    refused: [u64; Refusal::ALL.len()],
+}
+
+impl Stats {
+    /// Packets refused for this reason.
+    #[must_use]
+    pub fn refused(&self, reason: Refusal) -> u64 {
+        self.refused.get(reason.index()).copied().unwrap_or(0)
+    }
+
+    /// Packets refused for any reason.
+    #[must_use]
+    pub fn refused_in_all(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+}
+
+/// Counters that one thread writes and others read.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    adverts_sent: AtomicU64,
+    resignations_sent: AtomicU64,
+    send_errors: AtomicU64,
+    adverts_received: AtomicU64,
+    resignations_received: AtomicU64,
+    message_only_checksums: AtomicU64,
+    address_list_differences: AtomicU64,
+    interval_differences: AtomicU64,
+    became_master: AtomicU64,
+    released_master: AtomicU64,
+    conflicts: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn sent(&self, advertised: Advertised) {
+        add(&self.adverts_sent);
+        match advertised {
+            Advertised::Resigning => {
+                add(&self.resignations_sent);
+            }
+            Advertised::Running(_) => {}
+        }
+    }
+
+    /// Answers how many there were before.
+    pub(crate) fn send_failed(&self) -> u64 {
+        add(&self.send_errors)
+    }
+
+    pub(crate) fn received(&self, advert: &Advert<'_>, configured: Interval, same_addresses: bool) {
+        add(&self.adverts_received);
+        match advert.advertised() {
+            Advertised::Resigning => {
+                add(&self.resignations_received);
+            }
+            Advertised::Running(_) => {}
+        }
+        if !same_addresses {
+            add(&self.address_list_differences);
+        }
+        if advert.interval() != configured {
+            add(&self.interval_differences);
+        }
+        match (advert.interval(), advert.checksum()) {
+            (Interval::Centis(_), ChecksumForm::MessageOnly) => {
+                add(&self.message_only_checksums);
+            }
+            (Interval::Centis(_), ChecksumForm::PseudoHeader) | (Interval::Seconds(_), _) => {}
+        }
+    }
+
+    /// Answers how many there were before.
+    pub(crate) fn refused(&self, refusal: Refusal) -> u64 {
+        self.refused.get(refusal.index()).map_or(0, add)
+    }
+
+    pub(crate) fn changed(&self, transition: &Transition) {
+        if transition.to == Role::Master {
+            add(&self.became_master);
+        }
+        if transition.from == Role::Master {
+            add(&self.released_master);
+        }
+    }
+
+    pub(crate) fn conflict(&self) {
+        add(&self.conflicts);
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            adverts_sent: read(&self.adverts_sent),
+            resignations_sent: read(&self.resignations_sent),
+            send_errors: read(&self.send_errors),
+            adverts_received: read(&self.adverts_received),
+            resignations_received: read(&self.resignations_received),
+            message_only_checksums: read(&self.message_only_checksums),
+            address_list_differences: read(&self.address_list_differences),
+            interval_differences: read(&self.interval_differences),
+            became_master: read(&self.became_master),
+            released_master: read(&self.released_master),
+            conflicts: read(&self.conflicts),
+            refused: std::array::from_fn(|place| self.refused.get(place).map_or(0, read)),
+        }
+    }
+}
+
+fn add(counter: &AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed)
+}

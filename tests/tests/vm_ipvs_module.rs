@@ -1,0 +1,95 @@
+//! lvs-ipvs while the kernel's module comes and goes. A target of its own: it takes IPVS away from everybody.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use lvs_core::{
+    Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, Table, VirtualService,
+};
+use lvs_ipvs::{Cause, Client, IpvsDataplane};
+use lvs_tests::{poll_until, require_ipvs};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const LOADER: &str = "/proc/sys/kernel/modprobe";
+
+/// Keeps the kernel from loading modules; lets it load them again, and gives it IPVS back, when dropped.
+struct NoLoading {
+    loader: String,
+}
+
+impl NoLoading {
+    fn new() -> Self {
+        let loader = fs::read_to_string(LOADER).expect("the kernel's module loader");
+        fs::write(LOADER, "/bin/false").expect("another module loader");
+        Self { loader: loader.trim().to_owned() }
+    }
+
+    fn allow_loading(&self) {
+        fs::write(LOADER, &self.loader).expect("the module loader of before");
+    }
+}
+
+impl Drop for NoLoading {
+    fn drop(&mut self) {
+        let restored = fs::write(LOADER, &self.loader);
+        let loaded = Command::new("modprobe").arg("ip_vs").status();
+        eprintln!("module loader: {restored:?}, ip_vs: {loaded:?}");
+    }
+}
+
+/// Takes IPVS out of the kernel, as soon as nothing uses it any more.
+fn unload() {
+    poll_until(LIMIT, "ip_vs is unloaded", || {
+        let script = "for m in $(lsmod | grep -o '^ip_vs_[a-z_]*'); do rmmod $m; done; rmmod ip_vs";
+        let output = Command::new("sh").args(["-c", script]).output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    });
+}
+
+#[test]
+fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() {
+    require_ipvs();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let key = ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse().expect("an address"));
+        let mut client = Client::open().expect("a netlink socket");
+        client.flush().await.expect("IPVS is there");
+        let loading = NoLoading::new();
+        unload();
+
+        let error = client.info().await.expect_err("IPVS is gone");
+        assert!(matches!(error.cause(), Cause::NoIpvs), "{error:?}");
+        assert!(error.to_string().contains("modprobe ip_vs"), "{error}");
+        let error = client.destinations(&key).await.expect_err("IPVS is gone");
+        assert!(matches!(error.cause(), Cause::NoIpvs), "{error:?}");
+        let mut dataplane = IpvsDataplane::new(client);
+        for scope in [Scope::Everything, Scope::Service(key)] {
+            let error = dataplane.observe(scope).await.expect_err("no answer is no empty table");
+            assert_eq!(error.kind(), DataplaneErrorKind::Unavailable, "{error}");
+        }
+        let add = vec![Change::AddService(VirtualService::new(key)), Change::RemoveService(key)];
+        let kinds: Vec<_> = dataplane
+            .apply(add.clone())
+            .await
+            .into_iter()
+            .map(|result| result.map_err(|e| e.kind()))
+            .collect();
+        assert_eq!(kinds, [Err(DataplaneErrorKind::Unavailable); 2]);
+
+        // The kernel loads the module by itself when it is asked for the family; its number is another one now.
+        loading.allow_loading();
+        assert_eq!(dataplane.observe(Scope::Everything).await.expect("the table"), Table::default());
+        assert!(dataplane.apply(add).await.iter().all(Result::is_ok));
+
+        // Also when it goes and comes back between two calls.
+        unload();
+        assert!(Command::new("modprobe").arg("ip_vs").status().expect("modprobe").success());
+        dataplane.client().add_service(&VirtualService::new(key)).await.expect("the service");
+        dataplane.client().remove_service(&key).await.expect("the service was there");
+    });
+}

@@ -1,0 +1,414 @@
+//! The driver of lvs-vrrp against Debian's keepalived: both versions, both transports, both roles.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lvs_core::{ClaimResult, Role};
+use lvs_tests::{Capture, Frame, Host, Process, Segment, Signal, holds_for, peers, poll_until};
+use lvs_vrrp::{
+    AuthPass, Authentication, Config, Driver, Event, EventKind, Handle, InstanceConfig, Interval, Priority,
+    Reason, Refusal, Transport, Unicast, Vrid, timing,
+};
+use tokio::sync::oneshot;
+
+const OUR_ADDRESS: &str = "10.9.0.1";
+const THEIR_ADDRESS: &str = "10.9.0.2";
+const VIP: &str = "10.9.0.100";
+const VRID: u8 = 51;
+const LIMIT: Duration = Duration::from_secs(30);
+/// What a busy machine may add to a timer of either side.
+const LATE: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Copy)]
+struct Profile {
+    interval: Interval,
+    password: bool,
+    unicast: bool,
+}
+
+fn v2() -> Profile {
+    Profile { interval: Interval::seconds(1).expect("in range"), password: false, unicast: false }
+}
+
+fn v3(centis: u16) -> Profile {
+    Profile { interval: Interval::centis(centis).expect("in range"), password: false, unicast: false }
+}
+
+#[test]
+fn version_2() {
+    play_all(v2());
+}
+
+#[test]
+fn version_2_with_a_password() {
+    play_all(Profile { password: true, ..v2() });
+}
+
+#[test]
+fn version_2_unicast_with_a_password_and_the_own_address_among_the_peers() {
+    play_all(Profile { password: true, unicast: true, ..v2() });
+}
+
+#[test]
+fn version_3_at_one_second() {
+    play_all(v3(100));
+}
+
+#[test]
+fn version_3_at_ten_centiseconds() {
+    play_all(v3(10));
+}
+
+#[test]
+fn version_3_unicast_with_the_own_address_among_the_peers() {
+    play_all(Profile { unicast: true, ..v3(20) });
+}
+
+#[test]
+fn a_backup_learns_the_interval_of_keepalived_and_goes_by_it() {
+    let lan = Lan::new();
+    let theirs = lan.keepalived(v3(20), 150);
+    lan.wait_for_their_advert();
+    let ours = lan.ours(v3(100), 100);
+    ours.wait_for_role(Role::Backup);
+    // For longer than its own master down interval would be, then the learnt one counts.
+    holds_for(Duration::from_secs(4), "keepalived is master and ours backup", || ours.role() == Role::Backup);
+    theirs.signal_all(Signal::SIGKILL);
+    ours.wait_for_role(Role::Master);
+    lan.check_takeover(v3(20), 100, Theirs(150), Ours(100), Down);
+    assert!(ours.handle.instance("ours").expect("it is configured").stats().interval_differences > 0);
+}
+
+#[test]
+fn adverts_with_another_password_or_version_are_refused_and_counted() {
+    let lan = Lan::new();
+    let _theirs = lan.keepalived(Profile { password: true, ..v2() }, 150);
+    lan.wait_for_their_advert();
+    let open = lan.ours(v2(), 100);
+    open.wait_for_refusal(Refusal::AuthType);
+    drop(open);
+    let other_version = lan.ours(v3(100), 100);
+    other_version.wait_for_refusal(Refusal::Version);
+}
+
+#[test]
+fn a_pulled_cable_is_a_fault_that_ends_when_it_is_back() {
+    let lan = Lan::new();
+    let ours = lan.ours(v3(20), 150);
+    ours.wait_for_role(Role::Master);
+    lan.us.unplug("eth0");
+    ours.wait_for_role(Role::Fault);
+    lan.us.plug("eth0");
+    ours.wait_for_role(Role::Master);
+    lan.us.delete_address("eth0", &format!("{OUR_ADDRESS}/24"));
+    ours.wait_for_role(Role::Fault);
+    lan.us.add_address("eth0", &format!("{OUR_ADDRESS}/24"));
+    ours.wait_for_role(Role::Master);
+    lan.us.delete_link("eth0");
+    ours.wait_for_role(Role::Fault);
+    lan.us.connect(&lan.segment, "eth0", &format!("{OUR_ADDRESS}/24"));
+    ours.wait_for_role(Role::Master);
+    // It is heard again: the group was joined anew.
+    let _theirs = lan.keepalived(v3(20), 200);
+    ours.wait_for_role(Role::Backup);
+}
+
+/// Every handover between the two, in both directions.
+fn play_all(profile: Profile) {
+    let settled = timing::master_down_interval(profile.interval, priority(100)) + LATE * 2;
+
+    // keepalived is the better one. It stops, and comes back, and crashes.
+    let lan = Lan::new();
+    let theirs = lan.keepalived(profile, 150);
+    lan.wait_for_their_advert();
+    let ours = lan.ours(profile, 100);
+    ours.wait_for_role(Role::Backup);
+    holds_for(settled, "ours is backup to keepalived", || ours.role() == Role::Backup);
+    theirs.terminate();
+    ours.wait_for_role(Role::Master);
+    lan.check_takeover(profile, 100, Theirs(0), Ours(100), Skew);
+    assert_eq!(ours.last_reason(), Some(Reason::MasterResigned));
+
+    lan.capture.clear();
+    let theirs = lan.keepalived(profile, 150);
+    ours.wait_for_role(Role::Backup);
+    assert_eq!(ours.last_reason(), Some(outranked_by_keepalived(150)));
+    lan.wait_for_their_advert();
+    lan.capture.clear();
+    lan.wait_for_their_advert();
+    theirs.signal_all(Signal::SIGKILL);
+    ours.wait_for_role(Role::Master);
+    lan.check_takeover(profile, 100, Theirs(150), Ours(100), Down);
+    assert_eq!(ours.last_reason(), Some(Reason::MasterSilent));
+
+    // Ours is the better one. It stops, and comes back, and crashes.
+    drop(ours);
+    let theirs = lan.keepalived(profile, 100);
+    theirs.wait_for_log("Entering MASTER STATE", LIMIT);
+    let ours = lan.ours(profile, 150);
+    ours.wait_for_role(Role::Master);
+    theirs.wait_for_log("advert from", LIMIT);
+    let log = theirs.log().len();
+    holds_for(settled, "keepalived stays backup to ours", || {
+        !theirs.log()[log..].contains("Entering MASTER")
+    });
+    lan.capture.clear();
+    ours.handle.shutdown();
+    lan.wait_for(Theirs(100));
+    lan.check_takeover(profile, 100, Ours(0), Theirs(100), Skew);
+    drop(ours);
+
+    let ours = lan.ours(profile, 150);
+    ours.wait_for_role(Role::Master);
+    holds_for(settled, "ours is the only master", || ours.role() == Role::Master);
+    lan.capture.clear();
+    lan.wait_for(Ours(150));
+    ours.crash();
+    lan.wait_for(Theirs(100));
+    lan.check_takeover(profile, 100, Ours(150), Theirs(100), Down);
+    assert_no_complaints(&theirs.log());
+    lan.check_wire(profile);
+}
+
+/// What keepalived says when it does not like a packet.
+fn assert_no_complaints(log: &str) {
+    let complaints =
+        ["invalid", "mismatch", "bad", "dropp", "discard", "wrong", "incorrect", "checksum", "error"];
+    for line in log.lines() {
+        let lower = line.to_lowercase();
+        assert!(!complaints.iter().any(|word| lower.contains(word)), "keepalived complains: {line}");
+    }
+}
+
+fn outranked_by_keepalived(number: u8) -> Reason {
+    Reason::Outranked { by: THEIR_ADDRESS.parse().expect("an address"), priority: priority(number) }
+}
+
+fn priority(number: u8) -> Priority {
+    Priority::new(number).expect("in range")
+}
+
+/// Whose advert, and with which priority.
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Ours(u8),
+    Theirs(u8),
+}
+use Sent::{Ours, Theirs};
+
+impl Sent {
+    fn is(self, frame: &Frame) -> bool {
+        let (address, priority) = match self {
+            Ours(priority) => (OUR_ADDRESS, priority),
+            Theirs(priority) => (THEIR_ADDRESS, priority),
+        };
+        frame.ip().is_some_and(|ip| {
+            ip.protocol == 112
+                && ip.source == address.parse::<IpAddr>().expect("an address")
+                && ip.payload.get(1..3) == Some(&[VRID, priority])
+        })
+    }
+}
+
+/// How long the next one waits after the last advert of the old master.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    Down,
+    Skew,
+}
+use Wait::{Down, Skew};
+
+struct Lan {
+    us: Host,
+    them: Host,
+    /// Everything of protocol 112 that passes our interface.
+    capture: Capture,
+    segment: Segment,
+}
+
+impl Lan {
+    fn new() -> Self {
+        let segment = Segment::new();
+        let [us, them] = [("us", OUR_ADDRESS), ("them", THEIR_ADDRESS)].map(|(name, address)| {
+            let host = Host::new(name);
+            host.connect(&segment, "eth0", &format!("{address}/24"));
+            host
+        });
+        let capture = Capture::start(&them, "eth0", |frame| frame.ip().is_some_and(|ip| ip.protocol == 112));
+        Self { us, them, capture, segment }
+    }
+
+    fn keepalived(&self, profile: Profile, priority: u8) -> Process {
+        let (version, interval) = match profile.interval {
+            Interval::Seconds(seconds) => (2, f64::from(seconds.get())),
+            Interval::Centis(centis) => (3, f64::from(centis.get()) / 100.0),
+        };
+        let password = match profile.password {
+            true => "authentication {\n auth_type PASS\n auth_pass 1111\n }",
+            false => "",
+        };
+        let unicast = match profile.unicast {
+            true => format!("unicast_peer {{\n {OUR_ADDRESS}\n {THEIR_ADDRESS}\n }}"),
+            false => String::new(),
+        };
+        let config = format!(
+            "vrrp_instance theirs {{\n state BACKUP\n interface eth0\n virtual_router_id {VRID}\n version {version}\n \
+             priority {priority}\n advert_int {interval}\n {password}\n {unicast}\n \
+             virtual_ipaddress {{\n {VIP}/32\n }}\n}}\n"
+        );
+        peers::keepalived(&self.them, &config)
+    }
+
+    fn ours(&self, profile: Profile, number: u8) -> OurRouter {
+        let router = Config::new(profile.interval, priority(number));
+        let vips = vec![VIP.parse().expect("an address")];
+        let vrid = Vrid::new(VRID).expect("in range");
+        let mut config = InstanceConfig::new("ours", "eth0", vrid, vips, router);
+        if profile.password {
+            config.authentication = Authentication::Password(AuthPass::new(b"1111").expect("4 octets"));
+        }
+        if profile.unicast {
+            let peers = [OUR_ADDRESS, THEIR_ADDRESS].map(|address| address.parse().expect("an address"));
+            config.transport = Transport::Unicast(Unicast::to(peers));
+        }
+        OurRouter::start(&self.us, config)
+    }
+
+    fn wait_for(&self, sent: Sent) -> Frame {
+        self.capture.wait_for(&format!("advert {sent:?}"), LIMIT, |frame| sent.is(frame))
+    }
+
+    fn wait_for_their_advert(&self) {
+        self.wait_for(Theirs(150));
+    }
+
+    /// The time on the wire between the last advert of the old master and the first of the new one is the formula's.
+    fn check_takeover(&self, profile: Profile, number: u8, old: Sent, new: Sent, wait: Wait) {
+        let frames = self.capture.frames();
+        let last = frames.iter().rposition(|frame| old.is(frame)).expect("the old master was seen");
+        let first = frames.iter().skip(last).find(|frame| new.is(frame)).expect("the new master was seen");
+        let took = first.at - frames[last].at;
+        let formula = match wait {
+            Down => timing::master_down_interval(profile.interval, priority(number)),
+            Skew => timing::skew_time(profile.interval, priority(number)),
+        };
+        println!("{old:?} to {new:?}: {took:?}, by the formula {formula:?}");
+        // The two stamps are read by a thread that may itself be late.
+        assert!(took + Duration::from_millis(20) >= formula && took <= formula + LATE, "{took:?}");
+    }
+
+    /// TTL, destination and peers of all that passed.
+    fn check_wire(&self, profile: Profile) {
+        let frames = self.capture.frames();
+        assert!(!frames.is_empty());
+        for frame in frames {
+            let ip = frame.ip().expect("only such are captured");
+            assert_eq!(ip.ttl, 255);
+            let expected = match (profile.unicast, ip.source.to_string().as_str()) {
+                (false, _) => "224.0.0.18",
+                (true, OUR_ADDRESS) => THEIR_ADDRESS,
+                (true, _) => OUR_ADDRESS,
+            };
+            assert_eq!(ip.destination.to_string(), expected);
+        }
+    }
+}
+
+/// A driver on a thread of its own inside a host.
+struct OurRouter {
+    handle: Handle,
+    events: Arc<Mutex<Vec<Event>>>,
+    crash: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl OurRouter {
+    fn start(host: &Host, config: InstanceConfig) -> Self {
+        let (driver, handle, mut received) = Driver::new(vec![config]).expect("a good configuration");
+        let instance = handle.instance("ours").expect("it is configured");
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (crash, crashed) = oneshot::channel();
+        let sink = Arc::clone(&events);
+        let act = move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async move {
+                let mut ownership = instance.ownership();
+                tokio::spawn(async move {
+                    while ownership.changed().await.is_ok() {
+                        let now = *ownership.borrow_and_update();
+                        if now.is_master() {
+                            instance.claimed(now.epoch, ClaimResult::Confirmed);
+                        }
+                    }
+                });
+                tokio::spawn(async move {
+                    while let Some(event) = received.recv().await {
+                        sink.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+                    }
+                });
+                tokio::select! {
+                    ended = driver.run() => ended.expect("the driver runs"),
+                    _ = crashed => {}
+                }
+            });
+        };
+        // A thread of a thread inside the host is inside too.
+        let thread = host.run(|| std::thread::spawn(act));
+        Self { handle, events, crash: Some(crash), thread: Some(thread) }
+    }
+
+    fn role(&self) -> Role {
+        self.handle.instance("ours").expect("it is configured").ownership().borrow().role
+    }
+
+    fn wait_for_role(&self, role: Role) {
+        poll_until(LIMIT, &format!("ours is {role}"), || {
+            let now = self.role();
+            if now == role { Ok(()) } else { Err(format!("it is {now}")) }
+        });
+    }
+
+    fn wait_for_refusal(&self, refusal: Refusal) {
+        let instance = self.handle.instance("ours").expect("it is configured");
+        poll_until(LIMIT, &format!("ours refuses for {refusal}"), || instance.stats().refused(refusal) > 0);
+    }
+
+    fn last_reason(&self) -> Option<Reason> {
+        // The event follows the ownership by a turn of the runtime.
+        let role = self.role();
+        poll_until(LIMIT, "the event of the last change", || {
+            let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            events.iter().rev().find_map(|event| match event.kind {
+                EventKind::Changed(transition) if transition.to == role => Some(Some(transition.reason)),
+                _ => None,
+            })
+        })
+    }
+
+    /// From one moment to the next, without a word.
+    fn crash(mut self) {
+        let crash = self.crash.take().expect("it crashes once");
+        crash.send(()).expect("it runs");
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let started = Instant::now();
+            thread.join().expect("the driver's thread ends");
+            assert!(started.elapsed() < Duration::from_secs(5), "it ended late");
+        }
+    }
+}
+
+impl Drop for OurRouter {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        if !std::thread::panicking() {
+            self.join();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Checks of the sources that no test makes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::stage::{Summary, cargo, run, text};
+
+/// Runs all of them.
+pub(crate) fn check(summary: &mut Summary) {
+    summary.check("format", || run(cargo().args(["fmt", "--all", "--check"])));
+    summary.check("clippy", || {
+        let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--features", "lvs-tests/vm"];
+        run(cargo().args(arguments).args(["--", "-D", "warnings"]))
+    });
+    summary.check("documentation", || {
+        run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    summary.check("length of files", file_lengths);
+    summary.check("rust-version", rust_version);
+    for package in ["lvs-core", "lvs-vrrp", "lvs-health"] {
+        summary.check(&format!("{package} without features"), || {
+            run(cargo().args(["check", "--quiet", "--package", package, "--no-default-features"]))
+        });
+    }
+}
+
+fn file_lengths() -> Result<()> {
+    let mut long = Vec::new();
+    let mut count = 0;
+    for_each_source(&crate::workspace(), &mut |path| {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let lines = text.lines().count();
+        count += 1;
+        if lines > LONGEST_FILE {
+            long.push(format!("{} has {lines}", path.display()));
+        }
+        Ok(())
+    })?;
+    if !long.is_empty() {
+        bail!("more than {LONGEST_FILE} lines: {}", long.join(", "));
+    }
+    println!("{count} files, none above {LONGEST_FILE} lines");
+    Ok(())
+}
+
+fn for_each_source(directory: &Path, act: &mut impl FnMut(&Path) -> Result<()>) -> Result<()> {
+    let entries = fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_symlink() || name.starts_with('.') || path == crate::workspace().join("target") {
+            continue;
+        }
+        if path.is_dir() {
+            for_each_source(&path, act)?;
+        } else if name.ends_with(".rs") {
+            act(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The crates that are published promise a Rust version, so nothing that they depend on may ask for a newer one.
+fn rust_version() -> Result<()> {
+    let json = text(cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
+    let metadata: Value = serde_json::from_str(&json).context("read cargo's metadata")?;
+    let (promised, count) = check_rust_version(&metadata)?;
+    println!("{count} crates ask for Rust {}.{} or older", promised.0, promised.1);
+    Ok(())
+}
+
+type Version = (u32, u32);
+
+fn check_rust_version(metadata: &Value) -> Result<(Version, usize)> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let identity = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let packages: BTreeMap<String, Value> =
+        list(&metadata["packages"]).into_iter().map(|package| (identity(&package["id"]), package)).collect();
+    let nodes: BTreeMap<String, Value> =
+        list(&metadata["resolve"]["nodes"]).into_iter().map(|node| (identity(&node["id"]), node)).collect();
+    // `publish` is null for "anywhere" and an empty list for "nowhere".
+    let is_published = |id: &String| packages.get(id).is_some_and(|package| package["publish"].is_null());
+    let members: Vec<String> =
+        list(&metadata["workspace_members"]).iter().map(identity).filter(is_published).collect();
+    let promised = members
+        .iter()
+        .filter_map(|id| version(packages.get(id)?["rust_version"].as_str()?))
+        .min()
+        .context("no published crate states a rust-version")?;
+    let mut seen = BTreeSet::new();
+    let mut next = members;
+    while let Some(id) = next.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        for dependency in list(&nodes.get(&id).context("cargo's metadata lacks a node")?["deps"]) {
+            if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev") {
+                next.push(identity(&dependency["pkg"]));
+            }
+        }
+    }
+    let newer: Vec<String> = seen
+        .iter()
+        .filter_map(|id| {
+            let package = packages.get(id)?;
+            let asked = package["rust_version"].as_str()?;
+            let too_new = version(asked)? > promised;
+            too_new.then(|| {
+                format!("{} {} asks for {asked}", identity(&package["name"]), identity(&package["version"]))
+            })
+        })
+        .collect();
+    if !newer.is_empty() {
+        bail!("rust-version {}.{} is not true: {}", promised.0, promised.1, newer.join(", "));
+    }
+    Ok((promised, seen.len()))
+}
+
+fn version(text: &str) -> Option<Version> {
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next().unwrap_or(Some(0))?))
+}
+
+const LONGEST_FILE: usize = 800;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(kind: &str, asked: &str) -> Value {
+        let json = format!(
+            r#"{{"packages": [
+                {{"id": "a", "name": "a", "version": "1.0.0", "rust_version": "1.88", "publish": null}},
+                {{"id": "b", "name": "b", "version": "2.0.0", "rust_version": "{asked}", "publish": null}}],
+              "workspace_members": ["a"],
+              "resolve": {{"nodes": [
+                {{"id": "a", "deps": [{{"pkg": "b", "dep_kinds": [{{"kind": {kind}}}]}}]}},
+                {{"id": "b", "deps": []}}]}}}}"#
+        );
+        serde_json::from_str(&json).expect("JSON")
+    }
+
+    #[test]
+    fn newer_dependency_is_named_unless_only_tests_use_it() {
+        assert_eq!(check_rust_version(&metadata("null", "1.88.0")).expect("as promised"), ((1, 88), 2));
+        let error = check_rust_version(&metadata("null", "1.90")).expect_err("newer");
+        assert!(error.to_string().contains("b 2.0.0 asks for 1.90"), "{error}");
+        check_rust_version(&metadata("\"build\"", "1.100")).expect_err("newer, though sorted before as text");
+        assert_eq!(check_rust_version(&metadata("\"dev\"", "1.90")).expect("tests only").1, 1);
+    }
+}
