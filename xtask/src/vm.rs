@@ -102,7 +102,8 @@ impl Machine {
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
         command.args(["-append", KERNEL_COMMAND_LINE]);
-        command.arg("-serial").arg(format!("file:{}", escaped(&directory.console())?));
+        let console = format!("file,id=console,path={}", escaped(&directory.console())?);
+        command.args(["-chardev", &console, "-serial", "chardev:console"]);
         command.args(["-chardev", "stdio,id=jobs,signal=off", "-serial", "chardev:jobs"]);
         share(&mut command, "host", Path::new("/"), true)?;
         share(&mut command, "modules", &kernel.modules, true)?;
