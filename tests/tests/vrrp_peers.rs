@@ -18,8 +18,11 @@ const THEIR_ADDRESS: &str = "10.9.0.2";
 const VIP: &str = "10.9.0.100";
 const VRID: u8 = 51;
 const LIMIT: Duration = Duration::from_secs(30);
-/// What a busy machine may add to a timer of either side.
-const LATE: Duration = Duration::from_millis(250);
+/// What a machine with several busy threads per core may add to a timer of either side (seen: 1.1 s with keepalived).
+const LATE: Duration = Duration::from_millis(1500);
+
+/// Two adverts closer than this are not an answer to each other.
+const CROSSING: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy)]
 struct Profile {
@@ -36,34 +39,40 @@ fn v3(centis: u16) -> Profile {
     Profile { interval: Interval::centis(centis).expect("in range"), password: false, unicast: false }
 }
 
-#[test]
-fn version_2() {
-    play_all(v2());
+fn v2_unicast_with_a_password() -> Profile {
+    Profile { password: true, unicast: true, ..v2() }
 }
 
 #[test]
-fn version_2_with_a_password() {
-    play_all(Profile { password: true, ..v2() });
+fn version_2_as_backup() {
+    play_as_backup(v2());
 }
 
 #[test]
-fn version_2_unicast_with_a_password_and_the_own_address_among_the_peers() {
-    play_all(Profile { password: true, unicast: true, ..v2() });
+fn version_2_as_master() {
+    play_as_master(v2());
 }
 
 #[test]
-fn version_3_at_one_second() {
-    play_all(v3(100));
+fn version_2_unicast_with_a_password_and_the_own_address_among_the_peers_as_backup() {
+    play_as_backup(v2_unicast_with_a_password());
+}
+
+#[test]
+fn version_2_unicast_with_a_password_and_the_own_address_among_the_peers_as_master() {
+    play_as_master(v2_unicast_with_a_password());
 }
 
 #[test]
 fn version_3_at_ten_centiseconds() {
-    play_all(v3(10));
+    play_as_backup(v3(10));
+    play_as_master(v3(10));
 }
 
 #[test]
 fn version_3_unicast_with_the_own_address_among_the_peers() {
-    play_all(Profile { unicast: true, ..v3(20) });
+    play_as_backup(Profile { unicast: true, ..v3(20) });
+    play_as_master(Profile { unicast: true, ..v3(20) });
 }
 
 #[test]
@@ -115,11 +124,9 @@ fn a_pulled_cable_is_a_fault_that_ends_when_it_is_back() {
     ours.wait_for_role(Role::Backup);
 }
 
-/// Every handover between the two, in both directions.
-fn play_all(profile: Profile) {
-    let settled = timing::master_down_interval(profile.interval, priority(100)) + LATE * 2;
-
-    // keepalived is the better one. It stops, and comes back, and freezes.
+/// keepalived is the better one. It stops, and comes back, and freezes.
+fn play_as_backup(profile: Profile) {
+    let settled = timing::master_down_interval(profile.interval, priority(100)) + LATE;
     let lan = Lan::new();
     let theirs = lan.keepalived(profile, 150);
     lan.wait_for_their_advert();
@@ -142,11 +149,12 @@ fn play_all(profile: Profile) {
     ours.wait_for_role(Role::Master);
     lan.check_takeover(profile, 100, Theirs(150), Ours(100), Down);
     assert_eq!(ours.last_reason(), Reason::MasterSilent);
+}
 
-    // Ours is the better one. It stops, and comes back, and crashes.
-    drop(ours);
-    drop(theirs);
-    lan.capture.clear();
+/// Ours is the better one. It stops, and comes back, and crashes.
+fn play_as_master(profile: Profile) {
+    let settled = timing::master_down_interval(profile.interval, priority(100)) + LATE;
+    let lan = Lan::new();
     let theirs = lan.keepalived(profile, 100);
     theirs.wait_for_log("Entering MASTER STATE", LIMIT);
     let ours = lan.ours(profile, 150);
@@ -293,10 +301,16 @@ impl Lan {
 
     /// The time on the wire between the last advert of the old master and the first of the new one is the formula's.
     fn check_takeover(&self, profile: Profile, number: u8, old: Sent, new: Sent, wait: Wait) {
-        let frames = self.capture.frames();
-        let last = frames.iter().rposition(|frame| old.is(frame)).expect("the old master was seen");
-        let first = frames.iter().skip(last).find(|frame| new.is(frame)).expect("the new master was seen");
-        let took = first.at - frames[last].at;
+        let took = poll_until(LIMIT, "the new master's first advert", || {
+            let frames = self.capture.frames();
+            let last = frames.iter().rev().find(|frame| old.is(frame))?.at;
+            frames.iter().filter(|frame| new.is(frame)).map(|frame| frame.at.duration_since(last)).find(
+                |after| {
+                    // Sent before the last one was heard: on a busy machine both may be master for a moment.
+                    *after > CROSSING
+                },
+            )
+        });
         let formula = match wait {
             Down => timing::master_down_interval(profile.interval, priority(number)),
             Skew => timing::skew_time(profile.interval, priority(number)),
