@@ -1,6 +1,7 @@
 //! The difference between a desired and an observed table of 10,000 services with 10 servers each.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::Criterion;
 use criterion::criterion_group;
@@ -67,5 +68,12 @@ fn difference(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, difference);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(5));
+    targets = difference
+}
 criterion_main!(benches);

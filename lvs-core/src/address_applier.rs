@@ -1,5 +1,6 @@
 //! Keeps the host's virtual addresses equal to what the virtual routers own: observe, edit, confirm, announce, repeat.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{debug, info, warn};
 
-use crate::addresses::{AddressError, Addresses};
+use crate::addresses::{AddressError, Addresses, Announcement};
 use crate::claims::{AddressSet, ClaimEvent, Claims};
 use crate::ownership::{Ownership, Role};
 
@@ -28,6 +29,9 @@ const REPAIR_SPACING: Duration = Duration::from_millis(100);
 
 /// First and longest pause after a failure.
 const RETRIES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Announcements handed out in one call; between two calls changes of ownership are looked at.
+const ANNOUNCED_AT_ONCE: usize = 256;
 
 /// Failed passes in a row after which a closing applier gives up.
 const LAST_TRIES: u32 = 5;
@@ -50,7 +54,10 @@ pub async fn keep_addresses<A: Addresses>(
     let mut failures = 0u32;
     let mut stop = pin!(stop);
     let mut stopping = false;
+    // Announcements that wait: many addresses take a while, and a change of ownership comes first.
+    let mut waiting: VecDeque<Announcement> = VecDeque::new();
     loop {
+        let stopped = stopping;
         for (index, owned) in owned.iter_mut().enumerate() {
             let open = owned.ownership.has_changed().is_ok() && !stopping;
             let latest = *owned.ownership.borrow_and_update();
@@ -58,7 +65,11 @@ pub async fn keep_addresses<A: Addresses>(
             claims.set_ownership(index, if open { latest } else { nobody });
         }
         let complete = match pass(&mut addresses, &mut claims, &events).await {
-            Ok(complete) => complete,
+            Ok((complete, announcements)) => {
+                claims.retain_held(&mut waiting);
+                waiting.extend(announcements);
+                complete
+            }
             Err(error) => {
                 warn!("{error}; will be tried again");
                 false
@@ -67,6 +78,24 @@ pub async fn keep_addresses<A: Addresses>(
         failures = if complete { 0 } else { failures.saturating_add(1) };
         if stopping && (complete || failures > LAST_TRIES) {
             return addresses;
+        }
+        while !waiting.is_empty() && !stopping && !any_news(&owned) {
+            let now = waiting.drain(..waiting.len().min(ANNOUNCED_AT_ONCE)).collect();
+            tokio::select! {
+                biased;
+                () = &mut stop => {
+                    stopping = true;
+                    failures = 0;
+                }
+                results = addresses.announce(now) => {
+                    for error in results.into_iter().filter_map(Result::err) {
+                        warn!("{error}");
+                    }
+                }
+            }
+        }
+        if stopping != stopped {
+            continue;
         }
         let pause = if failures == 0 {
             FULL_CHECK
@@ -90,6 +119,11 @@ pub async fn keep_addresses<A: Addresses>(
     }
 }
 
+/// Whether an ownership changed since it was last looked at.
+fn any_news(owned: &[OwnedAddresses]) -> bool {
+    owned.iter().any(|owned| owned.ownership.has_changed().unwrap_or(false))
+}
+
 /// Waits until an ownership changes or its owner is gone; only open channels count.
 async fn any_changed(owned: &mut [OwnedAddresses]) {
     let mut waits: Vec<_> = owned
@@ -108,12 +142,12 @@ async fn any_changed(owned: &mut [OwnedAddresses]) {
     .await;
 }
 
-/// One pass; whether everything that was to be done was done.
+/// One pass; whether everything that was to be done was done, and what is to be announced.
 async fn pass<A: Addresses>(
     addresses: &mut A,
     claims: &mut Claims,
     events: &mpsc::Sender<ClaimEvent>,
-) -> Result<bool, AddressError> {
+) -> Result<(bool, Vec<Announcement>), AddressError> {
     let before = addresses.observe().await?;
     let changes = claims.changes(&before);
     let mut complete = true;
@@ -139,11 +173,8 @@ async fn pass<A: Addresses>(
     let announcements = claims.announcements(&after);
     if !announcements.is_empty() {
         debug!("announcing {} addresses", announcements.len());
-        for error in addresses.announce(announcements).await.into_iter().filter_map(Result::err) {
-            warn!("{error}");
-        }
     }
-    Ok(complete && claims.is_settled())
+    Ok((complete && claims.is_settled(), announcements))
 }
 
 #[cfg(test)]

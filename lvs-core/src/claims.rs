@@ -1,5 +1,8 @@
 //! Decides which virtual addresses this host adds, removes, confirms and announces, from who owns them at the moment.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
 use crate::addresses::{AddressChange, Announcement, Installed, VirtualAddress};
 use crate::ownership::{ClaimResult, Epoch, Ownership};
 
@@ -194,6 +197,16 @@ impl Claims {
             }));
         }
         announcements
+    }
+
+    /// Drops the announcements that no longer hold: those of addresses that no master has.
+    pub fn retain_held(&self, announcements: &mut VecDeque<Announcement>) {
+        let masters = self.instances.iter().filter(|claim| claim.ownership.is_master());
+        let held: BTreeSet<(&str, IpAddr)> = masters
+            .flat_map(|claim| &claim.set.addresses)
+            .map(|address| (address.key.interface.as_str(), address.key.address))
+            .collect();
+        announcements.retain(|waiting| held.contains(&(waiting.interface.as_str(), waiting.address)));
     }
 
     /// Whether every master has all its addresses, and nobody else has one.

@@ -78,10 +78,11 @@ pub enum ServiceKey {
 }
 
 impl ServiceKey {
-    /// The key of a service at an address and port.
+    /// The key of a service at an address and port. An IPv6 address loses its flow information and zone: no packet
+    /// carries them.
     #[must_use]
     pub const fn address(protocol: Protocol, address: SocketAddr) -> Self {
-        Self::Address { protocol, address }
+        Self::Address { protocol, address: plain(address) }
     }
 
     /// The address family of the packets that the service takes.
@@ -110,10 +111,10 @@ impl fmt::Display for ServiceKey {
 pub struct ServerKey(SocketAddr);
 
 impl ServerKey {
-    /// The key of the server at that address and port.
+    /// The key of the server at that address and port; an IPv6 address loses its flow information and zone.
     #[must_use]
     pub const fn new(address: SocketAddr) -> Self {
-        Self(address)
+        Self(plain(address))
     }
 
     /// Address and port.
@@ -246,6 +247,8 @@ pub struct InvalidSchedulerName;
 pub struct Persistence {
     timeout: Duration,
     prefix_len: u8,
+    /// The bits of an address of the service's family.
+    longest: u8,
 }
 
 impl Persistence {
@@ -255,18 +258,23 @@ impl Persistence {
     /// ipvsadm and keepalived); values outside are moved to the bound.
     #[must_use]
     pub fn new(family: Family, timeout: Duration) -> Self {
-        let prefix_len = match family {
+        let longest = match family {
             Family::Ipv4 => 32,
             Family::Ipv6 => 128,
         };
-        Self { timeout: Duration::from_secs(timeout.as_secs().clamp(1, 2_678_400)), prefix_len }
+        let timeout = Duration::from_secs(timeout.as_secs().clamp(1, 2_678_400));
+        Self { timeout, prefix_len: longest, longest }
     }
 
-    /// The same persistence for all clients of a network with this prefix length (0 to 32 or 128; larger values
-    /// are moved to the bound when the kernel is told).
+    /// The same persistence for all clients of a network with this prefix length: 1 to 32, or to 128 for IPv6; values
+    /// outside are moved to the bound.
     #[must_use]
     pub const fn with_prefix_len(mut self, prefix_len: u8) -> Self {
-        self.prefix_len = prefix_len;
+        self.prefix_len = match prefix_len {
+            0 => 1,
+            length if length > self.longest => self.longest,
+            length => length,
+        };
         self
     }
 
@@ -473,6 +481,14 @@ impl RealServer {
     }
 }
 
+/// The address and port alone, as a data plane tells them back.
+const fn plain(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(v6) => SocketAddr::new(IpAddr::V6(*v6.ip()), v6.port()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -495,5 +511,22 @@ mod tests {
     fn persistence_stays_within_a_second_and_a_month() {
         assert_eq!(Persistence::new(Family::Ipv4, Duration::ZERO).timeout(), Duration::from_secs(1));
         assert_eq!(Persistence::new(Family::Ipv6, Duration::MAX).timeout(), Duration::from_secs(2_678_400));
+    }
+
+    #[test]
+    fn keys_that_differ_only_in_the_zone_are_the_same() {
+        let zoned: SocketAddr = "[fe80::1%3]:80".parse().unwrap();
+        let plain: SocketAddr = "[fe80::1]:80".parse().unwrap();
+        assert_eq!(ServerKey::new(zoned), ServerKey::new(plain));
+        assert_eq!(ServiceKey::address(Protocol::Tcp, zoned), ServiceKey::address(Protocol::Tcp, plain));
+    }
+
+    #[test]
+    fn the_prefix_of_persistence_fits_the_family() {
+        let four = Persistence::new(Family::Ipv4, Duration::from_secs(1));
+        assert_eq!(four.with_prefix_len(64).prefix_len(), 32);
+        assert_eq!(four.with_prefix_len(0).prefix_len(), 1);
+        let six = Persistence::new(Family::Ipv6, Duration::from_secs(1));
+        assert_eq!(six.with_prefix_len(64).prefix_len(), 64);
     }
 }

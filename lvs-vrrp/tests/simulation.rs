@@ -1,6 +1,7 @@
 //! Several routers on one network with delay, loss, partitions and crashes, on a virtual clock.
 //!
 //! Each test plays one situation of the project's list of bounds (E1 to E6) over many seeds; a failure names its seed.
+#![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own commands.
 
+mod demo;
 mod lints;
 mod packages;
 mod publish;
@@ -26,6 +27,8 @@ struct Arguments {
 enum Task {
     /// Run every test there is: lints, unit, documentation, namespace and VM tests, packages
     Test(test::TestArguments),
+    /// Play scenario S2 live: two lvsd nodes, a client, two web servers, a failover
+    Demo,
     /// Boot the test VM (Debian's kernel, with IPVS) and run a program of this machine in it
     ///
     /// The guest sees this machine's files; what it writes is lost when it ends, except below /run/vm,
@@ -52,6 +55,7 @@ struct VmArguments {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Demo => demo::demo(),
         Task::Vm(arguments) => vm(arguments),
     };
     result.unwrap_or_else(|error| {

@@ -30,7 +30,7 @@ pub struct Cli {
     #[arg(short = 'l', long)]
     pub log_console: bool,
 
-    /// More log; twice for still more
+    /// More log
     #[arg(short = 'D', long, action = ArgAction::Count)]
     pub log_detail: u8,
 

@@ -11,6 +11,7 @@ use lvs_core::applier::ApplierStatus;
 use lvs_core::{Director, Notice, Table};
 use lvs_health::Change;
 use lvs_vrrp::EventKind;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
@@ -31,6 +32,9 @@ const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
 
 /// How long scripts may still run when the daemon stops.
 const LAST_SCRIPTS: Duration = Duration::from_secs(5);
+
+/// Open files that are enough for all probes at once, sockets and scripts.
+const DESCRIPTORS: u64 = 65_536;
 
 /// Exit status: a failure while running.
 const FAILED: u8 = 1;
@@ -72,6 +76,7 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
     log::install(cli.log_console, cli.log_detail > 0);
     let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
     let _pid_file = PidFile::take(&path)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { Daemon::start(plan)?.live().await })
 }
@@ -242,6 +247,15 @@ impl Daemon {
             error!("the kernel thread panicked; addresses or services may be left");
         }
         self.notices.finish(LAST_SCRIPTS).await;
+    }
+}
+
+/// Each probe that is out uses a file descriptor, and the usual soft limit of 1,024 leaves no room beside them.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(DESCRIPTORS)), hard));
+    if let Err(error) = raised {
+        warn!("the limit of open files stays as it is: {error}");
     }
 }
 

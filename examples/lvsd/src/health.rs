@@ -24,7 +24,7 @@ impl Checks {
     /// Starts the thread with these checks. Each first probe comes after a random part of the check's warm-up.
     pub(crate) fn start(checks: Vec<PlannedCheck>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (runner, handle, events) = Runner::new();
+        let (runner, handle, events) = Runner::builder().clock(lvs_vrrp::clock::now).build();
         let numbered: Vec<(CheckId, PlannedCheck)> = (0u64..).map(CheckId::new).zip(checks).collect();
         let owners = numbered.iter().map(|(id, check)| (*id, (check.service, check.server))).collect();
         let inserter = handle.clone();

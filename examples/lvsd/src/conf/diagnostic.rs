@@ -178,6 +178,13 @@ impl Diagnostics {
         }
     }
 
+    /// Counts an error that would not be kept anyway; says whether it did.
+    pub(crate) fn count_only(&mut self) -> bool {
+        let full = self.kept.len() >= MAX_KEPT && self.kept.iter().all(|d| d.severity == Severity::Error);
+        self.errors += usize::from(full);
+        full
+    }
+
     pub(crate) fn sort(&mut self) {
         self.kept.sort_by_key(|d| d.span);
     }

@@ -110,7 +110,16 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self, diagnostics: &mut Diagnostics) -> Word {
         let start = self.at;
-        let mut text = String::new();
+        // Most words are plain to their end.
+        let rest = self.text.get(start..).unwrap_or("");
+        let plain = rest.bytes().position(|b| !is_plain(b)).unwrap_or(rest.len());
+        self.at += plain;
+        if rest.as_bytes().get(plain).is_none_or(|b| matches!(b, b'\n' | b' ' | b'\t' | b'\r' | b'{' | b'}'))
+        {
+            let text = rest.get(..plain).unwrap_or("").into();
+            return Word { text, span: self.span(start), secret: false };
+        }
+        let mut text = String::from(rest.get(..plain).unwrap_or(""));
         while let Some(c) = self.peek() {
             match c {
                 '\n' | ' ' | '\t' | '\r' | '\x0b' | '\x0c' | '{' | '}' => break,
@@ -271,6 +280,11 @@ impl<'a> Lexer<'a> {
     fn span(&self, start: usize) -> Span {
         Span::new(self.file, start..self.at)
     }
+}
+
+/// Bytes that stand for themselves in a word.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/' | b'+' | b',' | b'%')
 }
 
 /// Characters that look like a space or like nothing, and are neither to keepalived.

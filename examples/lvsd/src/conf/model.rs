@@ -126,11 +126,11 @@ pub struct Peer {
 pub struct Garp {
     /// From becoming master to the second burst; zero means no second burst.
     pub delay: Duration,
-    /// Packets per address and burst, at least 1.
+    /// Packets per address and burst, 1 to 255.
     pub repeat: u32,
     /// Between two refreshes while master; `None` means no refresh.
     pub refresh: Option<Duration>,
-    /// Packets per address and refresh, at least 1.
+    /// Packets per address and refresh, 1 to 255.
     pub refresh_repeat: u32,
 }
 

@@ -1,3 +1,5 @@
+//! What the files of a configuration become, right ones and wrong ones.
+
 mod hostile;
 mod messages;
 mod parity;

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::super::diagnostic::{Code, Diagnostic};
 use super::super::model::{Garp, Global, ScriptUser, Version};
 use super::{Cx, Keyword, first};
 use crate::conf::tree::Node;
@@ -71,7 +72,18 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
     Keyword::words("script_user", "script_user USER [GROUP]", 1, 2, |cx, n, d| {
         d.script_user = cx.user(&n.args);
     }),
-    Keyword::flag("enable_script_security", |_, _, d| d.enable_script_security = true),
+    Keyword::flag("enable_script_security", |cx, n, d| {
+        d.enable_script_security = true;
+        cx.report(
+            Diagnostic::warning(
+                Code::NotSupportedYet,
+                n.keyword.span,
+                "`enable_script_security` is read, but lvsd does not check the paths of scripts yet",
+            )
+            .label("no script is refused because of it")
+            .help("see to it that nobody but root can write to scripts that run as root"),
+        );
+    }),
     Keyword::value("vrrp_version", "vrrp_version 2|3", |cx, n, d| d.version = version(cx, n)),
     Keyword::value("vrrp_mcast_group4", "vrrp_mcast_group4 224.0.0.18", |cx, n, d| {
         let word = first(n);
@@ -108,5 +120,5 @@ pub(super) fn version(cx: &mut Cx<'_>, node: &Node) -> Option<Version> {
     cx.one_of(&node.keyword.text, first(node), &[("2", Version::V2), ("3", Version::V3)])
 }
 
-/// keepalived's integer range; 0 is an error here, there it becomes 1.
-const MAX_REPEAT: u32 = 0x7fff_ffff;
+/// Differs from keepalived: it sends up to 2,147,483,647 packets, and one for 0. Nobody's switch needs more than these.
+const MAX_REPEAT: u32 = 255;

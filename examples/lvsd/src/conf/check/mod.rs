@@ -7,8 +7,6 @@ mod instance;
 mod server;
 mod values;
 
-use std::collections::HashMap;
-
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
 use super::known::{Kind, homes, nearest};
 use super::lexer::Word;
@@ -121,9 +119,9 @@ impl<T> Keyword<T> {
     }
 }
 
-/// Where each thing was said first.
+/// Where each thing was said first. A block has few of them.
 #[derive(Default)]
-struct Seen(HashMap<&'static str, Span>);
+struct Seen(Vec<(&'static str, Span)>);
 
 /// What every check needs.
 struct Cx<'d> {
@@ -224,12 +222,12 @@ impl Cx<'_> {
         if keyword.repeatable {
             return true;
         }
-        match seen.0.get(keyword.sets) {
+        match seen.0.iter().find(|(sets, _)| *sets == keyword.sets) {
             None => {
-                seen.0.insert(keyword.sets, node.keyword.span);
+                seen.0.push((keyword.sets, node.keyword.span));
                 true
             }
-            Some(first) => {
+            Some((_, first)) => {
                 let same = keyword.sets == keyword.name;
                 let message = if same {
                     format!("`{}` is there twice", keyword.name)
@@ -248,6 +246,10 @@ impl Cx<'_> {
     }
 
     fn unknown<T>(&mut self, kind: Kind, table: &[Keyword<T>], node: &Node) {
+        // Looking for the nearest spelling takes its time.
+        if self.diagnostics.count_only() {
+            return;
+        }
         let word = &node.keyword;
         let shown = word.shown();
         let place = place(kind);

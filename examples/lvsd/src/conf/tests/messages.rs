@@ -232,6 +232,7 @@ fn wrong_values_are_shown_at_the_value() {
         ("unicast_ttl 0", "out-of-range 7:14"),
         ("garp_master_delay 1.5", "bad-value 7:20"),
         ("garp_master_repeat 0", "out-of-range 7:21"),
+        ("garp_master_repeat 256", "out-of-range 7:21"),
         ("notify \"/bin/x 'a\"", "bad-value 7:9"),
         ("notify \"\"", "bad-value 7:9"),
         ("notify /x user :group", "not-supported-yet 7:17"),

@@ -109,7 +109,9 @@ fn defaults_of_global_defs_hold_wherever_the_block_stands() {
          vrrp_garp_master_delay 1\n vrrp_garp_master_repeat 9\n vrrp_garp_master_refresh 60\n \
          vrrp_garp_master_refresh_repeat 3\n script_user nobody nogroup\n enable_script_security\n \
          vrrp_check_unicast_src\n}\n";
-    let config = good(&(instance(more) + global));
+    let text = instance(more) + global;
+    assert_eq!(complaints(&text), ["not-supported-yet 20:2"], "scripts are not checked, and that is said");
+    let config = read(&text).config.expect("a warning only");
     let instance = &config.instances[0];
     assert_eq!(instance.version, Version::V3);
     assert_eq!(instance.advert_interval, Duration::from_millis(500));
