@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::addresses::{AddressError, Addresses, Announcement};
 use crate::claims::{AddressSet, ClaimEvent, Claims};
+use crate::complaint::Complaint;
 use crate::ownership::{Ownership, Role};
 
 /// The addresses of one instance, and the cell that says who owns them.
@@ -33,6 +34,9 @@ const RETRIES: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Announcements handed out in one call; between two calls changes of ownership are looked at.
 const ANNOUNCED_AT_ONCE: usize = 256;
 
+/// Edits of one pass that are logged one by one; a larger pass is one line.
+const LOGGED_EDITS: usize = 16;
+
 /// Failed passes in a row after which a closing applier gives up.
 const LAST_TRIES: u32 = 5;
 
@@ -52,6 +56,7 @@ pub async fn keep_addresses<A: Addresses>(
 ) -> A {
     let mut claims = Claims::new(owned.iter().map(|owned| owned.set.clone()).collect());
     let mut failures = 0u32;
+    let mut complaint = Complaint::default();
     let mut stop = pin!(stop);
     let mut stopping = false;
     // Announcements that wait: many addresses take a while, and a change of ownership comes first.
@@ -64,17 +69,20 @@ pub async fn keep_addresses<A: Addresses>(
             let nobody = Ownership { role: Role::Initialize, ..latest };
             claims.set_ownership(index, if open { latest } else { nobody });
         }
-        let complete = match pass(&mut addresses, &mut claims, &events).await {
+        let complete = match pass(&mut addresses, &mut claims, &events, &mut complaint).await {
             Ok((complete, announcements)) => {
                 claims.retain_held(&mut waiting);
                 waiting.extend(announcements);
                 complete
             }
             Err(error) => {
-                warn!("{error}; will be tried again");
+                complaint.update(Some(&error.to_string()), "");
                 false
             }
         };
+        if complete {
+            complaint.update(None, "the addresses are as they should be again");
+        }
         failures = if complete { 0 } else { failures.saturating_add(1) };
         if stopping && (complete || failures > LAST_TRIES) {
             return addresses;
@@ -147,6 +155,7 @@ async fn pass<A: Addresses>(
     addresses: &mut A,
     claims: &mut Claims,
     events: &mpsc::Sender<ClaimEvent>,
+    complaint: &mut Complaint,
 ) -> Result<(bool, Vec<Announcement>), AddressError> {
     let before = addresses.observe().await?;
     let changes = claims.changes(&before);
@@ -154,14 +163,25 @@ async fn pass<A: Addresses>(
     let after = if changes.is_empty() {
         before.clone()
     } else {
+        // The first speaks for all.
+        let mut failure = None;
+        let mut done = 0;
         for (change, result) in changes.iter().zip(addresses.apply(changes.clone()).await) {
             match result {
-                Ok(()) => info!("{change}: done"),
+                Ok(()) if changes.len() <= LOGGED_EDITS => info!("{change}: done"),
+                Ok(()) => done += 1,
                 Err(error) => {
-                    complete = false;
-                    warn!("{error}; will be tried again");
+                    debug!("{error}");
+                    failure.get_or_insert(error);
                 }
             }
+        }
+        if done > 0 {
+            info!("{done} of {} edits of addresses done", changes.len());
+        }
+        if let Some(error) = &failure {
+            complete = false;
+            complaint.update(Some(&error.to_string()), "");
         }
         addresses.observe().await?
     };

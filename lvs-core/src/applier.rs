@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
+use crate::complaint::Complaint;
 use crate::dataplane::{Dataplane, DataplaneError, Scope};
 use crate::service::ServiceKey;
 use crate::table::{Change, Table};
@@ -74,10 +75,12 @@ pub async fn keep_applied<D: Dataplane>(
     status: watch::Sender<ApplierStatus>,
 ) -> D {
     let mut reconciler = Reconciler { options, owned: BTreeSet::new(), believed: None, failures: 0 };
+    let mut complaint = Complaint::default();
     loop {
         let closing = desired.has_changed().is_err();
         let wanted = desired.borrow_and_update().clone();
         let pass = reconciler.pass(&mut dataplane, &wanted).await;
+        complaint.update(pass.error.as_deref(), "the table is as desired again");
         status.send_modify(|status| pass.record(status));
         if closing && (reconciler.failures == 0 || reconciler.failures > LAST_TRIES) {
             return dataplane;
@@ -140,7 +143,12 @@ impl Reconciler {
                 break;
             }
         }
-        self.failures = if pass.in_sync { 0 } else { self.failures.saturating_add(1) };
+        if pass.in_sync {
+            self.failures = 0;
+            pass.error = None;
+        } else {
+            self.failures = self.failures.saturating_add(1);
+        }
         pass
     }
 
@@ -198,12 +206,10 @@ struct Pass {
 
 impl Pass {
     fn fail(&mut self, error: &DataplaneError) {
-        // One line per pass: thousands of edits can fail for one reason.
+        // The first speaks for all: thousands of edits can fail for one reason.
+        debug!(kind = ?error.kind(), "{error}");
         if self.error.is_none() {
-            warn!(kind = ?error.kind(), "{error}; will be tried again");
             self.error = Some(error.to_string());
-        } else {
-            debug!(kind = ?error.kind(), "{error}");
         }
     }
 
@@ -215,7 +221,7 @@ impl Pass {
         status.passes += 1;
         status.in_sync = self.in_sync;
         status.edits += self.edits;
-        status.error = if self.in_sync { None } else { self.error };
+        status.error = self.error;
     }
 }
 

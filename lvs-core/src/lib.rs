@@ -14,6 +14,8 @@ pub mod addresses;
 pub mod applier;
 pub mod check;
 pub mod claims;
+#[cfg(feature = "tokio")]
+mod complaint;
 pub mod dataplane;
 pub mod director;
 #[cfg(any(test, feature = "fakes"))]

@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lvs_core::applier::ApplierStatus;
 use lvs_core::{Director, Notice, Table};
 use lvs_health::Change;
 use lvs_vrrp::EventKind;
@@ -74,20 +73,24 @@ pub fn run(cli: &Cli) -> u8 {
         Ok(status) => status,
         Err(failure) => {
             error!("{failure:#}");
-            let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
+            if !cli.log_console {
+                let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
+            }
             cli::CANNOT_RUN
         }
     }
 }
 
 fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
+    log::install(cli.log_console, cli.log_detail > 0);
+    let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
+    // Taken before the terminal is left, so that whoever starts a second instance hears why it does not run.
+    let mut pid_file = PidFile::take(&path)?;
     if !cli.dont_fork {
         // Before any thread exists.
         nix::unistd::daemon(false, false).context("the process cannot go to the background (try -n)")?;
     }
-    log::install(cli.log_console, cli.log_detail > 0);
-    let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
-    let _pid_file = PidFile::take(&path)?;
+    pid_file.write()?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { Daemon::start(plan)?.live().await })
@@ -99,7 +102,6 @@ struct Daemon {
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
-    table: watch::Receiver<ApplierStatus>,
     notices: Notices,
     /// The latest priority of each virtual router that took part.
     priorities: BTreeMap<String, u8>,
@@ -136,12 +138,11 @@ impl Daemon {
             });
         }
         let director = Director::new(plan.pools);
-        let (status, table) = watch::channel(ApplierStatus::default());
         let mut desired = None;
         let services = (director.pools().len() > 0).then(|| {
             let (sender, receiver) = watch::channel(director.desired());
             desired = Some(sender);
-            VirtualServices { desired: receiver, status }
+            VirtualServices { desired: receiver }
         });
         let ready = match plan.routers.is_empty() {
             true => None,
@@ -164,7 +165,6 @@ impl Daemon {
             checks,
             director,
             desired,
-            table,
             notices,
             priorities: BTreeMap::new(),
             release,
@@ -186,7 +186,6 @@ impl Daemon {
                     Some(event) => self.handle_check(&event),
                     None => break End::Lost("health"),
                 },
-                Ok(()) = self.table.changed() => report(&mut self.table),
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -279,14 +278,5 @@ async fn next<'a, T, F: Future>(part: &'a mut Option<T>, wait: impl FnOnce(&'a m
     match part {
         Some(part) => wait(part).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Logs what became of the table when that is news.
-fn report(table: &mut watch::Receiver<ApplierStatus>) {
-    let status = table.borrow_and_update();
-    if let Some(error) = &status.error {
-        // The applier has logged the first failure of the pass; this says what it means.
-        warn!("the IPVS table is not as it should be ({} passes so far): {error}", status.passes);
     }
 }

@@ -28,8 +28,6 @@ pub(crate) struct VirtualAddresses {
 pub(crate) struct VirtualServices {
     /// The table that there should be; when its sender is gone, the last value is applied and the work ends.
     pub(crate) desired: watch::Receiver<Table>,
-    /// What became of it.
-    pub(crate) status: watch::Sender<ApplierStatus>,
 }
 
 /// Starts the thread. It ends when both halves have ended.
@@ -85,7 +83,8 @@ impl Opened {
     async fn work(self, addresses: Option<VirtualAddresses>, services: Option<VirtualServices>) {
         let table = async {
             if let (Some(ipvs), Some(services)) = (self.ipvs, services) {
-                keep_applied(ipvs, services.desired, ApplierOptions::default(), services.status).await;
+                let status = watch::Sender::new(ApplierStatus::default());
+                keep_applied(ipvs, services.desired, ApplierOptions::default(), status).await;
             }
         };
         let virtual_addresses = async {

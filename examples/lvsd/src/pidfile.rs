@@ -13,11 +13,11 @@ use nix::fcntl::{Flock, FlockArg};
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl PidFile {
-    /// Takes the pid file for this process.
+    /// Takes the pid file; [`write`](Self::write) puts the process's number in.
     ///
     /// Fails if another process holds it, or if it cannot be written. A file that a dead process left behind is taken
     /// over. Symbolic links are not followed, and the file is not writable by others.
@@ -33,7 +33,7 @@ impl PidFile {
             .with_context(|| {
                 format!("pid file {}: cannot be opened (choose another with -p)", path.display())
             })?;
-        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((file, _)) => {
                 let mut holder = String::new();
@@ -46,12 +46,16 @@ impl PidFile {
                 );
             }
         };
-        let written = lock
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Writes the number of this process, which may be a child of the one that took the file.
+    pub(crate) fn write(&mut self) -> anyhow::Result<()> {
+        self.lock
             .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        written.with_context(|| format!("pid file {}: cannot be written", path.display()))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+            .and_then(|()| self.lock.rewind())
+            .and_then(|()| writeln!(self.lock, "{}", std::process::id()))
+            .with_context(|| format!("pid file {}: cannot be written", self.path.display()))
     }
 }
 
@@ -73,7 +77,8 @@ mod tests {
     #[test]
     fn a_second_instance_is_refused_while_the_first_holds_the_file() {
         let path = path("second");
-        let first = PidFile::take(&path).unwrap();
+        let mut first = PidFile::take(&path).unwrap();
+        first.write().unwrap();
         let refused = PidFile::take(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
@@ -85,7 +90,8 @@ mod tests {
     fn the_file_of_a_dead_process_is_taken_over() {
         let path = path("dead");
         fs::write(&path, "4194304999\nmore\n").unwrap();
-        let _held = PidFile::take(&path).unwrap();
+        let mut held = PidFile::take(&path).unwrap();
+        held.write().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     }
 
