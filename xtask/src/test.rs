@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::stage::{Counts, Summary, cargo, run_tests};
+use crate::stage::{self, Counts, Summary, cargo, run_tests};
 use crate::vm::is_root;
 use crate::{lints, packages, publish, vm_tests};
 
@@ -40,6 +40,8 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
         lints::check(&mut summary);
     }
     if with_namespaces {
+        // The scenarios start it as a program, and cargo test would leave an old one in place.
+        summary.check("build lvsd", || stage::run(cargo().args(["build", "--package", "lvsd"])));
         summary.tests("unit, documentation and namespace tests", || {
             run_tests(&mut in_namespaces(&["test", "--workspace", "--no-fail-fast"], filter)?)
         });
