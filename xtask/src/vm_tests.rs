@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 
 use crate::stage::{Counts, Failed, Summary, cargo, run, text};
+use crate::test::BUILD_LVSD;
 use crate::vm::{Job, Machine, Outcome};
 
 /// Builds them, runs them one after another, and adds a row for each.
@@ -61,13 +62,12 @@ fn judge(outcome: &Outcome) -> Result<Counts> {
 }
 
 fn build(filter: Option<&str>) -> Result<Vec<Job>> {
-    run(cargo().args(["build", "--package", "lvsd"]))?;
+    run(cargo().args(BUILD_LVSD))?;
     let messages = text(cargo().args([
         "test",
-        "--package",
-        "lvs-tests",
+        "--workspace",
         "--features",
-        "vm",
+        "lvs-tests/vm",
         "--test",
         "vm_*",
         "--no-run",
