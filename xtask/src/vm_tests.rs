@@ -81,13 +81,12 @@ fn build(filter: Option<&str>) -> Result<Vec<Job>> {
         let mut command = vec![path.to_string_lossy().into_owned()];
         command.extend(["--color", "never", "--test-threads", TEST_THREADS].map(String::from));
         command.extend(filter.map(String::from));
-        let environment =
-            [("LVSD_BIN", lvsd.to_string_lossy().into_owned()), ("RUST_BACKTRACE", "1".to_owned())];
+        let environment = vec![("LVSD_BIN".to_owned(), lvsd.to_string_lossy().into_owned())];
         Job {
             name,
             command,
             directory: crate::workspace().join("tests"),
-            environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+            environment,
             limit: EXECUTABLE_LIMIT,
         }
     };
