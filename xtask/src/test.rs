@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::stage::{Counts, Summary, cargo, run_tests};
+use crate::stage::{self, Counts, Summary, cargo, run_tests};
 use crate::vm::is_root;
 use crate::{lints, packages, publish, vm_tests};
 
@@ -40,6 +40,8 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
         lints::check(&mut summary);
     }
     if with_namespaces {
+        // The scenarios start it as a program, and cargo test would leave an old one in place.
+        summary.check("build lvsd", || stage::run(cargo().args(BUILD_LVSD)));
         summary.tests("unit, documentation and namespace tests", || {
             run_tests(&mut in_namespaces(&["test", "--workspace", "--no-fail-fast"], filter)?)
         });
@@ -72,6 +74,9 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
     println!("FAILED");
     Ok(ExitCode::FAILURE)
 }
+
+/// For the whole workspace, so that its dependencies have the same features as in the tests and are built once.
+pub(crate) const BUILD_LVSD: [&str; 4] = ["build", "--workspace", "--bin", "lvsd"];
 
 fn cargo_test(arguments: &[&str], filter: Option<&str>) -> Result<Counts> {
     run_tests(cargo().args(["test", "--no-fail-fast"]).args(arguments).args(filter))

@@ -164,6 +164,9 @@ impl Guest {
                     Piece::Up => say(&format!("up after {:.1} s", since.elapsed().as_secs_f64())),
                     Piece::Begin(number) => {
                         let job = jobs.get(number).context("the guest began a job that does not exist")?;
+                        if jobs.len() > 1 {
+                            writeln!(stdout, "\n-- {}", job.name).context("print the output")?;
+                        }
                         since = Instant::now();
                         deadline = since + job.limit;
                         running = Some(job);

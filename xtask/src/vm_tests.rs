@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 
 use crate::stage::{Counts, Failed, Summary, cargo, run, text};
+use crate::test::BUILD_LVSD;
 use crate::vm::{Job, Machine, Outcome};
 
 /// Builds them, runs them one after another, and adds a row for each.
@@ -61,13 +62,12 @@ fn judge(outcome: &Outcome) -> Result<Counts> {
 }
 
 fn build(filter: Option<&str>) -> Result<Vec<Job>> {
-    run(cargo().args(["build", "--package", "lvsd"]))?;
+    run(cargo().args(BUILD_LVSD))?;
     let messages = text(cargo().args([
         "test",
-        "--package",
-        "lvs-tests",
+        "--workspace",
         "--features",
-        "vm",
+        "lvs-tests/vm",
         "--test",
         "vm_*",
         "--no-run",
@@ -81,13 +81,12 @@ fn build(filter: Option<&str>) -> Result<Vec<Job>> {
         let mut command = vec![path.to_string_lossy().into_owned()];
         command.extend(["--color", "never", "--test-threads", TEST_THREADS].map(String::from));
         command.extend(filter.map(String::from));
-        let environment =
-            [("LVSD_BIN", lvsd.to_string_lossy().into_owned()), ("RUST_BACKTRACE", "1".to_owned())];
+        let environment = vec![("LVSD_BIN".to_owned(), lvsd.to_string_lossy().into_owned())];
         Job {
             name,
             command,
             directory: crate::workspace().join("tests"),
-            environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+            environment,
             limit: EXECUTABLE_LIMIT,
         }
     };
