@@ -54,6 +54,9 @@ use crate::types::Advertised;
 /// So a process that was stopped for a while learns what happened before it acts on timers that expired
 /// meanwhile.
 ///
+/// What is rare and odd (errors of the kernel, refused packets: the first, second, fourth, … of a kind) is
+/// logged through `tracing`; a subscriber that can block would make adverts late.
+///
 /// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells
 /// about them: then that is believed alone. An interface that does not exist, is down or has no address is a
 /// fault of its instances, which ends by itself.
