@@ -33,6 +33,18 @@ const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
 /// How long scripts may still run when the daemon stops.
 const LAST_SCRIPTS: Duration = Duration::from_secs(5);
 
+/// Signals that keepalived acts on and this version does not. Unhandled they would end the process on the spot, and its
+/// addresses would stay.
+const UNSUPPORTED_SIGNALS: [(&str, i32); 6] = [
+    ("SIGHUP (reload)", libc::SIGHUP),
+    ("SIGUSR1 (dump of the data)", libc::SIGUSR1),
+    ("SIGUSR2 (statistics)", libc::SIGUSR2),
+    // With glibc SIGRTMIN is 34 and SIGRTMAX is 64.
+    ("SIGRTMIN+2 (JSON)", 36),
+    ("SIGRTMAX-1 (statistics, cleared)", 63),
+    ("SIGRTMAX (threads)", 64),
+];
+
 /// Open files that are enough for all probes at once, sockets and scripts.
 const DESCRIPTORS: u64 = 65_536;
 
@@ -99,7 +111,6 @@ struct Daemon {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 /// Why the daemon ends.
@@ -115,8 +126,15 @@ impl Daemon {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
         };
+        for (name, number) in UNSUPPORTED_SIGNALS {
+            let mut unsupported = signal(SignalKind::from_raw(number))?;
+            tokio::spawn(async move {
+                while unsupported.recv().await.is_some() {
+                    warn!("{name}: this version does not do what keepalived does then; nothing was changed");
+                }
+            });
+        }
         let director = Director::new(plan.pools);
         let (status, table) = watch::channel(ApplierStatus::default());
         let mut desired = None;
@@ -171,9 +189,6 @@ impl Daemon {
                 Ok(()) = self.table.changed() => report(&mut self.table),
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
-                _ = self.signals.hangup.recv() => {
-                    warn!("SIGHUP: this version cannot reload its configuration; nothing was changed");
-                }
             }
         };
         let status = match end {
