@@ -159,6 +159,26 @@ fn answers_and_reports_are_allowed_again_at_the_very_end_of_their_pauses() {
 }
 
 #[test]
+fn a_master_that_is_late_by_a_whole_interval_sends_one_advert_and_waits_for_the_next() {
+    // VR-103.
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(2000));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [running(100)]);
+    assert_eq!(rig.until_timeout(), ms(1000));
+}
+
+#[test]
+fn a_conflict_is_announced_at_once_when_the_last_round_is_a_second_ago() {
+    let mut rig = Rig::master(v3().with_announce_delay(Duration::ZERO));
+    let epoch = rig.router.epoch;
+    rig.expire();
+    rig.drain();
+    rig.hear(LOWER_ADDRESS, 99);
+    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
+}
+
+#[test]
 fn an_advert_that_is_due_at_this_very_moment_is_the_answer() {
     for octet in [0, 99] {
         let mut rig = Rig::master(v3());
