@@ -9,13 +9,14 @@ use lvs_core::Role;
 use crate::types::Advertised;
 use crate::types::Priority;
 
-/// Something that the driver of a [`Router`](crate::Router) has to do, or to tell. The set is closed, so that no decision
-/// can be overlooked.
+/// Something that the driver of a [`Router`](crate::Router) has to do, or to tell. The set is closed, so that
+/// no decision can be overlooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send this advert now, before anything else (VR-009).
     Advertise(Advertised),
-    /// Put the virtual addresses on the host, and answer by [`handle_claimed`](crate::Router::handle_claimed).
+    /// Put the virtual addresses on the host, and answer by
+    /// [`handle_claimed`](crate::Router::handle_claimed).
     Claim {
         /// The mastership that they are for.
         epoch: Epoch,

@@ -1,4 +1,5 @@
-//! The driver's clock and its one alarm, both on `CLOCK_BOOTTIME`, which goes on while the machine is suspended.
+//! The driver's clock and its one alarm, both on `CLOCK_BOOTTIME`, which goes on while the machine is
+//! suspended.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -29,7 +30,8 @@ pub fn now() -> Instant {
         .map_or(Instant::ORIGIN, |time| Instant::ORIGIN + Duration::from(time))
 }
 
-/// A timer of the kernel that is set to a point in time. tokio's own timers would be one to two milliseconds late.
+/// A timer of the kernel that is set to a point in time. tokio's own timers would be one to two milliseconds
+/// late.
 pub(crate) struct Alarm {
     timer: AsyncFd<Timer>,
     set_to: Option<Instant>,

@@ -58,23 +58,24 @@ impl Config {
         self
     }
 
-    /// Time between the first announcement round of a mastership and the second; zero for no second round. Default
-    /// 5 s (keepalived's `garp_master_delay`).
+    /// Time between the first announcement round of a mastership and the second; zero for no second round.
+    /// Default 5 s (keepalived's `garp_master_delay`).
     #[must_use]
     pub const fn with_announce_delay(mut self, delay: Duration) -> Self {
         self.announce_delay = delay;
         self
     }
 
-    /// Time between later announcement rounds; zero for none, the default (keepalived's `garp_master_refresh`).
+    /// Time between later announcement rounds; zero for none, the default (keepalived's
+    /// `garp_master_refresh`).
     #[must_use]
     pub const fn with_announce_refresh(mut self, refresh: Duration) -> Self {
         self.announce_refresh = refresh;
         self
     }
 
-    /// How long a master may be without its addresses before it gives up. Default: the longer of 3 s and the master
-    /// down interval.
+    /// How long a master may be without its addresses before it gives up. Default: the longer of 3 s and the
+    /// master down interval.
     #[must_use]
     pub const fn with_claim_timeout(mut self, timeout: Duration) -> Self {
         self.claim_timeout = Some(timeout);
@@ -133,7 +134,8 @@ impl Config {
     }
 }
 
-/// Whether a backup takes over from a master of lower priority. The set is closed. An owner always does (RFC 9568 §6.1).
+/// Whether a backup takes over from a master of lower priority. The set is closed. An owner always does (RFC
+/// 9568 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Preempt {
     /// Yes, as the RFC's Preempt_Mode true.
@@ -141,12 +143,13 @@ pub enum Preempt {
     Always,
     /// No: the incumbent stays (keepalived's `nopreempt`).
     Never,
-    /// Only this long after the start, or after the lower master was first heard (keepalived's `preempt_delay`). A
-    /// master that falls silent or resigns is replaced without this delay.
+    /// Only this long after the start, or after the lower master was first heard (keepalived's
+    /// `preempt_delay`). A master that falls silent or resigns is replaced without this delay.
     After(Duration),
 }
 
-/// How long a router below priority 255 listens when it is enabled. The set is closed. An owner does not listen at all.
+/// How long a router below priority 255 listens when it is enabled. The set is closed. An owner does not
+/// listen at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Start {
     /// A whole master down interval (RFC 9568 §6.4.1).

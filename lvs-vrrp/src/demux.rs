@@ -133,8 +133,9 @@ impl Listener {
         self
     }
 
-    /// The same, comparing the lists of adverts with this one. A difference is told, and is no reason to refuse: otherwise
-    /// changing the list on one router after the other would make two masters (VR-073; keepalived since 2.3.3).
+    /// The same, comparing the lists of adverts with this one. A difference is told, and is no reason to
+    /// refuse: otherwise changing the list on one router after the other would make two masters (VR-073;
+    /// keepalived since 2.3.3).
     #[must_use]
     pub fn with_addresses(mut self, addresses: Vec<Ipv4Addr>) -> Self {
         self.addresses = addresses;

@@ -46,15 +46,20 @@ use crate::types::Advertised;
 
 /// The routers of one host, with their sockets and their timer.
 ///
-/// It owns a pair of raw sockets per interface, one timer of the kernel and the routers, and nothing else: it programs no
-/// addresses, runs no scripts, and waits for nobody. Adverts are never late because of other work; give it a thread of its
-/// own with a current-thread runtime for the same reason.
+/// It owns a pair of raw sockets per interface, one timer of the kernel and the routers, and nothing else: it
+/// programs no addresses, runs no scripts, and waits for nobody. Adverts are never late because of other
+/// work; give it a thread of its own with a current-thread runtime for the same reason.
 ///
-/// At each wake-up it first hands all waiting adverts to the routers, then commands, then lets timers expire. So a process that was stopped
-/// for a while learns what happened before it acts on timers that expired meanwhile.
+/// At each wake-up it first hands all waiting adverts to the routers, then commands, then lets timers expire.
+/// So a process that was stopped for a while learns what happened before it acts on timers that expired
+/// meanwhile.
 ///
-/// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells about them: then that is believed
-/// alone. An interface that does not exist, is down or has no address is a fault of its instances, which ends by itself.
+/// What is rare and odd (errors of the kernel, refused packets: the first, second, fourth, … of a kind) is
+/// logged through `tracing`; a subscriber that can block would make adverts late.
+///
+/// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells
+/// about them: then that is believed alone. An interface that does not exist, is down or has no address is a
+/// fault of its instances, which ends by itself.
 ///
 /// ```no_run
 /// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, Priority, Vrid};
@@ -91,9 +96,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver of these instances, the handle to it, and what happens to them. Nothing is opened or sent yet.
+    /// A driver of these instances, the handle to it, and what happens to them. Nothing is opened or sent
+    /// yet.
     ///
-    /// The channel of events holds 1,024. When it is full, later events are lost and counted; the driver does not wait.
+    /// The channel of events holds 1,024. When it is full, later events are lost and counted; the driver does
+    /// not wait.
     ///
     /// # Errors
     /// A configuration that contradicts itself or the protocol.
@@ -140,15 +147,15 @@ impl Driver {
         Ok((driver, Handle { shared }, receiver))
     }
 
-    /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master has sent its advert
-    /// of priority 0.
+    /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master
+    /// has sent its advert of priority 0.
     ///
-    /// Dropping this future closes the sockets without a word: the others take over only after a master down interval, and
-    /// nobody is told to release addresses. Use `shutdown`.
+    /// Dropping this future closes the sockets without a word: the others take over only after a master down
+    /// interval, and nobody is told to release addresses. Use `shutdown`.
     ///
     /// # Errors
-    /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their instances and is
-    /// tried again, not an error.
+    /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their
+    /// instances and is tried again, not an error.
     pub async fn run(mut self) -> Result<(), Error> {
         let kernel = |operation| move |source| Error::Kernel { operation, source };
         let mut alarm = Alarm::new().map_err(kernel("create timer"))?;
@@ -194,7 +201,8 @@ impl Driver {
         .await
     }
 
-    /// Everything that there is to do now, in the order of the driver contract; answers whether it was the last time.
+    /// Everything that there is to do now, in the order of the driver contract; answers whether it was the
+    /// last time.
     fn turn(&mut self) -> bool {
         for place in 0..self.interfaces.len() {
             self.hear(place);
@@ -542,8 +550,8 @@ impl Interface {
         }
     }
 
-    /// The address that an instance sends from (VR-001): the configured one, or the first that is no virtual address. The owner
-    /// may have no other than its own virtual ones.
+    /// The address that an instance sends from (VR-001): the configured one, or the first that is no virtual
+    /// address. The owner may have no other than its own virtual ones.
     fn source_for(
         &self,
         config: &InstanceConfig,
@@ -625,8 +633,8 @@ const fn is_worth_a_line(before: u64) -> bool {
 /// The longest advert is 1,036 octets, an IPv4 header at most 60; a longer datagram is cut off and refused.
 const RECEIVED: usize = 2048;
 
-/// Datagrams taken from one interface before its timers are looked at: more than the receive buffer can hold, so whatever
-/// came before the wake-up is among them.
+/// Datagrams taken from one interface before its timers are looked at: more than the receive buffer can hold,
+/// so whatever came before the wake-up is among them.
 const MAX_RECEIVED: usize = 4096;
 
 const MAX_RECEIVE_ERRORS: usize = 8;

@@ -43,12 +43,12 @@ pub struct Ipv4Header {
 }
 
 impl Ipv4Header {
-    /// Splits a datagram into header and payload, by its own header and total length: options are skipped, and
-    /// padding behind the end does not count (VR-063, VR-076).
+    /// Splits a datagram into header and payload, by its own header and total length: options are skipped,
+    /// and padding behind the end does not count (VR-063, VR-076).
     ///
     /// # Errors
-    /// [`Refusal::IpHeader`] for anything that is not a whole IPv4 datagram of protocol 112, [`Refusal::Fragment`]
-    /// for a part of one.
+    /// [`Refusal::IpHeader`] for anything that is not a whole IPv4 datagram of protocol 112,
+    /// [`Refusal::Fragment`] for a part of one.
     pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), Refusal> {
         let (fixed, _) = datagram.split_first_chunk::<20>().ok_or(Refusal::IpHeader)?;
         let &[
@@ -83,8 +83,9 @@ impl Ipv4Header {
 
     /// Puts header and payload into `datagram`, which is emptied first; for sockets with `IP_HDRINCL`.
     ///
-    /// The type of service is CS6, "internetwork control" (VR-010). The kernel fills in the header checksum and the
-    /// identification. A payload above 65,515 octets, which no advert is, would get a saturated length field.
+    /// The type of service is CS6, "internetwork control" (VR-010). The kernel fills in the header checksum
+    /// and the identification. A payload above 65,515 octets, which no advert is, would get a saturated
+    /// length field.
     pub fn write_to(&self, payload: &[u8], datagram: &mut Vec<u8>) {
         let total_len = u16::try_from(HEADER_LEN + payload.len()).unwrap_or(u16::MAX);
         let [total_hi, total_lo] = total_len.to_be_bytes();

@@ -1,7 +1,7 @@
 //! VRRP for applications: the protocol by which several hosts agree who of them has an address.
 //!
-//! Versions 2 (RFC 3768, with the simple passwords of RFC 2338) and 3 (RFC 9568) over IPv4, to a multicast group or to unicast peers,
-//! interoperable with keepalived. IPv6 is not there yet.
+//! Versions 2 (RFC 3768, with the simple passwords of RFC 2338) and 3 (RFC 9568) over IPv4, to a multicast
+//! group or to unicast peers, interoperable with keepalived. IPv6 is not there yet.
 //!
 //! The parts can be used one by one:
 //!
@@ -15,19 +15,19 @@
 //!
 //! Without the feature `tokio`, which is on by default, nothing here needs an operating system.
 //!
-//! What the crate does not do: put addresses on interfaces, send gratuitous ARP, run scripts. It says when, in order and
-//! under which [`Epoch`](lvs_core::Epoch), and `lvs-addr` or the application does it. So becoming master never waits for
-//! a slow kernel, and adverts are never late because a script hangs.
+//! What the crate does not do: put addresses on interfaces, send gratuitous ARP, run scripts. It says when,
+//! in order and under which [`Epoch`](lvs_core::Epoch), and `lvs-addr` or the application does it. So
+//! becoming master never waits for a slow kernel, and adverts are never late because a script hangs.
 //!
 //! # Embedding the driver
 //!
-//! [`Driver`] has the example: make it from a list of [`InstanceConfig`], run it on a thread of its own, watch
-//! [`Instance::ownership`], answer with [`Instance::claimed`].
+//! [`Driver`] has the example: make it from a list of [`InstanceConfig`], run it on a thread of its own,
+//! watch [`Instance::ownership`], answer with [`Instance::claimed`].
 //!
 //! # Embedding the state machine
 //!
-//! [`Router`] has the state diagram and the rules of the loop. Here is an election of two in memory, with the packets
-//! that would have been on the wire:
+//! [`Router`] has the state diagram and the rules of the loop. Here is an election of two in memory, with the
+//! packets that would have been on the wire:
 //!
 //! ```
 //! use std::net::Ipv4Addr;
@@ -55,10 +55,12 @@
 //!             match action {
 //!                 Action::Advertise(advertised) => {
 //!                     let mut packet = Vec::new();
-//!                     Advert::new(vrid, advertised, interval, &vips)?.write_to(addresses[sender], group, &mut packet);
+//!                     let source = addresses[sender];
+//!                     let advert = Advert::new(vrid, advertised, interval, &vips)?;
+//!                     advert.write_to(source, group, &mut packet);
 //!                     // Across the wire:
-//!                     let advert = Advert::parse(&packet, addresses[sender], group).expect("nothing damages it");
-//!                     routers[1 - sender].handle_advert(now, addresses[sender].into(), &advert);
+//!                     let advert = Advert::parse(&packet, source, group).expect("nothing damages it");
+//!                     routers[1 - sender].handle_advert(now, source.into(), &advert);
 //!                 }
 //!                 // Add the addresses to the interface, then:
 //!                 Action::Claim { epoch } => {
@@ -83,16 +85,21 @@
 //!
 //! # What differs from keepalived
 //!
-//! - An interval of 0 is refused (erratum 8301), and so is a version 3 advert without addresses (erratum 8299).
-//! - Adverts whose list of addresses is not ours are used and counted, as keepalived does since 2.3.3; 2.2.7 drops them.
+//! - An interval of 0 is refused (erratum 8301), and so is a version 3 advert without addresses (erratum
+//!   8299).
+//! - Adverts whose list of addresses is not ours are used and counted, as keepalived does since 2.3.3; 2.2.7
+//!   drops them.
 //! - Checksums of version 3 are accepted with and without pseudo-header, and always checked.
 //! - Losing adverts are answered at most ten times per interval and announced at most once per second.
-//! - A master that was asleep for three intervals announces its addresses again (keepalived leaves a black hole).
+//! - A master that was asleep for three intervals announces its addresses again (keepalived leaves a black
+//!   hole).
 //! - `preempt_delay` does not delay the replacement of a master that is gone.
 //! - Of two owners the one with the lower address becomes backup and keeps its priority.
 //! - A master that cannot get its addresses resigns, and tries again later and later.
 
 #![forbid(unsafe_code)]
+// The page above links to the driver.
+#![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

@@ -39,7 +39,8 @@ use crate::types::Vrid;
 
 /// An advert, the only message that VRRP has.
 ///
-/// It borrows its addresses from the packet it was parsed from, or from whoever sends it: neither way allocates.
+/// It borrows its addresses from the packet it was parsed from, or from whoever sends it: neither way
+/// allocates.
 ///
 /// ```
 /// use std::net::Ipv4Addr;
@@ -117,8 +118,8 @@ impl<'a> Advert<'a> {
 
     /// Reads the payload of an IPv4 datagram of protocol 112.
     ///
-    /// What is checked here holds for every receiver: version, type, length, checksum, addresses, interval (RFC
-    /// 9568 §7.1). What depends on the receiver's configuration is checked by [`Demux`](crate::Demux).
+    /// What is checked here holds for every receiver: version, type, length, checksum, addresses, interval
+    /// (RFC 9568 §7.1). What depends on the receiver's configuration is checked by [`Demux`](crate::Demux).
     ///
     /// # Errors
     /// The reason why the packet is to be discarded.
@@ -176,8 +177,8 @@ impl<'a> Advert<'a> {
         })
     }
 
-    /// Puts the octets into `packet`, which is emptied first. Source and destination are part of the pseudo-header of
-    /// version 3.
+    /// Puts the octets into `packet`, which is emptied first. Source and destination are part of the
+    /// pseudo-header of version 3.
     pub fn write_to(&self, source: Ipv4Addr, destination: Ipv4Addr, packet: &mut Vec<u8>) {
         packet.clear();
         // Lists are at most 255 long: by the count octet, or by `new`.

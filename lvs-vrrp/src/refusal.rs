@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Why a packet was refused. A refused packet changes a counter and nothing else: no state, no timer (VR-077).
+/// Why a packet was refused. A refused packet changes a counter and nothing else: no state, no timer
+/// (VR-077).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Refusal {

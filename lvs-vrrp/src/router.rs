@@ -51,20 +51,21 @@ use crate::types::Priority;
 ///         └──────────────┘  advert 0, release            └──────────────┘
 /// ```
 ///
-/// An owner (priority 255) goes from INITIALIZE or FAULT straight to MASTER. `disable` leads from every state to
-/// INITIALIZE; a master says so with one advert of priority 0.
+/// An owner (priority 255) goes from INITIALIZE or FAULT straight to MASTER. `disable` leads from every state
+/// to INITIALIZE; a master says so with one advert of priority 0.
 ///
 /// # The loop
 ///
-/// Feed what happens with `handle_*`, `set_*`, `enable`, `disable` and `reconfigure`; after each call carry out what
-/// [`poll_action`](Self::poll_action) hands out until it is empty, in that order; call
-/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is reached. Early or repeated calls are harmless.
-/// Nothing here fails: bad packets were refused by [`Advert::parse`] and Demux, bad numbers by the types.
+/// Feed what happens with `handle_*`, `set_*`, `enable`, `disable` and `reconfigure`; after each call carry
+/// out what [`poll_action`](Self::poll_action) hands out until it is empty, in that order; call
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is reached. Early or
+/// repeated calls are harmless. Nothing here fails: bad packets were refused by [`Advert::parse`] and Demux,
+/// bad numbers by the types.
 ///
-/// When the caller wakes up late (the machine was suspended, the process was stopped), it feeds all adverts that wait
-/// in its sockets before it calls `handle_timeout`: then a backup does not believe a timer that expired only because
-/// nobody listened, and a master that was replaced yields. A master that finds itself unchallenged sends one advert,
-/// not all that it missed, and announces its addresses again.
+/// When the caller wakes up late (the machine was suspended, the process was stopped), it feeds all adverts
+/// that wait in its sockets before it calls `handle_timeout`: then a backup does not believe a timer that
+/// expired only because nobody listened, and a master that was replaced yields. A master that finds itself
+/// unchallenged sends one advert, not all that it missed, and announces its addresses again.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -102,8 +103,8 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router that is not enabled yet. `address` is the primary address of its interface, which it sends from and which decides between equal
-    /// priorities.
+    /// A router that is not enabled yet. `address` is the primary address of its interface, which it sends
+    /// from and which decides between equal priorities.
     #[must_use]
     pub fn new(config: Config, address: IpAddr) -> Self {
         Self {
@@ -179,8 +180,9 @@ impl Router {
 
     /// Takes the applier's word on the addresses of a mastership. Words about an earlier one are ignored.
     ///
-    /// The first confirmation starts the announcements. Without one for longer than the claim timeout, or if the addresses go missing
-    /// for that long, the master resigns: it must not advertise what it does not have.
+    /// The first confirmation starts the announcements. Without one for longer than the claim timeout, or if
+    /// the addresses go missing for that long, the master resigns: it must not advertise what it does not
+    /// have.
     pub fn handle_claimed(&mut self, now: Instant, epoch: Epoch, result: ClaimResult) {
         if epoch != self.epoch {
             return;
@@ -206,7 +208,8 @@ impl Router {
         }
     }
 
-    /// Takes an advert that was accepted: for this virtual router, of this version, intact, from another router.
+    /// Takes an advert that was accepted: for this virtual router, of this version, intact, from another
+    /// router.
     pub fn handle_advert(&mut self, now: Instant, source: IpAddr, advert: &Advert<'_>) {
         match self.state {
             // VR-115 to VR-121, first column.
@@ -219,7 +222,8 @@ impl Router {
         }
     }
 
-    /// Lets everything happen whose time has come. Too early, it does nothing; very late, everything happens once.
+    /// Lets everything happen whose time has come. Too early, it does nothing; very late, everything happens
+    /// once.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Disabled | State::Fault => {}
@@ -242,8 +246,8 @@ impl Router {
         }
     }
 
-    /// Changes the priority, keeping the role. A backup uses it for the next comparison and the next wait, a master
-    /// from the next advert on (VR-124).
+    /// Changes the priority, keeping the role. A backup uses it for the next comparison and the next wait, a
+    /// master from the next advert on (VR-124).
     pub fn set_priority(&mut self, now: Instant, priority: Priority) {
         self.reconfigure(now, self.config.with_priority(priority));
     }
@@ -253,8 +257,8 @@ impl Router {
         self.address = address;
     }
 
-    /// Changes the configuration, keeping the role. A master tells its backups of a new interval at once: they would
-    /// find a longer one out too late.
+    /// Changes the configuration, keeping the role. A master tells its backups of a new interval at once:
+    /// they would find a longer one out too late.
     pub fn reconfigure(&mut self, now: Instant, config: Config) {
         let before = std::mem::replace(&mut self.config, config);
         let new_interval = before.interval() != config.interval();
@@ -431,7 +435,8 @@ impl Router {
             }
             // VR-119: two hosts with one address; no answer can decide between them.
             Ordering::Equal => {}
-            // VR-118, VR-120: the answer ends the conflict, the announcement what the other one told the neighbours.
+            // VR-118, VR-120: the answer ends the conflict, the announcement what the other one told the
+            // neighbours.
             Ordering::Less => {
                 if now >= master.answer_from && !is_overdue {
                     self.answer(&mut master, now);
@@ -489,8 +494,8 @@ impl Router {
         self.actions.push_back(Action::Advertise(Advertised::Running(self.config.priority())));
     }
 
-    /// A round out of turn, at most one per second; none before the addresses are there, nor before the advert that is
-    /// due.
+    /// A round out of turn, at most one per second; none before the addresses are there, nor before the
+    /// advert that is due.
     fn announce_again(&mut self, master: &mut Master, now: Instant, after_advert: bool) {
         let Claim::Confirmed { next, announced_at } = master.claim else { return };
         let from = announced_at + ANNOUNCE_GAP;
@@ -700,7 +705,8 @@ impl NextRound {
     }
 }
 
-/// Least time between two announcement rounds out of turn: a flood of adverts must not become a broadcast storm.
+/// Least time between two announcement rounds out of turn: a flood of adverts must not become a broadcast
+/// storm.
 const ANNOUNCE_GAP: Duration = Duration::from_secs(1);
 
 /// The pause after failed claims grows up to 64 claim timeouts.

@@ -1,7 +1,7 @@
 //! Raw sockets for adverts over IPv4: one pair per interface, whatever the number of instances.
 //!
-//! The kernel copies every packet of protocol 112 to every raw socket of that protocol on the device: with one per instance
-//! an advert would cost a millisecond at a thousand instances.
+//! The kernel copies every packet of protocol 112 to every raw socket of that protocol on the device: with
+//! one per instance an advert would cost a millisecond at a thousand instances.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -61,7 +61,8 @@ impl Sockets {
         self.receive.poll_read_ready(cx).map(|ready| ready.map(|_| ()))
     }
 
-    /// The next datagram that waits, header included; `None` if none does. What does not fit the buffer is cut off.
+    /// The next datagram that waits, header included; `None` if none does. What does not fit the buffer is
+    /// cut off.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         // First without asking whether there was a notice: a datagram may have come since the last one.
         match read(self.receive.get_ref(), buffer) {
@@ -98,7 +99,8 @@ fn read(mut socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The default holds some 260 adverts, less than a router with many neighbours hears while it is not run for a second.
+/// The default holds some 260 adverts, less than a router with many neighbours hears while it is not run for
+/// a second.
 fn enlarge_buffer(socket: &Socket) -> io::Result<()> {
     match setsockopt(socket, RcvBufForce, &RECEIVE_BUFFER) {
         Ok(()) => Ok(()),

@@ -1,7 +1,8 @@
 //! The only arithmetic on intervals: how long a backup waits for a silent master.
 //!
-//! Everything is exact to the nanosecond; half a nanosecond, which some centisecond intervals produce, is dropped. (Rounding to
-//! whole centiseconds, as FRR does, would give neighbouring priorities the same skew at small intervals.)
+//! Everything is exact to the nanosecond; half a nanosecond, which some centisecond intervals produce, is
+//! dropped. (Rounding to whole centiseconds, as FRR does, would give neighbouring priorities the same skew at
+//! small intervals.)
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use crate::types::Priority;
 
 /// By how much longer than three intervals a backup of this priority waits, so that the best one is first.
 ///
-/// VRRPv2: (256 − priority) / 256 seconds, whatever the interval (RFC 3768 §6.1). VRRPv3: (256 − priority) / 256
-/// of the master's interval (RFC 9568 §6.1).
+/// VRRPv2: (256 − priority) / 256 seconds, whatever the interval (RFC 3768 §6.1). VRRPv3: (256 − priority) /
+/// 256 of the master's interval (RFC 9568 §6.1).
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,8 +32,8 @@ pub const fn skew_time(master_interval: Interval, priority: Priority) -> Duratio
     }
 }
 
-/// How long a backup of this priority waits after the last advert before it becomes master itself: three of the
-/// master's intervals and the skew (RFC 3768 §6.1, RFC 9568 §6.1).
+/// How long a backup of this priority waits after the last advert before it becomes master itself: three of
+/// the master's intervals and the skew (RFC 3768 §6.1, RFC 9568 §6.1).
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,15 +48,15 @@ pub const fn master_down_interval(master_interval: Interval, priority: Priority)
     overtaken_after(master_interval).saturating_add(skew_time(master_interval, priority))
 }
 
-/// How long a router that is configured to begin as master listens first: one interval and the smallest skew of a
-/// router that does not own the addresses (keepalived's `state MASTER`).
+/// How long a router that is configured to begin as master listens first: one interval and the smallest skew
+/// of a router that does not own the addresses (keepalived's `state MASTER`).
 #[must_use]
 pub const fn initial_master_wait(interval: Interval) -> Duration {
     interval.duration().saturating_add(skew_time(interval, Priority::HIGHEST_BACKUP))
 }
 
-/// A master whose last advert is older than this may have been replaced meanwhile: three of its own intervals, the
-/// least that any backup waits.
+/// A master whose last advert is older than this may have been replaced meanwhile: three of its own
+/// intervals, the least that any backup waits.
 #[must_use]
 pub const fn overtaken_after(interval: Interval) -> Duration {
     interval.duration().saturating_mul(MISSED_ADVERTS)
@@ -70,8 +71,8 @@ pub const fn answer_gap(interval: Interval) -> Duration {
     })
 }
 
-/// The interval that a backup goes by: the master's in version 3, its own in version 2 (where they must be equal) and
-/// before it heard anything.
+/// The interval that a backup goes by: the master's in version 3, its own in version 2 (where they must be
+/// equal) and before it heard anything.
 pub(crate) const fn learn(own: Interval, heard: Interval) -> Interval {
     match (own, heard) {
         (Interval::Centis(_), Interval::Centis(centis)) => Interval::Centis(centis),

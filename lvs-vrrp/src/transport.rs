@@ -48,13 +48,14 @@ impl Default for Multicast {
 
 /// Adverts to each of several peers.
 ///
-/// Adverts that come from anywhere are accepted, unless `check_source` is on or a peer has TTL limits: unicast has no TTL rule
-/// that would keep strangers out.
+/// Adverts that come from anywhere are accepted, unless `check_source` is on or a peer has TTL limits:
+/// unicast has no TTL rule that would keep strangers out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unicast {
     /// The other routers. Our own addresses may be among them and are skipped.
     pub peers: Vec<Peer>,
-    /// The address to send from, which also decides between equal priorities (`unicast_src_ip`); `None` for the interface's primary one.
+    /// The address to send from, which also decides between equal priorities (`unicast_src_ip`); `None` for
+    /// the interface's primary one.
     pub source: Option<Ipv4Addr>,
     /// TTL of what is sent, 0 to 255; 255 unless `unicast_ttl` says otherwise.
     pub ttl: u8,

@@ -298,7 +298,8 @@ impl Interval {
     }
 }
 
-/// The simple password of VRRPv2: 8 octets, shorter ones filled with zeros (RFC 2338 §5.3.6, keepalived's `auth_pass`).
+/// The simple password of VRRPv2: 8 octets, shorter ones filled with zeros (RFC 2338 §5.3.6, keepalived's
+/// `auth_pass`).
 ///
 /// It travels in the clear and protects against mistakes only. `Debug` does not show it.
 #[derive(Clone, Copy)]
@@ -370,8 +371,8 @@ pub enum Authentication {
 
 /// What the checksum of a VRRPv3 advert over IPv4 covers. The set is closed.
 ///
-/// RFC 9568 §5.2.8 wants the message alone. RFC 5798 was read otherwise by keepalived and FRR, which send and demand a
-/// pseudo-header by default. Adverts with either are accepted, and counted apart.
+/// RFC 9568 §5.2.8 wants the message alone. RFC 5798 was read otherwise by keepalived and FRR, which send and
+/// demand a pseudo-header by default. Adverts with either are accepted, and counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum ChecksumForm {
     /// Message and IPv4 pseudo-header (source, destination, 0, 112, length): what is deployed.

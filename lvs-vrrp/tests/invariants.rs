@@ -1,8 +1,9 @@
 //! One router under random operations: what must hold after each of them, whatever came before.
 //!
-//! The letters are those of the project's list of invariants: A1 legal transitions, A2 the right timers, A3 and A4 who speaks and
-//! holds addresses, A5 a master that yields is silent, A6 nobody takes over early, A7 at most one advert per event and
-//! bounded answers, A8 a duplicate changes nothing, A9 what is sent is what is configured, A10 early timeouts do nothing.
+//! The letters are those of the project's list of invariants: A1 legal transitions, A2 the right timers, A3
+//! and A4 who speaks and holds addresses, A5 a master that yields is silent, A6 nobody takes over early, A7
+//! at most one advert per event and bounded answers, A8 a duplicate changes nothing, A9 what is sent is what
+//! is configured, A10 early timeouts do nothing.
 #![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
 use std::net::IpAddr;

@@ -1,6 +1,7 @@
 //! Several routers on one network with delay, loss, partitions and crashes, on a virtual clock.
 //!
-//! Each test plays one situation of the project's list of bounds (E1 to E6) over many seeds; a failure names its seed.
+//! Each test plays one situation of the project's list of bounds (E1 to E6) over many seeds; a failure names
+//! its seed.
 #![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ use lvs_vrrp::Router;
 use lvs_vrrp::Vrid;
 use lvs_vrrp::timing;
 
-/// Longest delay of a packet on the way: less than the skews of neighbouring priorities differ by, or the lower of the
-/// two could be first for a moment.
+/// Longest delay of a packet on the way: less than the skews of neighbouring priorities differ by, or the
+/// lower of the two could be first for a moment.
 const DELAY: Duration = Duration::from_micros(300);
 /// How long the kernel of a host takes for its addresses.
 const CLAIM: Duration = Duration::from_millis(5);

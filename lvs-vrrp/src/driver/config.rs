@@ -37,8 +37,8 @@ pub struct InstanceConfig {
     pub vrid: Vrid,
     /// The virtual addresses that adverts list, in this order: 1 to 255, in version 2 also none.
     pub addresses: Vec<Ipv4Addr>,
-    /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`). The driver needs them only to
-    /// know that they are not addresses to send from.
+    /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`). The driver
+    /// needs them only to know that they are not addresses to send from.
     pub excluded_addresses: Vec<Ipv4Addr>,
     /// How adverts travel.
     pub transport: Transport,

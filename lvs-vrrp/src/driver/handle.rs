@@ -27,7 +27,8 @@ use crate::types::Priority;
 
 /// Commands a running [`Driver`](crate::Driver) and watches it. Clones speak to the same driver.
 ///
-/// No call waits. Commands of one kind to one instance or interface supersede each other; the latest is what counts.
+/// No call waits. Commands of one kind to one instance or interface supersede each other; the latest is what
+/// counts.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -46,7 +47,8 @@ impl Handle {
         (0..self.shared.instances.len()).map(|index| Instance { shared: Arc::clone(&self.shared), index })
     }
 
-    /// States how an interface is now. From the first time on the driver no longer looks at this interface itself.
+    /// States how an interface is now. From the first time on the driver no longer looks at this interface
+    /// itself.
     ///
     /// A change of index, state or hardware address opens its sockets anew and joins the groups again.
     pub fn set_link(&self, link: Link) {
@@ -54,7 +56,8 @@ impl Handle {
         self.shared.wake.notify_one();
     }
 
-    /// States that there is no interface of this name now. From then on the driver no longer looks at it itself.
+    /// States that there is no interface of this name now. From then on the driver no longer looks at it
+    /// itself.
     pub fn remove_link(&self, name: &str) {
         self.shared.inbox().links.insert(name.to_owned(), None);
         self.shared.wake.notify_one();
@@ -66,8 +69,8 @@ impl Handle {
         self.shared.wake.notify_one();
     }
 
-    /// What was refused on this interface without being meant for one of its instances: damaged packets and other virtual
-    /// routers. `None` if no instance is on it.
+    /// What was refused on this interface without being meant for one of its instances: damaged packets and
+    /// other virtual routers. `None` if no instance is on it.
     #[must_use]
     pub fn interface_stats(&self, name: &str) -> Option<Stats> {
         self.shared.interfaces.get(name).map(|counters| counters.snapshot())
@@ -88,7 +91,8 @@ impl Instance {
         &self.facts().name
     }
 
-    /// Role, mastership and announcement rounds, always the latest. Never reads old news: what changed twice is seen once.
+    /// Role, mastership and announcement rounds, always the latest. Never reads old news: what changed twice
+    /// is seen once.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
         self.facts().ownership.subscribe()
@@ -104,8 +108,8 @@ impl Instance {
         self.tell(|commands| commands.priority = Some(priority));
     }
 
-    /// Opens or closes the way to mastership, for what the application tracks and for groups. The state of the interface
-    /// is looked after by the driver and needs no gate.
+    /// Opens or closes the way to mastership, for what the application tracks and for groups. The state of
+    /// the interface is looked after by the driver and needs no gate.
     pub fn set_gate(&self, gate: Gate) {
         self.tell(|commands| commands.gate = Some(gate));
     }
@@ -144,8 +148,8 @@ impl fmt::Debug for Instance {
 pub struct Pulse(Arc<PulseCell>);
 
 impl Pulse {
-    /// When the last advert of this mastership left, on [`now`](crate::clock::now)'s clock; `None` if another mastership began,
-    /// or none left yet.
+    /// When the last advert of this mastership left, on [`now`](crate::clock::now)'s clock; `None` if another
+    /// mastership began, or none left yet.
     #[must_use]
     pub fn sent_at(&self, epoch: Epoch) -> Option<Instant> {
         let cell = &*self.0;

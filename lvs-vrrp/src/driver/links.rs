@@ -1,4 +1,5 @@
-//! What the interfaces of this host are like, asked of the kernel: for applications that have no monitor of their own.
+//! What the interfaces of this host are like, asked of the kernel: for applications that have no monitor of
+//! their own.
 
 use std::collections::BTreeMap;
 use std::io;

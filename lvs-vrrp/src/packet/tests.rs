@@ -8,8 +8,8 @@ use crate::types::Priority;
 /// A datagram in hexadecimal digits; virtual router identifier, priority octet, interval and addresses in it.
 type Capture = (&'static str, u8, u8, Interval, &'static [[u8; 4]]);
 
-/// Datagrams sent by Debian's keepalived 2.2.7 (`keepalived -n -P`, captured with `tcpdump -x 'ip proto 112'`), and
-/// what its configuration said.
+/// Datagrams sent by Debian's keepalived 2.2.7 (`keepalived -n -P`, captured with `tcpdump -x 'ip proto
+/// 112'`), and what its configuration said.
 const CAPTURES: [Capture; 6] = [
     (
         // virtual_router_id 51, priority 150, advert_int 1, auth_pass 1111, two addresses

@@ -136,6 +136,61 @@ fn a_second_resignation_in_quick_succession_is_answered_within_a_tenth_of_the_in
 }
 
 #[test]
+fn answers_and_reports_are_allowed_again_at_the_very_end_of_their_pauses() {
+    for octet in [0, 99] {
+        let mut rig = Rig::master(v3());
+        rig.pass(ms(100));
+        rig.hear(LOWER_ADDRESS, octet);
+        rig.drain();
+        rig.pass(ms(100));
+        rig.hear(LOWER_ADDRESS, octet);
+        assert!(rig.deeds().contains(&running(100)), "priority {octet}");
+    }
+    let mut rig = Rig::master(v3());
+    rig.hear(LOWER_ADDRESS, 99);
+    rig.drain();
+    rig.pass(DOWN - ns(1));
+    rig.hear(LOWER_ADDRESS, 99);
+    let is_report = |action: &Action| matches!(action, Action::Conflict(_));
+    assert!(!rig.drain().iter().any(is_report));
+    rig.pass(ns(1));
+    rig.hear(LOWER_ADDRESS, 99);
+    assert!(rig.drain().iter().any(is_report));
+}
+
+#[test]
+fn a_master_that_is_late_by_a_whole_interval_sends_one_advert_and_waits_for_the_next() {
+    // VR-103.
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(2000));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [running(100)]);
+    assert_eq!(rig.until_timeout(), ms(1000));
+}
+
+#[test]
+fn a_conflict_is_announced_at_once_when_the_last_round_is_a_second_ago() {
+    let mut rig = Rig::master(v3().with_announce_delay(Duration::ZERO));
+    let epoch = rig.router.epoch;
+    rig.expire();
+    rig.drain();
+    rig.hear(LOWER_ADDRESS, 99);
+    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
+}
+
+#[test]
+fn an_advert_that_is_due_at_this_very_moment_is_the_answer() {
+    for octet in [0, 99] {
+        let mut rig = Rig::master(v3());
+        rig.pass(ms(1000));
+        rig.hear(LOWER_ADDRESS, octet);
+        assert!(!rig.deeds().contains(&running(100)), "priority {octet}");
+        rig.router.handle_timeout(rig.now);
+        assert!(rig.deeds().contains(&running(100)), "priority {octet}");
+    }
+}
+
+#[test]
 fn an_equal_advert_from_our_own_address_is_reported_and_nothing_else() {
     // VR-119.
     let mut rig = Rig::master(v3());
