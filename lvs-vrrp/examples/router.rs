@@ -42,15 +42,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("{:9.4} {}: {}", (event.at - start).as_secs_f64(), event.instance, event.kind);
         }
     });
-    let (ended, stats) = (handle.clone(), handle.instance("router"));
+    let ended = handle.clone();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         ended.shutdown();
     });
     driver.run().await?;
     tokio::task::yield_now().await;
-    if let Some(instance) = stats {
-        println!("{:#?}", instance.stats());
+    if let Some(instance) = handle.instance("router") {
+        let stats = instance.stats();
+        println!("{} adverts sent, {} accepted", stats.adverts_sent, stats.adverts_received);
+        for (reason, count) in stats.refusals() {
+            println!("{count} refused: {reason}");
+        }
     }
     Ok(())
 }

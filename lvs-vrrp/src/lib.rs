@@ -1,6 +1,102 @@
-//! VRRPv2 and VRRPv3.
+//! VRRP for applications: the protocol by which several hosts agree who of them has an address.
+//!
+//! Versions 2 (RFC 3768, with the simple passwords of RFC 2338) and 3 (RFC 9568) over IPv4, to a multicast group or to unicast peers,
+//! interoperable with keepalived. IPv6 is not there yet.
+//!
+//! The parts can be used one by one:
+//!
+//! | part | what it is | feature |
+//! | --- | --- | --- |
+//! | [`Advert`], [`Ipv4Header`] | the codec: parse without allocating, write into a buffer of yours | – |
+//! | [`timing`] | skew time and master down interval, to the nanosecond | – |
+//! | [`Router`] | the state machine, without sockets, clock or threads | – |
+//! | [`Demux`] | which instance a packet is for, and whether it may believe it; [`Refusal`] says why not | – |
+//! | [`Driver`], [`Handle`] | raw sockets, one timer and the routers of a host, in one future | `tokio` |
+//!
+//! Without the feature `tokio`, which is on by default, nothing here needs an operating system.
+//!
+//! What the crate does not do: put addresses on interfaces, send gratuitous ARP, run scripts. It says when, in order and
+//! under which [`Epoch`](lvs_core::Epoch), and `lvs-addr` or the application does it. So becoming master never waits for
+//! a slow kernel, and adverts are never late because a script hangs.
+//!
+//! # Embedding the driver
+//!
+//! [`Driver`] has the example: make it from a list of [`InstanceConfig`], run it on a thread of its own, watch
+//! [`Instance::ownership`], answer with [`Instance::claimed`].
+//!
+//! # Embedding the state machine
+//!
+//! [`Router`] has the state diagram and the rules of the loop. Here is an election of two in memory, with the packets
+//! that would have been on the wire:
+//!
+//! ```
+//! use std::net::Ipv4Addr;
+//!
+//! use lvs_core::{ClaimResult, Instant, Role};
+//! use lvs_vrrp::{Action, Advert, Config, Interval, Ipv4Header, Priority, Router, Vrid};
+//!
+//! let interval = Interval::centis(100)?;
+//! let group = Ipv4Addr::new(224, 0, 0, 18);
+//! let vips = [Ipv4Addr::new(10, 0, 0, 100)];
+//! let vrid = Vrid::new(51)?;
+//!
+//! let addresses = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+//! let priorities = [Priority::new(150)?, Priority::new(100)?];
+//! let mut routers = [0, 1].map(|i| Router::new(Config::new(interval, priorities[i]), addresses[i].into()));
+//!
+//! let mut now = Instant::ORIGIN;
+//! for router in &mut routers {
+//!     router.enable(now);
+//! }
+//! // Ten seconds of their life.
+//! while now < Instant::from_nanos(10_000_000_000) {
+//!     for sender in 0..2 {
+//!         while let Some(action) = routers[sender].poll_action() {
+//!             match action {
+//!                 Action::Advertise(advertised) => {
+//!                     let mut packet = Vec::new();
+//!                     Advert::new(vrid, advertised, interval, &vips)?.write_to(addresses[sender], group, &mut packet);
+//!                     // Across the wire:
+//!                     let advert = Advert::parse(&packet, addresses[sender], group).expect("nothing damages it");
+//!                     routers[1 - sender].handle_advert(now, addresses[sender].into(), &advert);
+//!                 }
+//!                 // Add the addresses to the interface, then:
+//!                 Action::Claim { epoch } => {
+//!                     routers[sender].handle_claimed(now, epoch, ClaimResult::Confirmed);
+//!                 }
+//!                 Action::Announce { .. } => { /* gratuitous ARP for each address */ }
+//!                 Action::Release { .. } => { /* remove them */ }
+//!                 Action::Changed(transition) => println!("{}: {transition}", addresses[sender]),
+//!                 Action::Conflict(_) | Action::WantsMaster => {}
+//!             }
+//!         }
+//!     }
+//!     // Sleep until the first timer.
+//!     now = routers.iter().filter_map(Router::poll_timeout).min().expect("somebody waits");
+//!     for router in &mut routers {
+//!         router.handle_timeout(now);
+//!     }
+//! }
+//! assert_eq!(routers.map(|router| router.role()), [Role::Master, Role::Backup]);
+//! # Ok::<(), lvs_vrrp::OutOfRange>(())
+//! ```
+//!
+//! # What differs from keepalived
+//!
+//! - An interval of 0 is refused (erratum 8301), and so is a version 3 advert without addresses (erratum 8299).
+//! - Adverts whose list of addresses is not ours are used and counted, as keepalived does since 2.3.3; 2.2.7 drops them.
+//! - Checksums of version 3 are accepted with and without pseudo-header, and always checked.
+//! - Losing adverts are answered at most ten times per interval and announced at most once per second.
+//! - A master that was asleep for three intervals announces its addresses again (keepalived leaves a black hole).
+//! - `preempt_delay` does not delay the replacement of a master that is gone.
+//! - Of two owners the one with the lower address becomes backup and keeps its priority.
+//! - A master that cannot get its addresses resigns, and tries again later and later.
 
 #![forbid(unsafe_code)]
+
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 pub mod ipv4;
 pub mod timing;

@@ -48,10 +48,10 @@ impl Stats {
         self.refused.get(reason.index()).copied().unwrap_or(0)
     }
 
-    /// Packets refused for any reason.
-    #[must_use]
-    pub fn refused_in_all(&self) -> u64 {
-        self.refused.iter().sum()
+    /// The reasons for which packets were refused, and how many for each; without those that never occurred.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
+        let counts = Refusal::ALL.into_iter().map(|reason| (reason, self.refused(reason)));
+        counts.filter(|(_, count)| *count > 0)
     }
 }
 

@@ -51,17 +51,17 @@ enum Operation {
 
 fn priority() -> impl Strategy<Value = Priority> {
     prop_oneof![Just(1), Just(99), Just(100), Just(101), Just(254), Just(255)]
-        .prop_map(|number| Priority::new(number).unwrap())
+        .prop_map(|number| Priority::new(number).expect("in range"))
 }
 
 fn interval(version_3: bool) -> BoxedStrategy<Interval> {
     if version_3 {
         prop_oneof![Just(1u16), Just(10), Just(100), Just(4095)]
-            .prop_map(|number| Interval::centis(number).unwrap())
+            .prop_map(|number| Interval::centis(number).expect("in range"))
             .boxed()
     } else {
         prop_oneof![Just(1u8), Just(2), Just(255)]
-            .prop_map(|number| Interval::seconds(number).unwrap())
+            .prop_map(|number| Interval::seconds(number).expect("in range"))
             .boxed()
     }
 }
@@ -182,7 +182,8 @@ impl Observed {
     fn hear(&mut self, source: [u8; 4], octet: u8, interval: Interval) {
         let vips = [Ipv4Addr::new(10, 0, 0, 100)];
         let advertised = Advertised::from_octet(octet);
-        let advert = Advert::new(Vrid::new(1).unwrap(), advertised, interval, &vips).unwrap();
+        let advert =
+            Advert::new(Vrid::new(1).expect("in range"), advertised, interval, &vips).expect("in range");
         self.router.handle_advert(self.now, source.into(), &advert);
     }
 

@@ -83,9 +83,9 @@ fn e3_a_resignation_that_is_lost_is_a_crash() {
     for_each_network(|network| {
         network.settle();
         let master = network.best();
-        network.loss = 1.0;
+        network.loss = 100;
         network.shut_down(master);
-        network.loss = 0.0;
+        network.loss = 0;
         let next = network.best();
         let bound = network.nodes[next].down() + DELAY;
         network.run_for(bound);
@@ -166,9 +166,9 @@ fn e9_two_lost_adverts_in_a_row_never_cause_a_takeover() {
             let sent = network.nodes[master].adverts;
             network.run_while(|network| network.nodes[master].adverts == sent);
             network.run_for(DELAY);
-            network.loss = 1.0;
+            network.loss = 100;
             network.run_for(interval * 2);
-            network.loss = 0.0;
+            network.loss = 0;
             network.run_for(interval * 2);
             network.assert_only_master(master);
         }
@@ -199,10 +199,10 @@ fn trouble_of_every_kind_ends_with_one_master_when_it_ends() {
     for_each_network(|network| {
         network.start_all();
         for _ in 0..60 {
-            let node = network.random.below(network.nodes.len() as u64) as usize;
+            let node = network.random.place(network.nodes.len());
             match network.random.below(8) {
-                0 => network.loss = 0.5,
-                1 => network.loss = 0.0,
+                0 => network.loss = 50,
+                1 => network.loss = 0,
                 2 => network.nodes[node].side ^= 1,
                 3 => network.crash(node),
                 4 if network.nodes[node].alive => network.shut_down(node),
@@ -217,7 +217,7 @@ fn trouble_of_every_kind_ends_with_one_master_when_it_ends() {
             let pause = Duration::from_millis(network.random.below(2000));
             network.run_for(pause);
         }
-        network.loss = 0.0;
+        network.loss = 0;
         for node in 0..network.nodes.len() {
             network.nodes[node].side = 0;
             network.resume(node);
@@ -247,8 +247,8 @@ struct Network {
     /// In order of arrival; of what arrives at the same time, in order of sending.
     arrivals: BTreeMap<(Instant, u64), Arrival>,
     sent: u64,
-    /// Probability that a packet gets lost.
-    loss: f64,
+    /// Packets that get lost, in percent.
+    loss: u64,
 }
 
 struct Node {
@@ -274,18 +274,18 @@ impl Network {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let interval = match random.below(4) {
-            0 => Interval::seconds(1).unwrap(),
-            1 => Interval::centis(10).unwrap(),
-            2 => Interval::centis(100).unwrap(),
-            _ => Interval::centis(37).unwrap(),
+            0 => Interval::seconds(1).expect("in range"),
+            1 => Interval::centis(10).expect("in range"),
+            2 => Interval::centis(100).expect("in range"),
+            _ => Interval::centis(37).expect("in range"),
         };
         let mut priorities = vec![255, 254, 200, 150, 149, 100, 2, 1];
         let nodes = (0..2 + random.below(3))
             .map(|index| {
                 // All different: equal priorities are the business of the router's own tests.
-                let place = random.below(priorities.len() as u64) as usize;
-                let priority = Priority::new(priorities.remove(place)).unwrap();
-                let address = Ipv4Addr::new(10, 0, 0, 1 + u8::try_from(index).unwrap());
+                let place = random.place(priorities.len());
+                let priority = Priority::new(priorities.remove(place)).expect("in range");
+                let address = Ipv4Addr::new(10, 0, 0, 1 + u8::try_from(index).expect("in range"));
                 Node {
                     router: Router::new(Config::new(interval, priority), address.into()),
                     alive: true,
@@ -300,7 +300,7 @@ impl Network {
             })
             .collect();
         let now = Instant::from_nanos(1_000_000_000);
-        Self { seed, random, now, nodes, arrivals: BTreeMap::new(), sent: 0, loss: 0.0 }
+        Self { seed, random, now, nodes, arrivals: BTreeMap::new(), sent: 0, loss: 0 }
     }
 
     fn start_all(&mut self) {
@@ -425,7 +425,8 @@ impl Network {
 
     fn deliver(&mut self, to: usize, source: IpAddr, advertised: Advertised, interval: Interval) {
         let vips = [Ipv4Addr::new(10, 0, 0, 100)];
-        let advert = Advert::new(Vrid::new(1).unwrap(), advertised, interval, &vips).unwrap();
+        let advert =
+            Advert::new(Vrid::new(1).expect("in range"), advertised, interval, &vips).expect("in range");
         self.nodes[to].router.handle_advert(self.now, source, &advert);
         self.carry_out(to);
     }
@@ -437,7 +438,7 @@ impl Network {
                 Action::Advertise(advertised) => {
                     self.nodes[from].adverts += 1;
                     for to in 0..self.nodes.len() {
-                        let lost = self.random.fraction() < self.loss;
+                        let lost = self.random.happens(self.loss);
                         if to != from && self.nodes[to].side == self.nodes[from].side && !lost {
                             let delay = Duration::from_nanos(self.random.below(300_001));
                             self.send(delay, Arrival::Advert { from, to, advertised, interval });
@@ -533,7 +534,12 @@ impl Random {
         self.next() % limit
     }
 
-    fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.next() % length as u64).expect("less than a length")
+    }
+
+    /// Whether something of this probability happens.
+    fn happens(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
     }
 }

@@ -143,8 +143,10 @@ fn unique(name: &str) -> String {
 }
 
 /// One process, so that nothing of it can outlive the test; no cache of files, so that a changed page counts at once.
+/// Root, since a user namespace may hold no other user.
 const NGINX_CONFIG: &str = "
 daemon off;
+user root;
 master_process off;
 pid HOME/pid;
 error_log stderr info;

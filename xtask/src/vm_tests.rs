@@ -105,7 +105,7 @@ fn executables(messages: &str) -> Vec<(String, PathBuf)> {
     messages.lines().filter_map(message).filter_map(executable).collect()
 }
 
-/// The guest has two processors, and most tests wait for timers.
+/// The guest has one processor, but most tests wait for timers.
 const TEST_THREADS: &str = "2";
 const EXECUTABLE_LIMIT: Duration = Duration::from_secs(600);
 

@@ -5,9 +5,12 @@ use crate::ipv4::GROUP;
 use crate::ipv4::Ipv4Header;
 use crate::types::Priority;
 
+/// A datagram in hexadecimal digits; virtual router identifier, priority octet, interval and addresses in it.
+type Capture = (&'static str, u8, u8, Interval, &'static [[u8; 4]]);
+
 /// Datagrams sent by Debian's keepalived 2.2.7 (`keepalived -n -P`, captured with `tcpdump -x 'ip proto 112'`), and
 /// what its configuration said.
-const CAPTURES: [(&str, u8, u8, Interval, &[[u8; 4]]); 6] = [
+const CAPTURES: [Capture; 6] = [
     (
         // virtual_router_id 51, priority 150, advert_int 1, auth_pass 1111, two addresses
         "45c0002c00010000ff70d0840a090001e000001221339602\

@@ -1,0 +1,203 @@
+//! Claims, announcements and gates.
+
+use super::*;
+
+#[test]
+fn the_first_round_follows_the_confirmation_the_second_the_delay_and_then_the_refreshes() {
+    let config = v3().with_announce_delay(ms(2500)).with_announce_refresh(ms(7000));
+    let mut rig = Rig::backup(config);
+    rig.expire();
+    let epoch = rig.router.epoch;
+    rig.drain();
+    rig.pass(ms(100));
+    rig.confirm();
+    let confirmed = rig.now;
+    assert_eq!(rig.drain(), [Action::Announce { epoch, round: 1 }]);
+    let mut rounds = Vec::new();
+    while rounds.len() < 3 {
+        rig.expire();
+        for action in rig.deeds() {
+            if let Action::Announce { round, .. } = action {
+                rounds.push((rig.now - confirmed, round));
+            }
+        }
+    }
+    assert_eq!(rounds, [(ms(2500), 2), (ms(9500), 3), (ms(16_500), 4)]);
+    assert_eq!(rig.router.ownership().announcements, 4);
+}
+
+#[test]
+fn without_delay_and_refresh_there_is_one_round() {
+    let mut rig = Rig::backup(v3().with_announce_delay(Duration::ZERO));
+    rig.expire();
+    rig.confirm();
+    rig.drain();
+    for _ in 0..100 {
+        rig.expire();
+        assert_eq!(rig.drain(), [running(100)]);
+    }
+}
+
+#[test]
+fn nothing_is_announced_before_the_addresses_are_there() {
+    // A3, A4.
+    let mut rig = Rig::backup(v3().with_claim_timeout(ms(60_000)));
+    rig.expire();
+    rig.drain();
+    rig.pass(ms(5000));
+    rig.router.handle_timeout(rig.now);
+    rig.hear(LOWER_ADDRESS, 1);
+    assert!(rig.deeds().iter().all(|action| *action == running(100)));
+}
+
+#[test]
+fn a_claim_that_is_not_confirmed_in_time_is_a_fault_and_tried_again_later_and_later() {
+    // Never none: DESIGN, rules of the machines.
+    let mut rig = Rig::backup(v3());
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        rig.expire();
+        assert_eq!(rig.router.role(), Role::Master);
+        let since = rig.now;
+        while rig.router.role() == Role::Master {
+            rig.drain();
+            rig.router.handle_claimed(rig.now, rig.router.epoch, ClaimResult::Missing);
+            rig.expire();
+        }
+        assert_eq!(rig.now - since, DOWN);
+        assert_eq!(rig.router.role(), Role::Fault);
+        let epoch = rig.router.epoch;
+        let mut actions = rig.drain();
+        let Some(Action::Changed(transition)) = actions.pop() else { panic!("the role changed") };
+        assert_eq!(transition.reason, Reason::Fault(FaultReason::ClaimFailed));
+        assert_eq!(actions, [Action::Advertise(Advertised::Resigning), Action::Release { epoch }]);
+        pauses.push(rig.until_timeout().as_nanos() / DOWN.as_nanos());
+        rig.expire();
+        assert_eq!(rig.router.role(), Role::Backup);
+        assert_eq!(rig.until_timeout(), DOWN);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+}
+
+#[test]
+fn addresses_that_go_missing_and_come_back_in_time_are_announced_again() {
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.router.handle_claimed(rig.now, epoch, ClaimResult::Missing);
+    rig.pass(ms(900));
+    rig.router.handle_claimed(rig.now, epoch, ClaimResult::Missing);
+    rig.confirm();
+    assert_eq!(rig.drain(), [Action::Announce { epoch, round: 2 }]);
+    rig.router.handle_claimed(rig.now, epoch, ClaimResult::Missing);
+    rig.pass(DOWN);
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.router.role(), Role::Fault);
+}
+
+#[test]
+fn words_about_an_earlier_mastership_are_ignored() {
+    let mut rig = Rig::master(v3());
+    let old = rig.router.epoch;
+    rig.hear(HIGHER_ADDRESS, 200);
+    rig.expire();
+    rig.drain();
+    assert_ne!(rig.router.epoch, old);
+    rig.router.handle_claimed(rig.now, old, ClaimResult::Confirmed);
+    assert_eq!(rig.drain(), []);
+}
+
+// Gates
+
+#[test]
+fn a_fault_ends_a_mastership_with_priority_zero_and_a_backup_without_a_word() {
+    // VR-125.
+    let fault = Gate::Fault(FaultReason::LinkDown);
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.router.set_gate(rig.now, fault);
+    assert_eq!(rig.deeds(), [Action::Advertise(Advertised::Resigning), Action::Release { epoch }]);
+    assert_eq!((rig.router.role(), rig.router.poll_timeout()), (Role::Fault, None));
+
+    let mut rig = Rig::backup(v3());
+    rig.router.set_gate(rig.now, fault);
+    assert_eq!(rig.deeds(), []);
+    assert_eq!((rig.router.role(), rig.router.poll_timeout()), (Role::Fault, None));
+}
+
+#[test]
+fn after_a_fault_a_router_listens_for_a_whole_master_down_interval_of_its_own() {
+    // VR-126: also one that is configured to begin as master.
+    let mut rig = Rig::backup(v3().with_start(Start::Master));
+    rig.hear_interval(HIGHER_ADDRESS, 150, Interval::centis(5).unwrap());
+    rig.router.set_gate(rig.now, Gate::Fault(FaultReason::LinkDown));
+    rig.pass(ms(100_000));
+    rig.hear(HIGHER_ADDRESS, 150);
+    rig.router.set_gate(rig.now, Gate::Open);
+    assert_eq!(rig.router.role(), Role::Backup);
+    assert_eq!(rig.until_timeout(), DOWN);
+}
+
+#[test]
+fn a_router_enabled_at_fault_waits_in_fault() {
+    let mut rig = Rig::new(v3());
+    rig.router.set_gate(rig.now, Gate::Fault(FaultReason::NoAddress));
+    rig.router.enable(rig.now);
+    assert_eq!(rig.router.role(), Role::Fault);
+    assert_eq!(rig.reason(), Reason::Fault(FaultReason::NoAddress));
+    rig.router.disable(rig.now);
+    assert_eq!(rig.router.role(), Role::Initialize);
+}
+
+#[test]
+fn a_held_backup_says_that_it_wants_to_be_master_and_is_when_the_gate_opens() {
+    // VR-128.
+    let mut rig = Rig::new(v3());
+    rig.router.set_gate(rig.now, Gate::Held);
+    rig.router.enable(rig.now);
+    rig.drain();
+    rig.expire();
+    assert_eq!(rig.drain(), [Action::WantsMaster]);
+    assert_eq!((rig.router.role(), rig.router.poll_timeout()), (Role::Backup, None));
+    rig.pass(ms(50));
+    rig.router.set_gate(rig.now, Gate::Open);
+    assert_eq!(rig.router.role(), Role::Master);
+    assert_eq!(rig.until_timeout(), ms(1000));
+}
+
+#[test]
+fn the_wish_of_a_held_backup_ends_with_an_advert_that_it_yields_to() {
+    // VR-128.
+    let mut rig = Rig::new(v3());
+    rig.router.set_gate(rig.now, Gate::Held);
+    rig.router.enable(rig.now);
+    rig.expire();
+    rig.drain();
+    rig.hear(HIGHER_ADDRESS, 99);
+    assert_eq!(rig.router.poll_timeout(), None);
+    rig.hear(HIGHER_ADDRESS, 100);
+    assert_eq!(rig.until_timeout(), DOWN);
+    rig.router.set_gate(rig.now, Gate::Open);
+    assert_eq!(rig.router.role(), Role::Backup);
+}
+
+#[test]
+fn a_master_that_is_held_resigns_and_listens() {
+    // VR-127.
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.router.set_gate(rig.now, Gate::Held);
+    assert_eq!(rig.deeds(), [Action::Advertise(Advertised::Resigning), Action::Release { epoch }]);
+    assert_eq!(rig.router.role(), Role::Backup);
+    assert_eq!(rig.until_timeout(), DOWN);
+}
+
+#[test]
+fn a_held_owner_waits_for_the_gate() {
+    let mut rig = Rig::new(owner());
+    rig.router.set_gate(rig.now, Gate::Held);
+    rig.router.enable(rig.now);
+    assert_eq!(rig.router.role(), Role::Backup);
+    assert_eq!(rig.deeds(), [Action::WantsMaster]);
+    rig.router.set_gate(rig.now, Gate::Open);
+    assert_eq!(rig.router.role(), Role::Master);
+}

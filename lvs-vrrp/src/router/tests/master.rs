@@ -1,0 +1,263 @@
+//! As master, and when it is late.
+
+use super::*;
+
+#[test]
+fn a_master_sends_at_a_steady_period_however_late_it_is_woken() {
+    // VR-114, VR-101.
+    let mut rig = Rig::master(v3());
+    let start = rig.now;
+    for period in 1..=50 {
+        rig.now = start + ms(1000) * period + ms(u64::from(period % 7) * 30);
+        rig.router.handle_timeout(rig.now);
+        rig.deeds();
+        assert!(rig.router.poll_timeout().unwrap() <= start + ms(1000) * (period + 1));
+    }
+    assert_eq!(rig.router.poll_timeout(), Some(start + ms(51_000)));
+}
+
+#[test]
+fn a_master_answers_a_resignation_at_once_and_its_period_begins_again() {
+    // VR-115.
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(700));
+    rig.hear(LOWER_ADDRESS, 0);
+    assert_eq!(rig.deeds(), [running(100)]);
+    assert_eq!(rig.until_timeout(), ms(1000));
+}
+
+#[test]
+fn a_master_yields_to_a_higher_priority_and_learns_its_interval() {
+    // VR-116.
+    let mut rig = Rig::master(v3().with_preempt(Preempt::Never));
+    let epoch = rig.router.epoch;
+    rig.hear_interval(LOWER_ADDRESS, 101, Interval::centis(20).unwrap());
+    assert_eq!(rig.router.role(), Role::Backup);
+    assert_eq!(rig.until_timeout(), ns(721_875_000));
+    let reason = Reason::Outranked { by: LOWER_ADDRESS.into(), priority: priority(101) };
+    let transition =
+        Transition { from: Role::Master, to: Role::Backup, reason, priority: priority(100), epoch };
+    assert_eq!(rig.drain(), [Action::Release { epoch }, Action::Changed(transition)]);
+}
+
+#[test]
+fn between_equal_priorities_the_higher_address_stays_master() {
+    // VR-117, VR-118, VR-131.
+    for interval in both_versions() {
+        let mut rig = Rig::master(config(interval));
+        rig.hear(LOWER_ADDRESS, 100);
+        rig.hear(LOWER_ADDRESS_HIGHER_END, 100);
+        assert_eq!(rig.router.role(), Role::Master);
+        rig.hear(HIGHER_ADDRESS, 100);
+        assert_eq!(rig.router.role(), Role::Backup);
+        assert_eq!(rig.until_timeout(), DOWN);
+    }
+}
+
+#[test]
+fn of_two_owners_the_higher_address_stays_master() {
+    // VR-066 with erratum 8298.
+    let mut rig = Rig::master(owner());
+    rig.hear(LOWER_ADDRESS, 255);
+    assert_eq!(rig.router.role(), Role::Master);
+    rig.hear(HIGHER_ADDRESS, 255);
+    assert_eq!(rig.router.role(), Role::Backup);
+    rig.pass(ms(1000));
+    rig.hear(HIGHER_ADDRESS, 255);
+    assert_eq!(rig.router.role(), Role::Backup);
+}
+
+#[test]
+fn a_master_answers_a_losing_advert_at_once_announces_again_and_keeps_its_period() {
+    // VR-118, VR-120, in version 2 too; VR-121: the flag is not looked at.
+    for interval in both_versions() {
+        for (source, octet) in [(HIGHER_ADDRESS, 99), (LOWER_ADDRESS, 100)] {
+            let mut rig = Rig::master(config(interval).with_preempt(Preempt::Never));
+            let epoch = rig.router.epoch;
+            rig.expire();
+            rig.drain();
+            rig.pass(ms(700));
+            rig.hear(source, octet);
+            let conflict = Conflict { other: source.into(), priority: priority(octet) };
+            let round = Action::Announce { epoch, round: 2 };
+            assert_eq!(rig.drain(), [running(100), round, Action::Conflict(conflict)]);
+            assert_eq!(rig.until_timeout(), ms(300));
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_losing_adverts_is_answered_ten_times_per_interval_and_announced_once_per_second() {
+    // A7; reliability (c) 32.
+    let mut rig = Rig::master(v3());
+    let mut deeds = Vec::new();
+    for _ in 0..2000 {
+        rig.pass(ms(1));
+        rig.hear(LOWER_ADDRESS, 1);
+        rig.router.handle_timeout(rig.now);
+        deeds.extend(rig.drain());
+    }
+    let count = |wanted: fn(&Action) -> bool| deeds.iter().filter(|action| wanted(action)).count();
+    assert_eq!(count(|action| matches!(action, Action::Advertise(_))), 20 + 2);
+    assert_eq!(count(|action| matches!(action, Action::Announce { .. })), 2);
+    assert_eq!(count(|action| matches!(action, Action::Conflict(_))), 1);
+}
+
+#[test]
+fn a_flood_of_resignations_is_answered_ten_times_per_interval() {
+    let mut rig = Rig::master(v3());
+    let mut sent = Vec::new();
+    for _ in 0..2000 {
+        rig.pass(ms(1));
+        rig.hear(LOWER_ADDRESS, 0);
+        rig.router.handle_timeout(rig.now);
+        for action in rig.deeds() {
+            assert_eq!(action, running(100));
+            sent.push(rig.now);
+        }
+    }
+    assert_eq!(sent.len(), 20);
+    assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= ms(100)));
+}
+
+#[test]
+fn a_second_resignation_in_quick_succession_is_answered_within_a_tenth_of_the_interval() {
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(500));
+    rig.hear(LOWER_ADDRESS, 0);
+    rig.drain();
+    rig.pass(ms(10));
+    rig.hear(HIGHER_ADDRESS, 0);
+    assert_eq!(rig.deeds(), []);
+    assert_eq!(rig.until_timeout(), ms(90));
+    rig.expire();
+    assert_eq!(rig.deeds(), [running(100)]);
+    assert_eq!(rig.until_timeout(), ms(1000));
+}
+
+#[test]
+fn an_equal_advert_from_our_own_address_is_reported_and_nothing_else() {
+    // VR-119.
+    let mut rig = Rig::master(v3());
+    rig.hear(OWN, 100);
+    let conflict = Conflict { other: OWN.into(), priority: priority(100) };
+    assert_eq!(rig.drain(), [Action::Conflict(conflict)]);
+    assert_eq!(rig.router.role(), Role::Master);
+}
+
+#[test]
+fn silence_never_changes_a_master() {
+    // VR-132.
+    let mut rig = Rig::master(v3());
+    for _ in 0..1000 {
+        rig.expire();
+    }
+    assert_eq!(rig.router.role(), Role::Master);
+}
+
+#[test]
+fn a_master_advertises_a_new_priority_from_the_next_advert_on() {
+    // VR-124.
+    let mut rig = Rig::master(v3());
+    rig.router.set_priority(rig.now, priority(30));
+    assert_eq!(rig.drain(), []);
+    assert_eq!(rig.router.role(), Role::Master);
+    rig.expire();
+    assert_eq!(rig.deeds(), [running(30)]);
+}
+
+#[test]
+fn a_master_tells_of_a_new_interval_at_once() {
+    // E14.
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(400));
+    rig.router.reconfigure(rig.now, config(Interval::centis(1000).unwrap()));
+    assert_eq!(rig.deeds(), [running(100)]);
+    assert_eq!(rig.router.role(), Role::Master);
+    // The second announcement round is due before the second advert.
+    assert_eq!(rig.until_timeout(), ms(4600));
+}
+
+#[test]
+fn a_backup_keeps_the_learnt_interval_of_version_three_and_not_that_of_another_version() {
+    let mut rig = Rig::backup(v3());
+    rig.hear_interval(HIGHER_ADDRESS, 150, Interval::centis(20).unwrap());
+    rig.router.reconfigure(rig.now, config(Interval::centis(500).unwrap()));
+    assert_eq!(rig.until_timeout(), ns(721_875_000));
+    rig.router.reconfigure(rig.now, config(Interval::seconds(2).unwrap()));
+    assert_eq!(rig.until_timeout(), ms(6000) + SKEW);
+}
+
+// Being late
+
+#[test]
+fn a_master_that_slept_sends_one_advert_and_then_announces() {
+    // E8, E8a, VR-103, VR-163.
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.pass(ms(3000));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.drain(), []);
+    assert_eq!(rig.until_timeout(), ms(1000));
+}
+
+#[test]
+fn a_master_that_was_late_by_less_than_any_backup_waits_does_not_announce() {
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(2999));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [running(100)]);
+}
+
+#[test]
+fn a_master_that_slept_and_hears_a_better_one_first_yields_without_a_word() {
+    // A5.
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.pass(ms(60_000));
+    rig.hear(HIGHER_ADDRESS, 150);
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [Action::Release { epoch }]);
+}
+
+#[test]
+fn a_master_that_slept_and_hears_losing_adverts_first_sends_one_advert_for_all_and_then_announces() {
+    // E8.
+    let mut rig = Rig::master(v3());
+    let epoch = rig.router.epoch;
+    rig.pass(ms(60_000));
+    for _ in 0..10 {
+        rig.hear(HIGHER_ADDRESS, 99);
+        rig.hear(HIGHER_ADDRESS, 0);
+    }
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
+}
+
+#[test]
+fn a_backup_that_slept_and_hears_the_master_first_stays_backup() {
+    // E8b.
+    let mut rig = Rig::backup(v3());
+    rig.pass(ms(60_000));
+    rig.hear(HIGHER_ADDRESS, 150);
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.drain(), []);
+    assert_eq!(rig.router.role(), Role::Backup);
+}
+
+#[test]
+fn time_that_stands_still_or_goes_back_does_nothing() {
+    // A10.
+    let mut rig = Rig::master(v3());
+    rig.hear(LOWER_ADDRESS, 1);
+    rig.drain();
+    for back in [0, 1, 1_000_000_000, 5_000_000_000] {
+        let then = rig.now - ns(back);
+        rig.router.handle_timeout(then);
+        assert_eq!(rig.drain(), [], "{back} ns back");
+    }
+    rig.router.handle_timeout(Instant::ORIGIN);
+    assert_eq!(rig.drain(), []);
+}
