@@ -45,3 +45,8 @@ pub use service::{
 };
 pub use table::{Change, Conflict, ServiceTable, Table};
 pub use time::Instant;
+
+// The README's example is run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
