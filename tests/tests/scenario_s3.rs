@@ -208,7 +208,9 @@ fn a_virtual_address_that_somebody_removed_comes_back_without_a_change_of_role()
     pair.owned_by(0);
     pair.nodes[0].delete_address("eth0", &format!("{VIP}/32"));
     pair.owned_by(0);
-    assert_eq!(pair.said(0), ["backup", "master"], "{}", first.log());
+    poll_until(LIMIT, "the script of the mastership ran", || pair.said(0).len() >= 2);
+    holds_for(SETTLED, "the role stays", || pair.said(0) == ["backup", "master"]);
+    first.wait_for_log("put back", LIMIT);
 }
 
 #[test]

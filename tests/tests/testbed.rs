@@ -165,10 +165,13 @@ fn frozen_program_does_nothing_until_it_is_continued() {
     process.wait_for_log("x", LIMIT);
     process.signal_all(Signal::SIGSTOP);
     let mut before = process.log();
+    let mut unchanged = 0;
     // What it had written before it stopped may still be on its way.
     poll_until(LIMIT, "the log stands still", || {
         let now = process.log();
-        std::mem::replace(&mut before, now) == process.log()
+        unchanged = if now == before { unchanged + 1 } else { 0 };
+        before = now;
+        unchanged == 20
     });
     holds_for(Duration::from_millis(200), "no output", || process.log() == before);
     process.signal_all(Signal::SIGCONT);

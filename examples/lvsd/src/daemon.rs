@@ -72,17 +72,13 @@ pub fn run(cli: &Cli) -> u8 {
     match start_and_run(cli, plan) {
         Ok(status) => status,
         Err(failure) => {
-            error!("{failure:#}");
-            if !cli.log_console {
-                let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
-            }
+            let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
             cli::CANNOT_RUN
         }
     }
 }
 
 fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
-    log::install(cli.log_console, cli.log_detail > 0);
     let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
     // Taken before the terminal is left, so that whoever starts a second instance hears why it does not run.
     let mut pid_file = PidFile::take(&path)?;
@@ -90,10 +86,17 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
         // Before any thread exists.
         nix::unistd::daemon(false, false).context("the process cannot go to the background (try -n)")?;
     }
+    // After the fork: threads do not survive it.
+    let _flush = log::install(cli.log_console, cli.log_detail > 0)?;
     pid_file.write()?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { Daemon::start(plan)?.live().await })
+    let status = runtime.block_on(async { Daemon::start(plan)?.live().await });
+    if let (false, Err(failure)) = (cli.log_console, &status) {
+        // In the background there is nobody to read what the caller prints.
+        error!("{failure:#}");
+    }
+    status
 }
 
 /// The running daemon: one thread each for VRRP, the kernel and the checks; this one carries facts between them.
