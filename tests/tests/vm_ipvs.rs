@@ -279,16 +279,12 @@ fn the_kernels_refusals_have_their_meaning() -> Result<()> {
         client.add_service(&service(present, "rr")).await?;
         client.add_destination(&present, &server("10.0.1.1:80", 1, nat)).await?;
         let unknown = ServerKey::new("10.0.1.9:80".parse()?);
-        let minute = Persistence::new(Family::Ipv6, Duration::from_secs(60));
-        let no_prefix =
-            service(tcp("[2001:db8::1]:80"), "rr").with_persistence(Some(minute.with_prefix_len(0)));
 
         let refusals = [
             (Refusal::ServiceExists, client.add_service(&service(present, "rr")).await),
             (Refusal::SchedulerAbsent, client.add_service(&service(absent, "nonesuch")).await),
             (Refusal::SchedulerAbsent, client.edit_service(&service(present, "nonesuch")).await),
             (Refusal::ServiceAbsent, client.edit_service(&service(absent, "rr")).await),
-            (Refusal::InvalidService, client.add_service(&no_prefix).await),
             (Refusal::ServiceAbsent, client.remove_service(&absent).await),
             (Refusal::ServiceAbsent, client.add_destination(&absent, &server("10.0.1.1:80", 1, nat)).await),
             (Refusal::ServiceAbsent, client.edit_destination(&absent, &server("10.0.1.1:80", 1, nat)).await),
