@@ -3,18 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::Criterion;
-use criterion::Throughput;
-use criterion::criterion_group;
-use criterion::criterion_main;
-use lvs_core::Change;
-use lvs_core::Forwarding;
-use lvs_core::Protocol;
-use lvs_core::RealServer;
-use lvs_core::ServerKey;
-use lvs_core::ServiceKey;
-use lvs_core::VirtualService;
-use lvs_core::Weight;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lvs_core::{Change, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, VirtualService, Weight};
 use lvs_ipvs::codec;
 
 const DESTINATIONS: u16 = 1_000;

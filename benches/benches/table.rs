@@ -3,19 +3,10 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::Criterion;
-use criterion::criterion_group;
-use criterion::criterion_main;
-use lvs_core::Director;
-use lvs_core::Health;
-use lvs_core::OnFailure;
-use lvs_core::Pool;
-use lvs_core::Protocol;
-use lvs_core::RealServer;
-use lvs_core::ServerKey;
-use lvs_core::ServiceKey;
-use lvs_core::Table;
-use lvs_core::VirtualService;
+use criterion::{Criterion, criterion_group, criterion_main};
+use lvs_core::{
+    Director, Health, OnFailure, Pool, Protocol, RealServer, ServerKey, ServiceKey, Table, VirtualService,
+};
 
 const SERVICES: u16 = 10_000;
 const SERVERS: u8 = 10;

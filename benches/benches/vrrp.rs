@@ -1,32 +1,15 @@
 //! Adverts from octets and to octets, and what a router does with them.
 
 use std::hint::black_box;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use criterion::Criterion;
-use criterion::Throughput;
-use criterion::criterion_group;
-use criterion::criterion_main;
-use lvs_core::ClaimResult;
-use lvs_core::Instant;
-use lvs_core::Role;
-use lvs_vrrp::Action;
-use lvs_vrrp::Advert;
-use lvs_vrrp::Advertised;
-use lvs_vrrp::AuthPass;
-use lvs_vrrp::Authentication;
-use lvs_vrrp::Config;
-use lvs_vrrp::Demux;
-use lvs_vrrp::Interval;
-use lvs_vrrp::Ipv4Header;
-use lvs_vrrp::Listener;
-use lvs_vrrp::Multicast;
-use lvs_vrrp::Priority;
-use lvs_vrrp::Router;
-use lvs_vrrp::Transport;
-use lvs_vrrp::Vrid;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lvs_core::{ClaimResult, Instant, Role};
+use lvs_vrrp::{
+    Action, Advert, Advertised, AuthPass, Authentication, Config, Demux, Interval, Ipv4Header, Listener,
+    Multicast, Priority, Router, Transport, Vrid,
+};
 
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);

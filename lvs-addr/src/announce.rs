@@ -5,17 +5,13 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lvs_core::Announcement;
-use lvs_core::MacAddress;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use lvs_core::{Announcement, MacAddress};
+use tokio::time::{Instant, sleep};
 
 use crate::packet;
-use crate::packet::ETH_P_ARP;
-use crate::packet::ETH_P_IPV6;
+use crate::packet::{ETH_P_ARP, ETH_P_IPV6};
 use crate::rtnl::LinkFact;
-use crate::socket::PacketSocket;
-use crate::socket::station;
+use crate::socket::{PacketSocket, station};
 
 /// Why an address could not be announced.
 #[derive(Debug, thiserror::Error)]

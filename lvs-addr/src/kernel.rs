@@ -3,24 +3,15 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use lvs_core::AddressChange;
-use lvs_core::AddressError;
-use lvs_core::AddressKey;
-use lvs_core::Addresses;
-use lvs_core::Announcement;
-use lvs_core::Installed;
-use lvs_core::InstalledAddress;
-use lvs_netlink::KernelError;
-use lvs_netlink::Protocol;
-use lvs_netlink::Request;
-use lvs_netlink::Socket;
+use lvs_core::{
+    AddressChange, AddressError, AddressKey, Addresses, Announcement, Installed, InstalledAddress,
+};
+use lvs_netlink::{KernelError, Protocol, Request, Socket};
 
 use crate::announce::announce;
-use crate::error::Error;
-use crate::error::in_one_line;
+use crate::error::{Error, in_one_line};
 use crate::rtnl;
-use crate::rtnl::AddressFact;
-use crate::rtnl::LinkFact;
+use crate::rtnl::{AddressFact, LinkFact};
 use crate::socket::PacketSocket;
 
 /// The addresses of the network namespace in which it was opened.

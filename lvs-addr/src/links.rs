@@ -1,15 +1,11 @@
 //! What is known of the links, what of it was reported, and so what is to be reported next.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use lvs_core::Link;
-use lvs_core::LinkAddress;
+use lvs_core::{Link, LinkAddress};
 
-use crate::rtnl::AddressFact;
-use crate::rtnl::LinkFact;
+use crate::rtnl::{AddressFact, LinkFact};
 
 /// A fact about an interface. The set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,28 +3,16 @@
 use std::time::Duration;
 
 use lvs_core::Link;
-use lvs_netlink::Event;
-use lvs_netlink::Message;
-use lvs_netlink::Monitor;
-use lvs_netlink::Options;
-use lvs_netlink::Protocol;
-use lvs_netlink::Socket;
-use tokio::time::Instant;
-use tokio::time::sleep_until;
+use lvs_netlink::{Event, Message, Monitor, Options, Protocol, Socket};
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
-use crate::links::LinkEvent;
-use crate::links::Links;
+use crate::links::{LinkEvent, Links};
 use crate::rtnl;
-use crate::rtnl::AddressFact;
-use crate::rtnl::LinkFact;
-use crate::rtnl::RTM_DELADDR;
-use crate::rtnl::RTM_DELLINK;
-use crate::rtnl::RTM_NEWADDR;
-use crate::rtnl::RTM_NEWLINK;
-use crate::rtnl::RTNLGRP_IPV4_IFADDR;
-use crate::rtnl::RTNLGRP_IPV6_IFADDR;
-use crate::rtnl::RTNLGRP_LINK;
+use crate::rtnl::{
+    AddressFact, LinkFact, RTM_DELADDR, RTM_DELLINK, RTM_NEWADDR, RTM_NEWLINK, RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK,
+};
 
 /// Tells of the links and addresses of the network namespace in which it was opened.
 ///
@@ -289,11 +277,8 @@ const BURST: u32 = 4096;
 
 #[cfg(test)]
 mod tests {
-    use lvs_core::AddressChange;
-    use lvs_core::Addresses;
-    use lvs_core::VirtualAddress;
-    use nix::sched::CloneFlags;
-    use nix::sched::unshare;
+    use lvs_core::{AddressChange, Addresses, VirtualAddress};
+    use nix::sched::{CloneFlags, unshare};
 
     use super::*;
     use crate::Kernel;

@@ -1,8 +1,7 @@
 //! Announcements on the wire: gratuitous ARP (RFC 826, RFC 5227 §3) and unsolicited neighbour advertisements
 //! (RFC 4861 §4.4), each a whole Ethernet frame.
 
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use lvs_core::MacAddress;
 

@@ -18,26 +18,15 @@
 //! +-----------------------------------+
 //! ```
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lvs_core::AddressKey;
-use lvs_core::LinkAddress;
-use lvs_core::MacAddress;
-use lvs_core::VirtualAddress;
-use lvs_netlink::Attributes;
-use lvs_netlink::Flags;
-use lvs_netlink::Message;
-use lvs_netlink::Request;
+use lvs_core::{AddressKey, LinkAddress, MacAddress, VirtualAddress};
+use lvs_netlink::{Attributes, Flags, Message, Request};
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::AddressAttribute;
-use netlink_packet_route::address::AddressHeader;
-use netlink_packet_route::address::AddressHeaderFlags;
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::address::AddressProtocol;
-use netlink_packet_route::address::CacheInfo;
+use netlink_packet_route::address::{
+    AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
 
 use crate::OWNER_TAG;
 

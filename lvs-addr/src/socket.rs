@@ -6,11 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use lvs_core::MacAddress;
-use socket2::Domain;
-use socket2::SockAddr;
-use socket2::SockAddrStorage;
-use socket2::Socket;
-use socket2::Type;
+use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 /// A non-blocking `AF_PACKET` socket of protocol 0: it receives nothing.

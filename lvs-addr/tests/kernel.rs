@@ -3,41 +3,21 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use lvs_addr::Kernel;
-use lvs_addr::LinkEvent;
-use lvs_addr::LinkMonitor;
-use lvs_addr::OWNER_TAG;
-use lvs_core::AddressChange;
-use lvs_core::AddressScope;
-use lvs_core::Addresses;
-use lvs_core::Announcement;
-use lvs_core::ClaimResult;
-use lvs_core::Epoch;
-use lvs_core::Link;
-use lvs_core::Ownership;
-use lvs_core::Role;
-use lvs_core::VirtualAddress;
-use lvs_core::address_applier::OwnedAddresses;
-use lvs_core::address_applier::keep_addresses;
-use lvs_core::claims::AddressSet;
-use lvs_core::claims::Bursts;
-use lvs_core::claims::ClaimEvent;
-use nix::sched::CloneFlags;
-use nix::sched::setns;
-use nix::sched::unshare;
-use tokio::sync::Notify;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
-use tokio::sync::watch;
+use lvs_addr::{Kernel, LinkEvent, LinkMonitor, OWNER_TAG};
+use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
+use lvs_core::claims::{AddressSet, Bursts, ClaimEvent};
+use lvs_core::{
+    AddressChange, AddressScope, Addresses, Announcement, ClaimResult, Epoch, Link, Ownership, Role,
+    VirtualAddress,
+};
+use nix::sched::{CloneFlags, setns, unshare};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const HOST_MAC: &str = "02:00:00:00:00:01";

@@ -5,35 +5,25 @@ use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http_body_util::BodyExt;
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::Version;
-use hyper::body::Bytes;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Version, header};
 use hyper_util::rt::TokioIo;
-use lvs_core::check::Check;
-use lvs_core::check::Failure;
-use lvs_core::check::Success;
+use lvs_core::check::{Check, Failure, Success};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::ConfigError;
-use crate::error::ProbeError;
-use crate::error::Stage;
+use crate::error::{ConfigError, ProbeError, Stage};
 use crate::status::StatusCodes;
-use crate::tcp::TcpCheck;
-use crate::tcp::within;
+use crate::tcp::{TcpCheck, within};
 
 /// Gets a page and looks at its status (keepalived: `HTTP_GET` with one `url`).
 ///

@@ -39,8 +39,7 @@ pub use http::HttpCheck;
 #[cfg(feature = "http")]
 pub use http::HttpProtocol;
 pub use lvs_core::Health;
-pub use policy::Policy;
-pub use policy::scatter;
+pub use policy::{Policy, scatter};
 #[cfg(feature = "tokio")]
 pub use runner::HealthEvents;
 #[cfg(feature = "tokio")]
@@ -53,13 +52,7 @@ pub use runner::RunnerHandle;
 pub use runner::RunnerStopped;
 #[cfg(feature = "tokio")]
 pub use runner::Stats;
-pub use schedule::Answer;
-pub use schedule::Change;
-pub use schedule::CheckId;
-pub use schedule::Event;
-pub use schedule::Probe;
-pub use schedule::Report;
-pub use schedule::Scheduler;
+pub use schedule::{Answer, Change, CheckId, Event, Probe, Report, Scheduler};
 #[cfg(feature = "http")]
 pub use status::StatusCodes;
 #[cfg(feature = "tcp")]

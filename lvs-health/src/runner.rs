@@ -8,21 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_core::Instant;
-use lvs_core::check::Check;
-use lvs_core::check::Failure;
-use lvs_core::check::Success;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
-use tokio::task::JoinError;
-use tokio::task::JoinSet;
+use lvs_core::check::{Check, Failure, Success};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::policy::Policy;
-use crate::schedule::CheckId;
-use crate::schedule::Event;
-use crate::schedule::Probe;
-use crate::schedule::Report;
-use crate::schedule::Scheduler;
+use crate::schedule::{CheckId, Event, Probe, Report, Scheduler};
 
 /// Drives a [`Scheduler`] with real probes.
 ///

@@ -1,15 +1,11 @@
 //! Decides which check runs when, and when its server goes up or down: all checks of a process on one clock.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use lvs_core::Health;
-use lvs_core::Instant;
-use lvs_core::check::Failure;
-use lvs_core::check::Success;
+use lvs_core::check::{Failure, Success};
+use lvs_core::{Health, Instant};
 
 use crate::policy::Policy;
 

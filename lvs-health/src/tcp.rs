@@ -4,19 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lvs_core::check::Check;
-use lvs_core::check::Failure;
-use lvs_core::check::Success;
-use socket2::Domain;
-use socket2::Protocol;
-use socket2::Socket;
-use socket2::Type;
-use tokio::net::TcpSocket;
-use tokio::net::TcpStream;
+use lvs_core::check::{Check, Failure, Success};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
-use crate::error::ProbeError;
-use crate::error::Stage;
+use crate::error::{ProbeError, Stage};
 
 /// Connects and closes (keepalived: `TCP_CHECK`). Nothing is sent.
 ///

@@ -2,27 +2,15 @@
 
 #![cfg(feature = "http")]
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use lvs_core::Check;
-use lvs_health::CheckId;
-use lvs_health::Health;
-use lvs_health::HttpCheck;
-use lvs_health::Policy;
-use lvs_health::Runner;
-use lvs_health::TcpCheck;
-use lvs_health::scatter;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use lvs_health::{CheckId, Health, HttpCheck, Policy, Runner, TcpCheck, scatter};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const GOOD: u64 = 150;

@@ -3,13 +3,11 @@
 #![cfg(feature = "tcp")]
 
 use std::fs::File;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
-use lvs_health::ProbeError;
-use lvs_health::TcpCheck;
+use lvs_health::{ProbeError, TcpCheck};
 
 const INSIDE: &str = "LVS_HEALTH_TEST_SMALL_LIMIT";
 

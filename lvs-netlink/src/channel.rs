@@ -1,21 +1,15 @@
 //! The socket itself: opening it with its options, sending and receiving datagrams under a deadline.
 
-use std::fmt;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
-use netlink_sys::Socket as NetlinkSocket;
-use netlink_sys::SocketAddr;
-use nix::sched::CloneFlags;
-use nix::sched::setns;
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt;
+use netlink_sys::{Socket as NetlinkSocket, SocketAddr};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
-use tokio::time::Instant;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
 use crate::message::Frames;

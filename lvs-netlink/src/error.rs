@@ -1,8 +1,7 @@
 //! What can go wrong, by who is at fault: the system, the kernel's answer, the transport, or the caller.
 
-use std::fmt;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 /// The kernel refused one message: its errno and, where it gave one, its explanation.
 ///

@@ -4,15 +4,9 @@ use std::fmt;
 
 use crate::attribute;
 use crate::attribute::Attributes;
-use crate::channel::Counters;
-use crate::channel::Options;
-use crate::channel::Protocol;
-use crate::error::Error;
-use crate::error::KernelError;
-use crate::error::Malformed;
-use crate::message::Flags;
-use crate::message::Message;
-use crate::message::Request;
+use crate::channel::{Counters, Options, Protocol};
+use crate::error::{Error, KernelError, Malformed};
+use crate::message::{Flags, Message, Request};
 use crate::socket::Socket;
 
 /// The number under which a generic netlink family is registered right now. It changes when its module is

@@ -53,20 +53,11 @@ mod monitor;
 mod socket;
 
 pub use attribute::Attributes;
-pub use channel::Counters;
-pub use channel::Options;
-pub use channel::Protocol;
-pub use error::Error;
-pub use error::KernelError;
-pub use error::Malformed;
-pub use generic::Command;
-pub use generic::FamilyId;
-pub use generic::Generic;
-pub use message::Flags;
-pub use message::Message;
-pub use message::Request;
-pub use monitor::Event;
-pub use monitor::Monitor;
+pub use channel::{Counters, Options, Protocol};
+pub use error::{Error, KernelError, Malformed};
+pub use generic::{Command, FamilyId, Generic};
+pub use message::{Flags, Message, Request};
+pub use monitor::{Event, Monitor};
 pub use socket::Socket;
 
 /// The examples of the README are compiled with the documentation tests.

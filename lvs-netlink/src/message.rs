@@ -20,8 +20,7 @@ use std::ops::BitOr;
 
 use crate::attribute;
 use crate::attribute::Attributes;
-use crate::error::KernelError;
-use crate::error::Malformed;
+use crate::error::{KernelError, Malformed};
 
 /// Flags of a request (`nlmsg_flags`).
 ///

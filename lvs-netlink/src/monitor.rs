@@ -1,10 +1,6 @@
 //! Notifications from the kernel, and the news that some were lost.
 
-use crate::channel::Channel;
-use crate::channel::Counters;
-use crate::channel::Failure;
-use crate::channel::Options;
-use crate::channel::Protocol;
+use crate::channel::{Channel, Counters, Failure, Options, Protocol};
 use crate::error::Error;
 use crate::message::Message;
 

@@ -4,23 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::channel::Channel;
-use crate::channel::Counters;
-use crate::channel::Failure;
-use crate::channel::Options;
-use crate::channel::Protocol;
-use crate::error::Error;
-use crate::error::KernelError;
-use crate::error::Malformed;
-use crate::message::Frame;
-use crate::message::Message;
-use crate::message::NLM_F_ACK;
-use crate::message::NLM_F_DUMP;
-use crate::message::NLM_F_DUMP_INTR;
-use crate::message::NLMSG_DONE;
-use crate::message::NLMSG_ERROR;
-use crate::message::NLMSG_OVERRUN;
-use crate::message::Request;
+use crate::channel::{Channel, Counters, Failure, Options, Protocol};
+use crate::error::{Error, KernelError, Malformed};
+use crate::message::{
+    Frame, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN, Request,
+};
 
 /// A command socket: one request, batch or dump at a time.
 ///

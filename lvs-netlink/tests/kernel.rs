@@ -3,18 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use lvs_netlink::Command;
-use lvs_netlink::Error;
-use lvs_netlink::Event;
-use lvs_netlink::Flags;
-use lvs_netlink::Generic;
-use lvs_netlink::Monitor;
-use lvs_netlink::Options;
-use lvs_netlink::Protocol;
-use lvs_netlink::Request;
-use lvs_netlink::Socket;
-use nix::sched::CloneFlags;
-use nix::sched::unshare;
+use lvs_netlink::{Command, Error, Event, Flags, Generic, Monitor, Options, Protocol, Request, Socket};
+use nix::sched::{CloneFlags, unshare};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;

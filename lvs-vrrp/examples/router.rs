@@ -11,16 +11,9 @@ use std::io::Read;
 use std::net::Ipv4Addr;
 
 use lvs_core::ClaimResult;
-use lvs_vrrp::AuthPass;
-use lvs_vrrp::Authentication;
-use lvs_vrrp::Config;
-use lvs_vrrp::Driver;
-use lvs_vrrp::InstanceConfig;
-use lvs_vrrp::Interval;
-use lvs_vrrp::Priority;
-use lvs_vrrp::Transport;
-use lvs_vrrp::Unicast;
-use lvs_vrrp::Vrid;
+use lvs_vrrp::{
+    AuthPass, Authentication, Config, Driver, InstanceConfig, Interval, Priority, Transport, Unicast, Vrid,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use lvs_core::Epoch;
-use lvs_core::Role;
+use lvs_core::{Epoch, Role};
 
-use crate::types::Advertised;
-use crate::types::Priority;
+use crate::types::{Advertised, Priority};
 
 /// Something that the driver of a [`Router`](crate::Router) has to do, or to tell. The set is closed, so that
 /// no decision can be overlooked.

@@ -2,21 +2,15 @@
 //! suspended.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
-use std::os::fd::RawFd;
-use std::task::Context;
-use std::task::Poll;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lvs_core::Instant;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd;
-use nix::sys::timerfd::Expiration;
-use nix::sys::timerfd::TimerFlags;
-use nix::sys::timerfd::TimerSetTimeFlags;
-use nix::time::ClockId;
-use nix::time::clock_gettime;
+use nix::sys::timerfd::{Expiration, TimerFlags, TimerSetTimeFlags};
+use nix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::timing;
-use crate::types::Interval;
-use crate::types::Priority;
+use crate::types::{Interval, Priority};
 
 /// Configuration of one [`Router`](crate::Router).
 ///

@@ -3,17 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::ipv4::Ipv4Header;
-use crate::ipv4::TTL;
-use crate::packet::Advert;
-use crate::packet::peek_vrid;
+use crate::ipv4::{Ipv4Header, TTL};
+use crate::packet::{Advert, peek_vrid};
 use crate::refusal::Refusal;
-use crate::transport::Peer;
-use crate::transport::Transport;
-use crate::transport::Unicast;
-use crate::types::Authentication;
-use crate::types::Interval;
-use crate::types::Vrid;
+use crate::transport::{Peer, Transport, Unicast};
+use crate::types::{Authentication, Interval, Vrid};
 
 /// The instances of one interface, found by virtual router identifier and by group or peer.
 ///
@@ -253,9 +247,7 @@ mod tests {
     use super::*;
     use crate::ipv4::GROUP;
     use crate::transport::Multicast;
-    use crate::types::Advertised;
-    use crate::types::AuthPass;
-    use crate::types::Priority;
+    use crate::types::{Advertised, AuthPass, Priority};
 
     const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
     const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);

@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 
 use thiserror::Error;
 
-use crate::types::OutOfRange;
-use crate::types::Vrid;
+use crate::types::{OutOfRange, Vrid};
 
 /// Why a driver could not be made or could not go on.
 #[derive(Debug, Error)]

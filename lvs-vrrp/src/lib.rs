@@ -127,19 +127,9 @@ mod stats;
 mod transport;
 mod types;
 
-pub use action::Action;
-pub use action::Conflict;
-pub use action::FaultReason;
-pub use action::Gate;
-pub use action::Reason;
-pub use action::Transition;
-pub use config::Config;
-pub use config::Preempt;
-pub use config::Start;
-pub use demux::Accepted;
-pub use demux::Demux;
-pub use demux::Listener;
-pub use demux::Refused;
+pub use action::{Action, Conflict, FaultReason, Gate, Reason, Transition};
+pub use config::{Config, Preempt, Start};
+pub use demux::{Accepted, Demux, Listener, Refused};
 #[cfg(feature = "tokio")]
 pub use driver::Driver;
 #[cfg(feature = "tokio")]
@@ -159,24 +149,12 @@ pub use error::ConfigError;
 #[cfg(feature = "tokio")]
 pub use error::Error;
 pub use ipv4::Ipv4Header;
-pub use packet::AddressIter;
-pub use packet::AddressList;
-pub use packet::Advert;
+pub use packet::{AddressIter, AddressList, Advert};
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
 pub use stats::Stats;
-pub use transport::Multicast;
-pub use transport::Peer;
-pub use transport::Transport;
-pub use transport::Unicast;
-pub use types::Advertised;
-pub use types::AuthPass;
-pub use types::Authentication;
-pub use types::Centis;
-pub use types::ChecksumForm;
-pub use types::Interval;
-pub use types::OutOfRange;
-pub use types::Priority;
-pub use types::Version;
-pub use types::Vrid;
+pub use transport::{Multicast, Peer, Transport, Unicast};
+pub use types::{
+    Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
+};

@@ -4,14 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::ipv4::PROTOCOL;
 use crate::refusal::Refusal;
-use crate::types::Advertised;
-use crate::types::AuthPass;
-use crate::types::Authentication;
-use crate::types::Centis;
-use crate::types::ChecksumForm;
-use crate::types::Interval;
-use crate::types::OutOfRange;
-use crate::types::Vrid;
+use crate::types::{Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Vrid};
 
 // VRRPv2, RFC 3768 §5.1 (authentication data: RFC 2338 §5.3.6 to §5.3.10)
 //

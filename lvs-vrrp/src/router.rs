@@ -5,26 +5,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lvs_core::ClaimResult;
-use lvs_core::Epoch;
-use lvs_core::Instant;
-use lvs_core::Ownership;
-use lvs_core::Role;
+use lvs_core::{ClaimResult, Epoch, Instant, Ownership, Role};
 
-use crate::action::Action;
-use crate::action::Conflict;
-use crate::action::FaultReason;
-use crate::action::Gate;
-use crate::action::Reason;
-use crate::action::Transition;
-use crate::config::Config;
-use crate::config::Preempt;
-use crate::config::Start;
+use crate::action::{Action, Conflict, FaultReason, Gate, Reason, Transition};
+use crate::config::{Config, Preempt, Start};
 use crate::packet::Advert;
 use crate::timing;
-use crate::types::Advertised;
-use crate::types::Interval;
-use crate::types::Priority;
+use crate::types::{Advertised, Interval, Priority};
 
 /// One router of one virtual router, without sockets and clock.
 ///

@@ -6,20 +6,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::io::Read;
-use std::net::Ipv4Addr;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBufForce;
-use socket2::Domain;
-use socket2::InterfaceIndexOrAddress;
-use socket2::Protocol;
-use socket2::SockAddr;
-use socket2::Socket;
-use socket2::Type;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 

@@ -1,16 +1,13 @@
 //! What an instance has sent, heard, refused and become, counted.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lvs_core::Role;
 
 use crate::action::Transition;
 use crate::packet::Advert;
 use crate::refusal::Refusal;
-use crate::types::Advertised;
-use crate::types::ChecksumForm;
-use crate::types::Interval;
+use crate::types::{Advertised, ChecksumForm, Interval};
 
 /// The counters of an instance or an interface at one moment; they only grow, from 0 at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -6,9 +6,7 @@
 
 use std::time::Duration;
 
-use crate::types::Centis;
-use crate::types::Interval;
-use crate::types::Priority;
+use crate::types::{Centis, Interval, Priority};
 
 /// By how much longer than three intervals a backup of this priority waits, so that the best one is first.
 ///

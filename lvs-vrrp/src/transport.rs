@@ -2,8 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::ipv4::GROUP;
-use crate::ipv4::TTL;
+use crate::ipv4::{GROUP, TTL};
 
 /// How the adverts of an instance travel. The set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]

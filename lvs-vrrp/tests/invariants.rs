@@ -6,27 +6,14 @@
 //! is configured, A10 early timeouts do nothing.
 #![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use lvs_core::ClaimResult;
-use lvs_core::Epoch;
-use lvs_core::Instant;
-use lvs_core::Role;
-use lvs_vrrp::Action;
-use lvs_vrrp::Advert;
-use lvs_vrrp::Advertised;
-use lvs_vrrp::Config;
-use lvs_vrrp::FaultReason;
-use lvs_vrrp::Gate;
-use lvs_vrrp::Interval;
-use lvs_vrrp::Preempt;
-use lvs_vrrp::Priority;
-use lvs_vrrp::Router;
-use lvs_vrrp::Start;
-use lvs_vrrp::Vrid;
-use lvs_vrrp::timing;
+use lvs_core::{ClaimResult, Epoch, Instant, Role};
+use lvs_vrrp::{
+    Action, Advert, Advertised, Config, FaultReason, Gate, Interval, Preempt, Priority, Router, Start, Vrid,
+    timing,
+};
 use proptest::prelude::*;
 
 const OWN: [u8; 4] = [10, 0, 0, 5];

@@ -5,24 +5,11 @@
 #![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use lvs_core::ClaimResult;
-use lvs_core::Epoch;
-use lvs_core::Instant;
-use lvs_core::Role;
-use lvs_vrrp::Action;
-use lvs_vrrp::Advert;
-use lvs_vrrp::Advertised;
-use lvs_vrrp::Config;
-use lvs_vrrp::Interval;
-use lvs_vrrp::Preempt;
-use lvs_vrrp::Priority;
-use lvs_vrrp::Router;
-use lvs_vrrp::Vrid;
-use lvs_vrrp::timing;
+use lvs_core::{ClaimResult, Epoch, Instant, Role};
+use lvs_vrrp::{Action, Advert, Advertised, Config, Interval, Preempt, Priority, Router, Vrid, timing};
 
 /// Longest delay of a packet on the way: less than the skews of neighbouring priorities differ by, or the
 /// lower of the two could be first for a moment.

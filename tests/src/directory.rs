@@ -1,10 +1,9 @@
 //! A directory for one test host's files.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io};
 
 /// A directory below the system's temporary one; removed with everything in it when dropped.
 #[derive(Debug)]

@@ -1,20 +1,18 @@
 //! Hosts and the segments that connect them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fs, io};
 
 use crate::address::{Address, Mac, Network};
 use crate::directory::Directory;
 use crate::namespace::Namespace;
-use crate::ping;
 use crate::process::Process;
-use crate::spawn;
+use crate::{ping, spawn};
 
 /// A host of its own: interfaces, addresses, routes, firewall, IPVS table and sockets are separate from all others';
 /// files and processes are shared with the machine.

@@ -1,10 +1,9 @@
 //! A network namespace without a name: it exists as long as this process holds it, so nothing can be left behind.
 
 use std::fs::File;
-use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::thread;
+use std::{io, thread};
 
 use nix::sched::{CloneFlags, setns, unshare};
 

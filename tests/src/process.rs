@@ -1,12 +1,10 @@
 //! A program that runs on a test host.
 
-use std::fmt;
-use std::fs;
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;

@@ -16,15 +16,13 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::cli::{self, Cli};
-use crate::conf;
 use crate::health::Checks;
 use crate::kernel::{self, VirtualAddresses, VirtualServices};
-use crate::log;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::scripts::ScriptRunner;
-use crate::vrrp;
+use crate::{conf, log, vrrp};
 
 /// Where the pid goes if `-p` is not given.
 const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";

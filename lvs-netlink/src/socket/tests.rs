@@ -6,8 +6,7 @@ use std::thread::JoinHandle;
 use netlink_sys::SocketAddr;
 
 use super::*;
-use crate::message::Flags;
-use crate::message::Frames;
+use crate::message::{Flags, Frames};
 
 const NETLINK_USERSOCK: isize = 2;
 

@@ -4,15 +4,10 @@ use std::net::Ipv4Addr;
 
 use crate::config::Config;
 use crate::demux::Listener;
-use crate::error::ConfigError;
-use crate::error::Error;
+use crate::error::{ConfigError, Error};
 use crate::packet::Advert;
 use crate::transport::Transport;
-use crate::types::Advertised;
-use crate::types::Authentication;
-use crate::types::ChecksumForm;
-use crate::types::Version;
-use crate::types::Vrid;
+use crate::types::{Advertised, Authentication, ChecksumForm, Version, Vrid};
 
 /// One virtual router on one interface.
 ///
@@ -163,11 +158,8 @@ fn check_hosts(addresses: impl IntoIterator<Item = Ipv4Addr>) -> Result<(), Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Multicast;
-    use crate::transport::Unicast;
-    use crate::types::AuthPass;
-    use crate::types::Interval;
-    use crate::types::Priority;
+    use crate::transport::{Multicast, Unicast};
+    use crate::types::{AuthPass, Interval, Priority};
 
     fn instance(name: &str, vrid: u8) -> InstanceConfig {
         let router = Config::new(Interval::centis(100).unwrap(), Priority::DEFAULT);

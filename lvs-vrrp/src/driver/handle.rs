@@ -2,27 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lvs_core::ClaimResult;
-use lvs_core::Epoch;
-use lvs_core::Instant;
-use lvs_core::Link;
-use lvs_core::Ownership;
-use tokio::sync::Notify;
-use tokio::sync::watch;
+use lvs_core::{ClaimResult, Epoch, Instant, Link, Ownership};
+use tokio::sync::{Notify, watch};
 
-use crate::action::Conflict;
-use crate::action::Gate;
-use crate::action::Transition;
-use crate::stats::Counters;
-use crate::stats::Stats;
+use crate::action::{Conflict, Gate, Transition};
+use crate::stats::{Counters, Stats};
 use crate::types::Priority;
 
 /// Commands a running [`Driver`](crate::Driver) and watches it. Clones speak to the same driver.

@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
-use lvs_core::Link;
-use lvs_core::LinkAddress;
-use lvs_core::MacAddress;
-use nix::ifaddrs::InterfaceAddress;
-use nix::ifaddrs::getifaddrs;
+use lvs_core::{Link, LinkAddress, MacAddress};
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 

@@ -1,8 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ipv4::GROUP;
-use crate::ipv4::Ipv4Header;
+use crate::ipv4::{GROUP, Ipv4Header};
 use crate::types::Priority;
 
 /// A datagram in hexadecimal digits; virtual router identifier, priority octet, interval and addresses in it.
