@@ -76,8 +76,20 @@ pub async fn keep_applied<D: Dataplane>(
 ) -> D {
     let mut reconciler = Reconciler { options, owned: BTreeSet::new(), believed: None, failures: 0 };
     let mut complaint = Complaint::default();
+    // Only reading the whole table moves it: a table that changes all the time is read all the same.
+    let mut next_look = Instant::now();
+    let mut closed = false;
     loop {
         let closing = desired.has_changed().is_err();
+        if closing && !closed {
+            // The last value gets all its tries.
+            closed = true;
+            reconciler.failures = 0;
+        }
+        if Instant::now() >= next_look {
+            reconciler.believed = None;
+        }
+        let looks = reconciler.believed.is_none();
         let wanted = desired.borrow_and_update().clone();
         let pass = reconciler.pass(&mut dataplane, &wanted).await;
         complaint.update(pass.error.as_deref(), "the table is as desired again");
@@ -85,11 +97,13 @@ pub async fn keep_applied<D: Dataplane>(
         if closing && (reconciler.failures == 0 || reconciler.failures > LAST_TRIES) {
             return dataplane;
         }
-        let wake_up = Instant::now() + reconciler.pause();
+        if looks || reconciler.failures > 0 {
+            next_look = Instant::now() + reconciler.pause();
+        }
         tokio::select! {
             // Once closed it is ready for ever: then only the pause counts.
             _ = desired.changed(), if !closing => {}
-            () = tokio::time::sleep_until(wake_up) => reconciler.believed = None,
+            () = tokio::time::sleep_until(next_look) => {}
         }
     }
 }
@@ -102,7 +116,7 @@ const LOGGED_EDITS: usize = 16;
 
 struct Reconciler {
     options: ApplierOptions,
-    /// Every service that was ever desired: these are ours to remove.
+    /// The services that are desired, and those that were and are not known to be gone: ours to remove.
     owned: BTreeSet<ServiceKey>,
     /// What the data plane has, as far as known; nothing when it has to be read first.
     believed: Option<Table>,
@@ -130,16 +144,14 @@ impl Reconciler {
             };
             let changes = present.changes_to(wanted);
             if changes.is_empty() {
-                self.believed = Some(wanted.clone());
-                pass.in_sync = true;
+                self.settle(wanted, &mut pass);
                 break;
             }
             if observed {
                 pass.repairs += changes.len() as u64;
             }
             if self.apply(dataplane, changes, &mut pass).await {
-                self.believed = Some(wanted.clone());
-                pass.in_sync = true;
+                self.settle(wanted, &mut pass);
                 break;
             }
         }
@@ -150,6 +162,13 @@ impl Reconciler {
             self.failures = self.failures.saturating_add(1);
         }
         pass
+    }
+
+    /// The data plane is as wanted: nothing else is ours any more.
+    fn settle(&mut self, wanted: &Table, pass: &mut Pass) {
+        self.believed = Some(wanted.clone());
+        self.owned = wanted.keys().copied().collect();
+        pass.in_sync = true;
     }
 
     async fn observe<D: Dataplane>(&self, dataplane: &mut D) -> Result<Table, DataplaneError> {
