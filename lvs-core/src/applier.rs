@@ -14,6 +14,7 @@ use crate::table::{Change, Table};
 
 /// What the applier does with services that were never desired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Foreign {
     /// Leave them alone; somebody else made them.
     #[default]
@@ -22,8 +23,9 @@ pub enum Foreign {
     Remove,
 }
 
-/// How the applier works.
+/// How the applier works; begin with the default and change fields.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ApplierOptions {
     /// What to do with services that were never desired.
     pub foreign: Foreign,
@@ -49,11 +51,14 @@ impl Default for ApplierOptions {
 
 /// What the applier reports after each pass; the latest value wins.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ApplierStatus {
     /// Passes that were made.
     pub passes: u64,
     /// Whether the data plane was equal to the desired table after the last pass.
     pub in_sync: bool,
+    /// Whether the data plane could ever be read; if not, nothing was changed in it.
+    pub reached: bool,
     /// Edits that were made.
     pub edits: u64,
     /// Edits that were made although nothing new was desired: somebody else had changed the table.
@@ -74,7 +79,8 @@ pub async fn keep_applied<D: Dataplane>(
     options: ApplierOptions,
     status: watch::Sender<ApplierStatus>,
 ) -> D {
-    let mut reconciler = Reconciler { options, owned: BTreeSet::new(), believed: None, failures: 0 };
+    let mut reconciler =
+        Reconciler { options, owned: BTreeSet::new(), believed: None, reached: false, failures: 0 };
     let mut complaint = Complaint::default();
     // Only reading the whole table moves it: a table that changes all the time is read all the same.
     let mut next_look = Instant::now();
@@ -94,7 +100,9 @@ pub async fn keep_applied<D: Dataplane>(
         let pass = reconciler.pass(&mut dataplane, &wanted).await;
         complaint.update(pass.error.as_deref(), "the table is as desired again");
         status.send_modify(|status| pass.record(status));
-        if closing && (reconciler.failures == 0 || reconciler.failures > LAST_TRIES) {
+        // What was never there to be read has nothing of ours.
+        let given_up = reconciler.failures > LAST_TRIES || !reconciler.reached;
+        if closing && (reconciler.failures == 0 || given_up) {
             return dataplane;
         }
         if looks || reconciler.failures > 0 {
@@ -120,6 +128,8 @@ struct Reconciler {
     owned: BTreeSet<ServiceKey>,
     /// What the data plane has, as far as known; nothing when it has to be read first.
     believed: Option<Table>,
+    /// Whether the data plane could ever be read.
+    reached: bool,
     /// Passes that failed since the last good one.
     failures: u32,
 }
@@ -135,7 +145,10 @@ impl Reconciler {
             let present = match self.believed.take() {
                 Some(believed) => believed,
                 None => match self.observe(dataplane).await {
-                    Ok(table) => table,
+                    Ok(table) => {
+                        self.reached = true;
+                        table
+                    }
                     Err(error) => {
                         pass.fail(&error);
                         break;
@@ -155,6 +168,7 @@ impl Reconciler {
                 break;
             }
         }
+        pass.reached = self.reached;
         if pass.in_sync {
             self.failures = 0;
             pass.error = None;
@@ -218,6 +232,7 @@ impl Reconciler {
 #[derive(Default)]
 struct Pass {
     in_sync: bool,
+    reached: bool,
     edits: u64,
     repairs: u64,
     error: Option<String>,
@@ -239,6 +254,7 @@ impl Pass {
         }
         status.passes += 1;
         status.in_sync = self.in_sync;
+        status.reached = self.reached;
         status.edits += self.edits;
         status.error = self.error;
     }

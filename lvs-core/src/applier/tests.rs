@@ -153,8 +153,10 @@ async fn a_service_that_is_not_desired_any_more_may_be_made_by_others() {
 async fn the_last_removal_is_tried_again_after_failures_without_end() {
     let fake = FakeDataplane::default();
     fake.edit(|all| *all = table(1, 1));
-    fake.set_failure(Some(DataplaneErrorKind::Refused));
     let mut run = start(fake, table(1, 1), ApplierOptions::default());
+    in_sync(&mut run, 1).await;
+    run.fake.set_failure(Some(DataplaneErrorKind::Refused));
+    run.desired.send_replace(table(1, 2));
     run.status.wait_for(|status| status.passes == 9).await.unwrap();
     run.desired.send_replace(Table::default());
     drop(run.desired);
@@ -162,4 +164,17 @@ async fn the_last_removal_is_tried_again_after_failures_without_end() {
     run.fake.set_failure(None);
     run.task.await.unwrap();
     assert!(run.fake.table().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_data_plane_that_was_never_there_does_not_hold_up_the_end() {
+    let fake = FakeDataplane::default();
+    fake.set_failure(Some(DataplaneErrorKind::Unavailable));
+    let mut run = start(fake, table(1, 1), ApplierOptions::default());
+    run.status.wait_for(|status| status.passes == 3).await.unwrap();
+    let begin = Instant::now();
+    drop(run.desired);
+    run.task.await.unwrap();
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert!(!run.status.borrow().reached);
 }
