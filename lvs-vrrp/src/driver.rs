@@ -425,8 +425,13 @@ impl Driver {
     /// Makes sockets, source addresses and gates of an interface follow what it is like.
     fn settle(&mut self, place: usize, needs_new_sockets: bool) {
         let members = self.interfaces[place].members.clone();
-        let virtual_addresses: BTreeSet<Ipv4Addr> =
-            members.iter().flat_map(|&index| self.members[index].virtual_addresses()).collect();
+        // An owner's are the interface's own, from which the other instances may send (RFC 9568 §4.2).
+        let virtual_addresses: BTreeSet<Ipv4Addr> = members
+            .iter()
+            .map(|&index| &self.members[index])
+            .filter(|member| !member.config.router.priority().is_owner())
+            .flat_map(Member::virtual_addresses)
+            .collect();
         let judge = |driver: &Self, index: usize| {
             let member: &Member = &driver.members[index];
             driver.interfaces[place].source_for(&member.config, &virtual_addresses)
@@ -629,3 +634,6 @@ const MAX_RECEIVE_ERRORS: usize = 8;
 const EVENTS: usize = 1024;
 
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

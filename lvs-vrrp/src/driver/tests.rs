@@ -1,0 +1,45 @@
+use lvs_core::LinkAddress;
+
+use super::*;
+use crate::config::Config;
+use crate::types::{Interval, Priority, Vrid};
+
+/// No host has it, so its sockets cannot be opened, by whomever.
+const NOWHERE: &str = "lvs-nowhere";
+
+fn instance(name: &str, vrid: u8, priority: Priority, address: [u8; 4]) -> InstanceConfig {
+    let router = Config::new(Interval::centis(100).unwrap(), priority);
+    InstanceConfig::new(name, NOWHERE, Vrid::new(vrid).unwrap(), vec![address.into()], router)
+}
+
+fn driver(configs: Vec<InstanceConfig>) -> (Driver, Handle) {
+    let (driver, handle, _) = Driver::new(configs).unwrap();
+    (driver, handle)
+}
+
+fn link(addresses: &[[u8; 4]]) -> Link {
+    let address =
+        |address: &[u8; 4]| LinkAddress { address: IpAddr::from(*address), prefix_len: 24, tagged: false };
+    let addresses = addresses.iter().map(address).collect();
+    Link { name: NOWHERE.to_owned(), index: u32::MAX, up: true, mac: None, addresses }
+}
+
+#[test]
+fn an_owners_address_is_the_source_of_the_other_instances_of_its_interface_and_a_backups_is_not() {
+    // RFC 9568 §4.2: each router owns one virtual router and backs up the other.
+    let (ours, theirs) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let (mut driver, _) = driver(vec![
+        instance("owner", 1, Priority::OWNER, ours),
+        instance("backup", 2, Priority::DEFAULT, theirs),
+    ]);
+    for addresses in [vec![ours], vec![theirs, ours]] {
+        driver.set_link(0, Some(link(&addresses)));
+        for member in &driver.members {
+            assert_eq!(member.source, Some(ours.into()), "{}", member.config.name);
+            // Not for want of an address.
+            assert_eq!(member.link_fault, Some(FaultReason::Socket), "{}", member.config.name);
+        }
+    }
+    driver.set_link(0, Some(link(&[theirs])));
+    assert_eq!(driver.members[1].link_fault, Some(FaultReason::NoAddress));
+}
