@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use lvs_core::{Instant, Link, Ownership};
+use lvs_core::{Instant, Link, Ownership, Role};
 use tokio::sync::{mpsc, watch};
 
 use crate::action::{Action, FaultReason, Gate};
@@ -136,8 +136,9 @@ impl Driver {
     /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master
     /// has sent its advert of priority 0.
     ///
-    /// Dropping this future closes the sockets without a word: the others take over only after a master down
-    /// interval, and nobody is told to release addresses. Use `shutdown`.
+    /// However this future ends, dropped or by a panic too, [`Instance::ownership`](crate::Instance::ownership)
+    /// then says [`Role::Initialize`], so that addresses are released. Only `shutdown` tells the other routers,
+    /// though: otherwise they take over after a master down interval.
     ///
     /// # Errors
     /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their
@@ -469,6 +470,20 @@ impl Driver {
         let gate = member.link_fault.map_or(member.application_gate, Gate::Fault);
         member.router.set_gate(now, gate);
         self.carry_out(index, now);
+    }
+}
+
+impl Drop for Driver {
+    /// Nobody advertises any more, so nobody may hold addresses. Handles keep the cells alive: without this
+    /// they would say for ever what was last.
+    fn drop(&mut self) {
+        for facts in &self.shared.instances {
+            facts.ownership.send_if_modified(|last| {
+                let is_over = last.role != Role::Initialize;
+                *last = Ownership { epoch: last.epoch, ..Ownership::default() };
+                is_over
+            });
+        }
     }
 }
 

@@ -43,3 +43,34 @@ fn an_owners_address_is_the_source_of_the_other_instances_of_its_interface_and_a
     driver.set_link(0, Some(link(&[theirs])));
     assert_eq!(driver.members[1].link_fault, Some(FaultReason::NoAddress));
 }
+
+/// A driver whose only instance is master, as far as the rest of the application is told.
+fn master() -> (Driver, Handle, watch::Receiver<Ownership>) {
+    let (mut driver, handle) = driver(vec![instance("owner", 1, Priority::OWNER, [10, 0, 0, 1])]);
+    let ownership = handle.instance("owner").unwrap().ownership();
+    driver.members[0].router.enable(clock::now());
+    driver.carry_out(0, clock::now());
+    assert_eq!(ownership.borrow().role, Role::Master);
+    (driver, handle, ownership)
+}
+
+#[test]
+fn a_driver_that_is_dropped_owns_nothing_any_more_although_handles_live_on() {
+    let (driver, _handle, mut ownership) = master();
+    let epoch = ownership.borrow_and_update().epoch;
+    drop(driver.run());
+    assert!(ownership.has_changed().unwrap());
+    assert_eq!(*ownership.borrow(), Ownership { epoch, role: Role::Initialize, announcements: 0 });
+}
+
+#[test]
+fn a_driver_that_panics_owns_nothing_any_more() {
+    let (driver, _handle, ownership) = master();
+    // Without a runtime there is nothing to watch its timer with.
+    let mut run = Box::pin(driver.run());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = run.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(ownership.borrow().role, Role::Initialize);
+}
