@@ -525,12 +525,22 @@ struct Interface {
     /// Somebody tells about it.
     is_fed: bool,
     sockets: Option<Sockets>,
+    /// Why there are none, as it was logged last.
+    complaint: Option<String>,
     demux: Demux,
 }
 
 impl Interface {
     fn new(name: String) -> Self {
-        Self { name, members: Vec::new(), link: None, is_fed: false, sockets: None, demux: Demux::new() }
+        Self {
+            name,
+            members: Vec::new(),
+            link: None,
+            is_fed: false,
+            sockets: None,
+            complaint: None,
+            demux: Demux::new(),
+        }
     }
 
     /// Whether the sockets of the link as it was would do for it as it is.
@@ -551,8 +561,20 @@ impl Interface {
     fn open_sockets(&mut self, groups: BTreeSet<Ipv4Addr>) {
         let Some(link) = &self.link else { return };
         match Sockets::open(&self.name, link.index, groups) {
-            Ok(sockets) => self.sockets = Some(sockets),
-            Err(error) => tracing::warn!(interface = self.name, %error, "open sockets for adverts"),
+            Ok(sockets) => {
+                self.sockets = Some(sockets);
+                if self.complaint.take().is_some() {
+                    tracing::info!(interface = self.name, "sockets for adverts are open");
+                }
+            }
+            // It is tried again every second: said once for each reason.
+            Err(error) => {
+                let reason = error.to_string();
+                if self.complaint.as_ref() != Some(&reason) {
+                    tracing::warn!(interface = self.name, %error, "open sockets for adverts");
+                    self.complaint = Some(reason);
+                }
+            }
         }
     }
 

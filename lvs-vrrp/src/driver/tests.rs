@@ -1,4 +1,7 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lvs_core::LinkAddress;
+use tracing::span;
 
 use super::*;
 use crate::config::Config;
@@ -73,4 +76,44 @@ fn a_driver_that_panics_owns_nothing_any_more() {
     }));
     assert!(panicked.is_err());
     assert_eq!(ownership.borrow().role, Role::Initialize);
+}
+
+/// Counts warnings.
+#[derive(Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+        let (mut driver, _) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);
+        driver.interfaces[0].is_fed = true;
+        driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
+        for _ in 0..3 {
+            driver.look_at_interfaces(clock::now());
+        }
+        assert_eq!(warnings.load(Ordering::SeqCst), 1);
+        driver.interfaces[0].complaint = Some("something else".to_owned());
+        driver.look_at_interfaces(clock::now());
+        assert_eq!(warnings.load(Ordering::SeqCst), 2);
+    });
 }
