@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use lvs_core::{Instant, Link, Ownership, Role};
+use lvs_core::{Instant, Link, LinkAddress, Ownership, Role};
 use tokio::sync::{mpsc, watch};
 
 use crate::action::{Action, FaultReason, Gate};
@@ -458,7 +458,8 @@ impl Driver {
             member.source = Some(source);
             member.silent_peers = interface.own_addresses().chain([source]).collect();
             member.router.set_address(source.into());
-            interface.demux.insert(index, member.config.listener(Some(source)));
+            let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
+            interface.demux.insert(index, listener);
             member.link_fault = interface.sockets.is_none().then_some(FaultReason::Socket);
             self.apply_gate(index);
         }
@@ -609,6 +610,21 @@ impl Interface {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         })
+    }
+
+    fn broadcasts(&self) -> Vec<Ipv4Addr> {
+        self.link.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect()
+    }
+}
+
+/// The broadcast address of a network; one of 31 or 32 bits has none (RFC 3021 §2.1).
+fn broadcast(address: &LinkAddress) -> Option<Ipv4Addr> {
+    match address.address {
+        IpAddr::V4(v4) if address.prefix_len < 31 => {
+            let host_bits = u32::MAX.checked_shr(address.prefix_len.into()).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(v4.to_bits() | host_bits))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 

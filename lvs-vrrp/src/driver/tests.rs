@@ -1,6 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lvs_core::LinkAddress;
 use tracing::span;
 
 use super::*;
@@ -116,4 +115,33 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
         driver.look_at_interfaces(clock::now());
         assert_eq!(warnings.load(Ordering::SeqCst), 2);
     });
+}
+
+#[test]
+fn the_broadcast_address_is_the_last_of_a_network_that_has_one() {
+    let of = |address: [u8; 4], prefix_len| {
+        broadcast(&LinkAddress { address: address.into(), prefix_len, tagged: false })
+            .map(|found| found.octets())
+    };
+    assert_eq!(of([10, 0, 0, 1], 24), Some([10, 0, 0, 255]));
+    assert_eq!(of([10, 0, 0, 5], 30), Some([10, 0, 0, 7]));
+    assert_eq!(of([10, 0, 0, 1], 0), Some([255; 4]));
+    assert_eq!(of([10, 0, 0, 1], 31), None);
+    assert_eq!(of([10, 0, 0, 1], 32), None);
+}
+
+#[test]
+fn a_driver_refuses_broadcasts_to_its_unicast_instances() {
+    let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
+    config.transport = Transport::Unicast(crate::transport::Unicast::to([[10, 0, 0, 2].into()]));
+    let (mut driver, _) = driver(vec![config.clone()]);
+    driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
+    for (destination, is_accepted) in [([10, 0, 0, 1], true), ([10, 0, 0, 255], false)] {
+        let advert = config.advert(Advertised::Running(Priority::DEFAULT)).unwrap();
+        let (source, destination) = ([10, 0, 0, 2].into(), destination.into());
+        let (mut packet, mut datagram) = (Vec::new(), Vec::new());
+        advert.write_to(source, destination, &mut packet);
+        Ipv4Header { source, destination, ttl: TTL }.write_to(&packet, &mut datagram);
+        assert_eq!(driver.interfaces[0].demux.accept(&datagram).is_ok(), is_accepted);
+    }
 }
