@@ -195,6 +195,7 @@ impl Listener {
 
 /// An advert that may be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Accepted<'a> {
     /// The instance that it is for.
     pub id: usize,
@@ -208,6 +209,7 @@ pub struct Accepted<'a> {
 
 /// A packet that is to be discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The instance that it was meant for, if there is one.
     pub id: Option<usize>,
