@@ -7,6 +7,7 @@ use lvs_netlink::{Command as Request, Generic, Options};
 
 use crate::convert;
 use crate::error::{Cause, Error, Operation, Refusal};
+use crate::observation::Observation;
 use crate::raw::{self, Command, Message};
 use crate::types::{Info, ServerEntry, ServiceEntry, Timeouts};
 
@@ -88,11 +89,7 @@ impl Client {
     /// See [`Error`].
     pub async fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceEntry>, Error> {
         let operation = Operation::ReadService(*key);
-        let question = Message::about(Command::GetService, convert::raw_key(key));
-        let answer = match self.ask(&operation, &question).await {
-            Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => return Ok(None),
-            answer => answer?,
-        };
+        let Some(answer) = self.raw_service(key).await? else { return Ok(None) };
         let service = answer.service.unwrap_or_default();
         convert::service_entry(&service).map(Some).map_err(|error| unreadable(operation, error))
     }
@@ -105,14 +102,10 @@ impl Client {
     /// See [`Error`]; [`Refusal::ServiceAbsent`] if there is no such service.
     pub async fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<ServerEntry>, Error> {
         let operation = Operation::ReadDestinations(*key);
-        let question = Message::about(Command::GetDest, convert::raw_key(key));
-        let answers = self.dump(&operation, &question).await?;
-        let servers = servers(&answers, key).map_err(|error| unreadable(operation.clone(), error))?;
-        // The kernel answers the question for an absent service with no destinations, too.
-        if servers.is_empty() && self.service(key).await?.is_none() {
+        let Some(answers) = self.raw_destinations(key).await? else {
             return Err(Error::refused(operation, lvs_netlink::KernelError::from_errno(ESRCH)));
-        }
-        Ok(servers)
+        };
+        servers(&answers, key).map_err(|error| unreadable(operation, error))
     }
 
     /// All services with their servers.
@@ -121,7 +114,8 @@ impl Client {
     /// can do.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`]; an entry that a table cannot say is one. [`IpvsDataplane`](crate::IpvsDataplane) goes on without
+    /// such entries.
     pub async fn table(&mut self) -> Result<Table, Error> {
         let mut table = Table::default();
         for entry in self.services().await? {
@@ -279,6 +273,41 @@ impl Client {
         let message =
             Message { timeouts: convert::raw_timeouts(timeouts), ..Message::new(Command::SetConfig) };
         self.tell(&Operation::SetTimeouts, &message).await
+    }
+
+    /// What a table can say of everything, or of one service; the rest is told apart instead of being an error.
+    pub(crate) async fn observe(&mut self, only: Option<&ServiceKey>) -> Result<Observation, Error> {
+        let services = match only {
+            Some(key) => self.raw_service(key).await?.into_iter().collect(),
+            None => self.dump(&Operation::ReadServices, &Message::new(Command::GetService)).await?,
+        };
+        let mut observation = Observation::default();
+        for service in observation.read_services(&services).into_values() {
+            if let Some(answers) = self.raw_destinations(&service.key()).await? {
+                observation.read_service_table(service, &answers);
+            }
+        }
+        Ok(observation)
+    }
+
+    /// The kernel's own message about that service; `None` if it says that there is none.
+    async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<Message>, Error> {
+        let question = Message::about(Command::GetService, convert::raw_key(key));
+        match self.ask(&Operation::ReadService(*key), &question).await {
+            Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// The kernel's own messages about the destinations of that service; `None` if it says that there is none.
+    async fn raw_destinations(&mut self, key: &ServiceKey) -> Result<Option<Vec<Message>>, Error> {
+        let question = Message::about(Command::GetDest, convert::raw_key(key));
+        let answers = self.dump(&Operation::ReadDestinations(*key), &question).await?;
+        // The kernel answers the question for an absent service with no destinations, too.
+        if answers.is_empty() && self.raw_service(key).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(answers))
     }
 
     async fn with_servers(&mut self, service: VirtualService) -> Result<Option<ServiceTable>, Error> {

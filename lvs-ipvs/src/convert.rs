@@ -137,8 +137,8 @@ pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeEr
 
 /// A server as a dump of the destinations of a service of that family has it.
 pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
-    let family = raw.family.map_or(Ok(service), family)?;
-    let address = socket_address(family, required(raw.address, "address")?, required(raw.port, "port")?);
+    let key = server_key(raw, service)?;
+    let address = key.address();
     let method = required(raw.forwarding, "forwarding method")? & forwarding::MASK;
     let forwarding = match method {
         forwarding::MASQ => Forwarding::Masquerade,
@@ -158,7 +158,7 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
     let weight = Weight::new(weight).ok_or_else(|| {
         DecodeError(format!("destination {address} has weight {weight}, which is out of range"))
     })?;
-    let server = RealServer::new(ServerKey::new(address))
+    let server = RealServer::new(key)
         .with_weight(weight)
         .with_forwarding(forwarding)
         .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0));
@@ -169,6 +169,13 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
         persistent_connections: raw.persistent_connections.unwrap_or(0),
         statistics: raw.statistics.unwrap_or_default(),
     })
+}
+
+/// What names a server of a service of that family, whatever else can be said of it.
+pub(crate) fn server_key(raw: &raw::Destination, service: Family) -> Result<ServerKey, DecodeError> {
+    let family = raw.family.map_or(Ok(service), family)?;
+    let address = socket_address(family, required(raw.address, "address")?, required(raw.port, "port")?);
+    Ok(ServerKey::new(address))
 }
 
 /// The answer to `GET_INFO`.
@@ -199,7 +206,8 @@ fn raw_server_key(key: ServerKey) -> raw::Destination {
     }
 }
 
-fn service_key(raw: &raw::Service) -> Result<ServiceKey, DecodeError> {
+/// What names a service, whatever else can be said of it.
+pub(crate) fn service_key(raw: &raw::Service) -> Result<ServiceKey, DecodeError> {
     let family = family(required(raw.family, "address family")?)?;
     if let Some(mark) = raw.fwmark.and_then(NonZeroU32::new) {
         return Ok(ServiceKey::Fwmark { family, mark });

@@ -2,11 +2,27 @@
 
 use async_trait::async_trait;
 use lvs_core::{Change, Dataplane, DataplaneError, DataplaneErrorKind, Scope, Table};
+use tracing::warn;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::observation::Reported;
 
 /// [`Dataplane`] of the kernel's IPVS in one network namespace.
+///
+/// # What others made that a table cannot say
+///
+/// The kernel takes entries that the types of [`lvs_core`] have no words for. One of them must not keep everything else
+/// from being applied, so [`observe`](Dataplane::observe) goes on, and warns once for as long as the entry is there:
+///
+/// - A service whose key cannot be said (another protocol) is left out. It can be none of the caller's.
+/// - A destination whose address can be said, but not how it forwards (`IP_VS_CONN_F_BYPASS`), is in the table as a
+///   stand-in that nobody desires: forwarding to the balancer itself, with weight and thresholds at their ends. So in a
+///   service of the caller's it counts as a difference, and is removed or edited like any other server. A service whose
+///   key can be said, but not its scheduler, is handled likewise.
+/// - A destination without an address is left out: no edit could name it. The kernel sends none today.
+///
+/// [`Client`]'s own methods give an error for each of them.
 ///
 /// ```no_run
 /// use lvs_core::{Dataplane, Scope, Table};
@@ -24,13 +40,14 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct IpvsDataplane {
     client: Client,
+    reported: Reported,
 }
 
 impl IpvsDataplane {
     /// A data plane that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, reported: Reported::default() }
     }
 
     /// The client, for what the trait does not have: counters, timeouts, flushing.
@@ -42,15 +59,22 @@ impl IpvsDataplane {
 #[async_trait]
 impl Dataplane for IpvsDataplane {
     async fn observe(&mut self, scope: Scope) -> Result<Table, DataplaneError> {
-        match scope {
-            Scope::Everything => Ok(self.client.table().await?),
-            Scope::Service(key) => Ok(self.client.service_table(&key).await?.into_iter().collect()),
-            other => Err(DataplaneError::new(
-                DataplaneErrorKind::Refused,
-                format!("observe {other:?}"),
-                "this version of lvs-ipvs does not know that scope",
-            )),
+        let only = match scope {
+            Scope::Everything => None,
+            Scope::Service(key) => Some(key),
+            other => {
+                return Err(DataplaneError::new(
+                    DataplaneErrorKind::Refused,
+                    format!("observe {other:?}"),
+                    "this version of lvs-ipvs does not know that scope",
+                ));
+            }
+        };
+        let observation = self.client.observe(only.as_ref()).await?;
+        if let Some(news) = self.reported.update(only, observation.unsaid) {
+            warn!("{news}");
         }
+        Ok(observation.table)
     }
 
     async fn apply(&mut self, changes: Vec<Change>) -> Vec<Result<(), DataplaneError>> {

@@ -30,7 +30,7 @@
 //!
 //! # Where things are
 //!
-//! What is asked and told: `client.rs`. Which attribute a value becomes: `convert.rs`. Which bytes an attribute has: `raw/`.
+//! What is asked and told: `client.rs`. What of it an applier sees: `observation.rs`. Which attribute a value becomes: `convert.rs`. Which bytes an attribute has: `raw/`.
 //! What an errno means: `error.rs`. Captures of ipvsadm's own messages, which the codec is tested against: `captures/`.
 
 #![forbid(unsafe_code)]
@@ -43,6 +43,7 @@ pub mod codec;
 mod convert;
 mod dataplane;
 mod error;
+mod observation;
 mod raw;
 mod types;
 

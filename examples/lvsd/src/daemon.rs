@@ -84,7 +84,7 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
         nix::unistd::daemon(false, false).context("the process cannot go to the background (try -n)")?;
     }
     // After the fork: threads do not survive it.
-    let _flush = log::install(cli.log_console, cli.log_detail > 0)?;
+    let _flush = log::install(log_destination(cli), cli.log_detail > 0)?;
     pid_file.write()?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -94,6 +94,14 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
         error!("{failure:#}");
     }
     status
+}
+
+fn log_destination(cli: &Cli) -> log::Destination {
+    match (cli.log_console, cli.dont_fork) {
+        (true, _) => log::Destination::Console,
+        (false, true) => log::Destination::SystemOrConsole,
+        (false, false) => log::Destination::System,
+    }
 }
 
 /// The running daemon: one thread each for VRRP, the kernel and the checks; this one carries facts between them.

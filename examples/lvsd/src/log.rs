@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixDatagram;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -23,15 +24,34 @@ const LOG_SOCKET: &str = "/dev/log";
 /// The syslog facility `daemon` (RFC 5424 §6.2.1).
 const FACILITY_DAEMON: u8 = 3;
 
-/// Installs the process's log: to the standard error output, or to the system's log where there is one. Starts a thread
-/// for the former.
-pub(crate) fn install(console: bool, detail: bool) -> io::Result<Flush> {
+/// The syslog severity `warning` (RFC 5424 §6.2.1).
+const WARNING: u8 = 4;
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// The standard error output.
+    Console,
+    /// The system's log, as soon as there is one: for a daemon in the background, which has no console.
+    System,
+    /// The system's log if there is one now, otherwise the standard error output.
+    SystemOrConsole,
+}
+
+/// Installs the process's log. Starts a thread for the console.
+pub(crate) fn install(destination: Destination, detail: bool) -> io::Result<Flush> {
     let level = if detail { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let syslog = if console { None } else { Syslog::connect().ok() };
+    let mut syslog = Syslog::new(LOG_SOCKET);
+    let to_system = match destination {
+        Destination::Console => false,
+        Destination::System => true,
+        Destination::SystemOrConsole => syslog.is_there(),
+    };
     let registry = tracing_subscriber::registry();
-    if let Some(syslog) = syslog {
+    if to_system {
+        let layer = SyslogLayer { syslog: Mutex::new(syslog) };
         // A second call in one process (tests) keeps the first log.
-        let _ = registry.with(syslog.with_filter(level)).try_init();
+        let _ = registry.with(layer.with_filter(level)).try_init();
         return Ok(Flush { ended: None, console: None });
     }
     let (writer, flush) = Console::start()?;
@@ -133,26 +153,105 @@ impl Drop for Line<'_> {
     }
 }
 
-/// Lines to the system's log by datagrams that are dropped rather than waited for.
+/// Lines to the system's log, by datagrams that are dropped and counted rather than waited for.
 struct Syslog {
-    socket: UnixDatagram,
+    path: PathBuf,
+    socket: Option<UnixDatagram>,
+    /// The last attempt to connect.
+    tried: Option<Instant>,
+    /// Lines that nobody took.
+    lost: u64,
 }
 
 impl Syslog {
-    fn connect() -> io::Result<Self> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(LOG_SOCKET)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket })
+    /// Connects with the first line.
+    fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), socket: None, tried: None, lost: 0 }
+    }
+
+    /// Whether there is a log daemon now.
+    fn is_there(&mut self) -> bool {
+        self.connect(Instant::now());
+        self.socket.is_some()
+    }
+
+    /// Sends a line; the log daemon may have been started, or started anew, since the last one. Never waits.
+    fn send(&mut self, priority: u8, text: &str, now: Instant) {
+        if self.socket.is_none() {
+            self.connect(now);
+        }
+        if self.send_connected(priority, text) {
+            return;
+        }
+        // The daemon that had the socket is gone; perhaps another one is there already.
+        if self.socket.is_none() {
+            self.connect(now);
+            if self.send_connected(priority, text) {
+                return;
+            }
+        }
+        self.lost = self.lost.saturating_add(1);
+    }
+
+    /// Whether the log daemon took the line. Leaves the socket if it leads nowhere.
+    fn send_connected(&mut self, priority: u8, text: &str) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        if self.lost > 0 {
+            let lost = format!("{} lines were lost: no log daemon took them", self.lost);
+            if datagram(socket, FACILITY_DAEMON * 8 + WARNING, &lost).is_ok() {
+                self.lost = 0;
+            }
+        }
+        match datagram(socket, priority, text) {
+            Ok(()) => true,
+            // A full queue is a daemon that is there; any other error is a socket that leads nowhere.
+            Err(error) if !is_busy(&error) => {
+                self.socket = None;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// At most once per second: a daemon that is not there must not cost every line two system calls more.
+    fn connect(&mut self, now: Instant) {
+        if self.tried.is_some_and(|tried| now.saturating_duration_since(tried) < RECONNECT_INTERVAL) {
+            return;
+        }
+        self.tried = Some(now);
+        let connected = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            socket.connect(&self.path)?;
+            Ok(socket)
+        });
+        self.socket = connected.ok();
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Syslog {
+fn datagram(socket: &UnixDatagram, priority: u8, text: &str) -> io::Result<()> {
+    let line = format!("<{priority}>lvsd[{}]: {text}", std::process::id());
+    socket.send(line.as_bytes()).map(drop)
+}
+
+/// Whether the daemon is there and takes nothing at the moment (or not this line: it is too long).
+fn is_busy(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR | libc::EMSGSIZE))
+}
+
+/// From one attempt to reach the log daemon to the next.
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What events become lines of the system's log.
+struct SyslogLayer {
+    syslog: Mutex<Syslog>,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SyslogLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = format!("<{}>lvsd[{}]: ", priority(event.metadata()), std::process::id());
-        event.record(&mut Text(&mut line));
-        // A full or absent log daemon must never hold up the adverts.
-        let _ = self.socket.send(line.as_bytes());
+        let mut text = String::new();
+        event.record(&mut Text(&mut text));
+        let mut syslog = self.syslog.lock().unwrap_or_else(PoisonError::into_inner);
+        syslog.send(priority(event.metadata()), &text, Instant::now());
     }
 }
 
@@ -160,7 +259,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Syslog {
 fn priority(metadata: &Metadata<'_>) -> u8 {
     let severity = match *metadata.level() {
         Level::ERROR => 3,
-        Level::WARN => 4,
+        Level::WARN => WARNING,
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
     };
@@ -177,5 +276,112 @@ impl tracing::field::Visit for Text<'_> {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, " {name}={value:?}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The path of a log daemon's socket; removed with the test.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("lvsd-test-{}-{name}.log", std::process::id())))
+        }
+
+        fn daemon(&self) -> UnixDatagram {
+            let daemon = UnixDatagram::bind(&self.0).unwrap();
+            daemon.set_nonblocking(true).unwrap();
+            daemon
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    /// The lines that wait at the daemon, without the part that names the process.
+    fn lines(daemon: &UnixDatagram) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut buffer = [0; 1024];
+        while let Ok(length) = daemon.recv(&mut buffer) {
+            let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            lines.push(line.replace(&format!("lvsd[{}]: ", std::process::id()), ""));
+        }
+        lines
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn lines_go_on_after_the_log_daemon_was_started_anew() {
+        let place = Place::new("anew");
+        let now = Instant::now();
+        let mut syslog = Syslog::new(&place.0);
+        let first = place.daemon();
+        syslog.send(30, "a", now);
+        assert_eq!(lines(&first), ["<30>a"]);
+
+        drop(first);
+        fs::remove_file(&place.0).unwrap();
+        syslog.send(30, "b", now + SECOND);
+        let second = place.daemon();
+        syslog.send(30, "c", now + SECOND + SECOND / 2);
+        assert_eq!(lines(&second), Vec::<String>::new(), "it was tried less than a second ago");
+        syslog.send(30, "d", now + 2 * SECOND);
+        assert_eq!(lines(&second), ["<28>2 lines were lost: no log daemon took them", "<30>d"]);
+        syslog.send(30, "e", now + 2 * SECOND);
+        assert_eq!(lines(&second), ["<30>e"]);
+    }
+
+    #[test]
+    fn a_log_daemon_that_was_started_anew_between_two_lines_gets_the_next_one() {
+        let place = Place::new("between");
+        let now = Instant::now();
+        let mut syslog = Syslog::new(&place.0);
+        let first = place.daemon();
+        syslog.send(30, "a", now);
+        drop(first);
+        fs::remove_file(&place.0).unwrap();
+        let second = place.daemon();
+        syslog.send(30, "b", now + SECOND);
+        assert_eq!(lines(&second), ["<30>b"]);
+    }
+
+    #[test]
+    fn a_log_daemon_that_comes_later_than_the_process_gets_lines() {
+        let place = Place::new("later");
+        let now = Instant::now();
+        let mut syslog = Syslog::new(&place.0);
+        assert!(!syslog.is_there());
+        syslog.send(30, "a", now);
+        let daemon = place.daemon();
+        syslog.send(30, "b", now + 2 * SECOND);
+        assert_eq!(lines(&daemon), ["<28>1 lines were lost: no log daemon took them", "<30>b"]);
+    }
+
+    #[test]
+    fn a_log_daemon_that_takes_nothing_stops_nobody_and_hears_what_it_missed() {
+        let place = Place::new("full");
+        let now = Instant::now();
+        let mut syslog = Syslog::new(&place.0);
+        let daemon = place.daemon();
+        for _ in 0..10_000 {
+            syslog.send(30, "a", now);
+        }
+        let lost = syslog.lost;
+        assert!(lost > 0);
+        assert_eq!(lines(&daemon).len() as u64, 10_000 - lost);
+        syslog.send(30, "b", now);
+        assert_eq!(
+            lines(&daemon),
+            [format!("<28>{lost} lines were lost: no log daemon took them"), "<30>b".into()]
+        );
     }
 }

@@ -75,12 +75,15 @@ impl Notices {
             if tokio::time::timeout_at(deadline, &mut queue.task).await.is_err() {
                 warn!("scripts of {name} did not end within {limit:?} and are killed");
                 queue.task.abort();
+                // Until the script is killed; the task waits for nothing else then.
+                let _ = queue.task.await;
             }
         }
     }
 }
 
-/// Owns one instance's delivery; ends when the queue is closed and empty. Aborting it kills the running script.
+/// Owns one instance's delivery; ends when the queue is closed and empty. Aborting it kills the running script and what that
+/// started.
 async fn deliver<N: Notify>(shared: Arc<Shared>, mut notifier: N) {
     loop {
         let (next, closed) = {

@@ -102,8 +102,28 @@ enum Outcome {
     TimedOut,
 }
 
-/// Runs a script in a process group of its own, without input and output, in a clean environment.
+/// Runs a script for at most `timeout`; see [`run_until`].
 async fn run(script: &Script, timeout: Duration) -> io::Result<Outcome> {
+    run_until(script, tokio::time::sleep(timeout)).await
+}
+
+/// Runs a script in a process group of its own, without input and output, in a clean environment.
+///
+/// A script that has not ended by itself when `limit` comes, or when this is cancelled, is ended with everything that it
+/// started. One that ends by itself may leave processes behind: they stay, as with keepalived.
+async fn run_until(script: &Script, limit: impl Future<Output = ()>) -> io::Result<Outcome> {
+    let mut running = spawn(script)?;
+    tokio::select! {
+        // A script that has ended is never taken for one that hangs.
+        biased;
+        status = running.child.wait() => return status.map(Outcome::Exited),
+        () = limit => {}
+    }
+    running.end().await?;
+    Ok(Outcome::TimedOut)
+}
+
+fn spawn(script: &Script) -> io::Result<Running> {
     let (program, arguments) = script
         .command
         .split_first()
@@ -123,27 +143,46 @@ async fn run(script: &Script, timeout: Duration) -> io::Result<Outcome> {
         // Setting the user also clears the supplementary groups.
         command.gid(group).uid(user);
     }
-    let mut child = command.spawn()?;
-    match tokio::time::timeout(timeout, child.wait()).await {
-        Ok(status) => status.map(Outcome::Exited),
-        Err(_) => {
-            end(&mut child).await?;
-            Ok(Outcome::TimedOut)
+    Ok(Running { child: command.spawn()?, being_ended: false })
+}
+
+/// A script that runs. Dropping it before it ended kills its process group: nothing outlives a cancelled script.
+struct Running {
+    child: Child,
+    /// Whether it is this process that ends the script.
+    being_ended: bool,
+}
+
+impl Running {
+    /// SIGTERM to the whole group, SIGKILL after the grace; the script is reaped.
+    async fn end(&mut self) -> io::Result<()> {
+        self.being_ended = true;
+        let group = self.group();
+        signal(group, Signal::SIGTERM);
+        if tokio::time::timeout(GRACE, self.child.wait()).await.is_err() {
+            signal(group, Signal::SIGKILL);
+            self.child.wait().await?;
         }
+        // What the script itself started and left behind.
+        signal(group, Signal::SIGKILL);
+        Ok(())
+    }
+
+    /// The group, which has the script's number; nothing once the script is reaped.
+    fn group(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
     }
 }
 
-/// SIGTERM to the whole group, SIGKILL after the grace; the script is reaped.
-async fn end(child: &mut Child) -> io::Result<()> {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    signal(group, Signal::SIGTERM);
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        signal(group, Signal::SIGKILL);
-        child.wait().await?;
+impl Drop for Running {
+    fn drop(&mut self) {
+        let group = self.group();
+        // It may have ended by itself in the moment of the cancellation: then what it left behind may stay.
+        let ended_by_itself = !self.being_ended && matches!(self.child.try_wait(), Ok(Some(_)));
+        if !ended_by_itself {
+            signal(group, Signal::SIGKILL);
+        }
     }
-    // What the script itself started and left behind.
-    signal(group, Signal::SIGKILL);
-    Ok(())
 }
 
 fn signal(group: Option<Pid>, signal: Signal) {
@@ -153,6 +192,7 @@ fn signal(group: Option<Pid>, signal: Signal) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::Instant;
 
     use super::*;
@@ -178,12 +218,100 @@ mod tests {
         assert_eq!(runner.scripts_for(&notice(Role::Initialize)), vec![]);
     }
 
+    /// A file that a script writes; removed with the test.
+    struct Note(PathBuf);
+
+    impl Note {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("lvsd-test-{}-{name}", std::process::id())))
+        }
+
+        /// Waits for the process number that a script writes.
+        async fn pid(&self) -> i32 {
+            let written =
+                poll(|| std::fs::read_to_string(&self.0).ok()?.strip_suffix('\n')?.parse().ok()).await;
+            written.expect("the script wrote its process number in time")
+        }
+    }
+
+    impl Drop for Note {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    /// Asks until there is an answer, at most 30 s.
+    async fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match ask() {
+                None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(5)).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Waits until the process has ended; it may be a zombie that nobody has reaped yet.
+    async fn is_gone(pid: i32) -> bool {
+        let ended = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat.rsplit(") ").next().filter(|rest| rest.starts_with(['Z', 'X'])).map(drop),
+            Err(_) => Some(()),
+        };
+        poll(ended).await.is_some()
+    }
+
+    /// A script whose child writes its process number to `note`, ignores SIGTERM, and does not end.
+    fn stubborn(note: &Note) -> Script {
+        let child = format!("trap '' TERM; echo $$ > {}; while :; do sleep 1; done", note.0.display());
+        script(&["sh", "-c", "sh -c \"$0\" & wait", &child])
+    }
+
     #[tokio::test]
     async fn a_script_that_hangs_is_ended_with_everything_it_started() {
-        let begin = Instant::now();
-        let outcome = run(&script(&["sh", "-c", "sleep 1000 & wait"]), Duration::from_millis(50)).await;
+        let note = Note::new("hangs");
+        let outcome = run_until(&stubborn(&note), async { _ = note.pid().await }).await;
         assert!(matches!(outcome, Ok(Outcome::TimedOut)), "{outcome:?}");
-        assert!(begin.elapsed() < Duration::from_secs(30));
+        assert!(is_gone(note.pid().await).await);
+    }
+
+    #[tokio::test]
+    async fn a_script_that_is_cancelled_is_killed_with_everything_it_started() {
+        let note = Note::new("cancelled");
+        let stubborn = stubborn(&note);
+        tokio::select! {
+            outcome = run(&stubborn, SCRIPT_TIMEOUT) => panic!("it does not end: {outcome:?}"),
+            _ = note.pid() => {}
+        }
+        assert!(is_gone(note.pid().await).await);
+    }
+
+    #[tokio::test]
+    async fn a_script_that_is_cancelled_while_it_is_ended_leaves_nothing_either() {
+        let note = Note::new("cancelled-late");
+        let mut running = spawn(&stubborn(&note)).unwrap();
+        let child = note.pid().await;
+        let leader = running.group().unwrap().as_raw();
+        tokio::select! {
+            biased;
+            _ = running.end() => {}
+            // SIGTERM is out.
+            () = std::future::ready(()) => {}
+        }
+        assert!(is_gone(leader).await);
+        drop(running);
+        assert!(is_gone(child).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_script_leaves_behind_when_it_ends_by_itself_goes_on() {
+        let go = Note::new("go");
+        let done = Note::new("done");
+        let (go_file, done_file) = (go.0.display(), done.0.display());
+        let daemon = format!("until test -e {go_file}; do sleep 0.02; done; echo $$ > {done_file}");
+        let outcome = run(&script(&["sh", "-c", "sh -c \"$0\" &", &daemon]), SCRIPT_TIMEOUT).await;
+        assert!(matches!(outcome, Ok(Outcome::Exited(status)) if status.success()), "{outcome:?}");
+        std::fs::write(&go.0, "").unwrap();
+        done.pid().await;
     }
 
     #[tokio::test]

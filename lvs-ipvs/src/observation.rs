@@ -1,0 +1,255 @@
+//! Makes a table of what the kernel has, and keeps apart what a table cannot say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lvs_core::{
+    Forwarding, RealServer, SchedulerFlags, SchedulerName, ServerKey, ServiceKey, ServiceTable, Table,
+    VirtualService, Weight,
+};
+
+use crate::convert;
+use crate::raw::Message;
+
+/// What cannot be said, by service; those without a key that can be said come under `None`.
+pub(crate) type Unsaid = BTreeMap<Option<ServiceKey>, BTreeSet<String>>;
+
+/// What the kernel has: the part that a table can say, and the rest in words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Observation {
+    pub(crate) table: Table,
+    pub(crate) unsaid: Unsaid,
+}
+
+impl Observation {
+    /// The services of a dump whose keys can be said; one that came twice is one.
+    pub(crate) fn read_services(&mut self, answers: &[Message]) -> BTreeMap<ServiceKey, VirtualService> {
+        let mut services = BTreeMap::new();
+        for raw in answers.iter().filter_map(|answer| answer.service.as_ref()) {
+            let service = match (convert::service_entry(raw), convert::service_key(raw)) {
+                (Ok(entry), _) => entry.service,
+                (Err(error), Ok(key)) => {
+                    self.note(Some(key), format!("service {key}: {error}"));
+                    service_stand_in(key)
+                }
+                (Err(_), Err(error)) => {
+                    let protocol = raw.protocol.map(|number| format!(" of protocol {number}"));
+                    let port = raw.port.map(|port| format!(" on port {port}"));
+                    let (protocol, port) = (protocol.unwrap_or_default(), port.unwrap_or_default());
+                    self.note(None, format!("a service{protocol}{port}: {error}"));
+                    continue;
+                }
+            };
+            services.insert(service.key(), service);
+        }
+        services
+    }
+
+    /// Puts a service with the destinations of a dump into the table; one that came twice is one.
+    pub(crate) fn read_service_table(&mut self, service: VirtualService, answers: &[Message]) {
+        let key = service.key();
+        let mut table = ServiceTable::new(service);
+        for raw in answers.iter().filter_map(|answer| answer.destination.as_ref()) {
+            match (convert::server_entry(raw, key.family()), convert::server_key(raw, key.family())) {
+                (Ok(entry), _) => {
+                    table.insert(entry.server);
+                }
+                (Err(error), address) => {
+                    self.note(Some(key), format!("service {key}: {error}"));
+                    if let Ok(address) = address {
+                        table.insert(server_stand_in(address));
+                    }
+                }
+            }
+        }
+        self.table.insert(table);
+    }
+
+    fn note(&mut self, service: Option<ServiceKey>, text: String) {
+        self.unsaid.entry(service).or_default().insert(text);
+    }
+}
+
+/// What was reported already; as large as what the kernel has of it.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    known: Unsaid,
+}
+
+impl Reported {
+    /// What to tell after an observation of everything, or of one service: the first of what is new, and how many more.
+    pub(crate) fn update(&mut self, only: Option<ServiceKey>, unsaid: Unsaid) -> Option<String> {
+        let mut news = unsaid.iter().flat_map(|(service, texts)| {
+            let known = self.known.get(service);
+            texts.iter().filter(move |&text| known.is_none_or(|known| !known.contains(text)))
+        });
+        let report = news.next().map(|first| match news.count() {
+            0 => format!("IPVS has an entry that no table can say: {first}"),
+            more => format!("IPVS has entries that no table can say: {first}; and {more} more"),
+        });
+        match only {
+            None => self.known = unsaid,
+            Some(key) => {
+                self.known.remove(&Some(key));
+                self.known.extend(unsaid);
+            }
+        }
+        report
+    }
+}
+
+/// A service that nobody desires, in the place of one that cannot be said.
+fn service_stand_in(key: ServiceKey) -> VirtualService {
+    let service = VirtualService::new(key).with_one_packet(true).with_scheduler_flags(SchedulerFlags {
+        first: true,
+        second: true,
+        third: true,
+    });
+    match NO_SCHEDULER.parse::<SchedulerName>() {
+        Ok(name) => service.with_scheduler(name),
+        // The flags alone are strange enough.
+        Err(_) => service,
+    }
+}
+
+/// A server that nobody desires, in the place of one that cannot be said.
+fn server_stand_in(key: ServerKey) -> RealServer {
+    RealServer::new(key)
+        .with_weight(Weight::MAX)
+        .with_forwarding(Forwarding::LocalNode)
+        .with_thresholds(u32::MAX, u32::MAX)
+}
+
+/// What the kernel calls the scheduler of a service that has none.
+const NO_SCHEDULER: &str = "none";
+
+#[cfg(test)]
+mod tests {
+    use lvs_core::{Change, Protocol};
+
+    use super::*;
+    use crate::raw::{self, Command};
+
+    const BYPASS: u32 = 4;
+    const IPPROTO_GRE: u16 = 47;
+
+    fn key(last: u8) -> ServiceKey {
+        ServiceKey::address(Protocol::Tcp, ([10, 0, 0, last], 80).into())
+    }
+
+    fn server(last: u8) -> RealServer {
+        RealServer::new(ServerKey::new(([10, 0, 1, last], 80).into()))
+    }
+
+    fn service_message(last: u8) -> Message {
+        convert::change_message(&Change::AddService(VirtualService::new(key(last)))).unwrap()
+    }
+
+    fn server_message(last: u8) -> Message {
+        convert::change_message(&Change::AddServer(key(1), server(last))).unwrap()
+    }
+
+    fn altered_service(last: u8, alter: impl FnOnce(&mut raw::Service)) -> Message {
+        let mut message = service_message(last);
+        alter(message.service.as_mut().unwrap());
+        message
+    }
+
+    fn altered_server(last: u8, alter: impl FnOnce(&mut raw::Destination)) -> Message {
+        let mut message = server_message(last);
+        alter(message.destination.as_mut().unwrap());
+        message
+    }
+
+    fn observed(services: &[Message], servers: &[Message]) -> Observation {
+        let mut observation = Observation::default();
+        for service in observation.read_services(services).into_values() {
+            observation.read_service_table(service, servers);
+        }
+        observation
+    }
+
+    fn desired(servers: &[RealServer]) -> Table {
+        let mut service = ServiceTable::new(VirtualService::new(key(1)));
+        for server in servers {
+            service.insert(*server);
+        }
+        Table::from_iter([service])
+    }
+
+    #[test]
+    fn a_service_of_an_unknown_protocol_is_left_out_and_the_others_stay() {
+        let foreign = altered_service(9, |service| service.protocol = Some(IPPROTO_GRE));
+        let observation = observed(&[foreign, service_message(1)], &[server_message(2)]);
+        assert_eq!(observation.table, desired(&[server(2)]));
+        assert_eq!(observation.unsaid.keys().collect::<Vec<_>>(), [&None]);
+    }
+
+    #[test]
+    fn a_destination_that_bypasses_the_balancer_is_removed_from_our_service() {
+        let bypass = altered_server(3, |server| server.forwarding = Some(BYPASS));
+        let observation = observed(&[service_message(1)], &[server_message(2), bypass]);
+        assert_eq!(
+            observation.table.changes_to(&desired(&[server(2)])),
+            [Change::RemoveServer(key(1), server(3).key())]
+        );
+        assert_eq!(observation.unsaid.keys().collect::<Vec<_>>(), [&Some(key(1))]);
+    }
+
+    #[test]
+    fn a_destination_of_ours_that_forwards_in_an_unknown_way_is_edited() {
+        let strange = altered_server(2, |server| server.forwarding = Some(7));
+        let observation = observed(&[service_message(1)], &[strange]);
+        assert_eq!(
+            observation.table.changes_to(&desired(&[server(2)])),
+            [Change::EditServer(key(1), server(2))]
+        );
+    }
+
+    #[test]
+    fn a_service_of_ours_whose_scheduler_cannot_be_said_is_edited() {
+        let strange = altered_service(1, |service| service.scheduler = None);
+        let observation = observed(&[strange], &[server_message(2)]);
+        assert_eq!(
+            observation.table.changes_to(&desired(&[server(2)])),
+            [Change::EditService(VirtualService::new(key(1)))]
+        );
+    }
+
+    #[test]
+    fn a_destination_without_an_address_is_told_and_left_out() {
+        let nameless = altered_server(3, |server| server.address = None);
+        let observation = observed(&[service_message(1)], &[nameless, server_message(2)]);
+        assert_eq!(observation.table, desired(&[server(2)]));
+        assert_eq!(observation.unsaid.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_without_a_service_is_no_service() {
+        let observation = observed(&[Message::new(Command::GetService)], &[]);
+        assert_eq!(observation, Observation::default());
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_reported_once_and_again_when_it_comes_back() {
+        let unsaid = |texts: &[&str]| -> Unsaid {
+            texts.iter().map(|&text| (Some(key(1)), BTreeSet::from([text.to_owned()]))).collect()
+        };
+        let mut reported = Reported::default();
+        let first = reported.update(None, unsaid(&["a"]));
+        assert_eq!(first.as_deref(), Some("IPVS has an entry that no table can say: a"));
+        assert_eq!(reported.update(None, unsaid(&["a"])), None);
+        assert_eq!(reported.update(Some(key(1)), unsaid(&["a"])), None);
+        assert_eq!(reported.update(Some(key(2)), Unsaid::new()), None);
+        assert_eq!(reported.update(None, unsaid(&["a"])), None);
+        assert_eq!(reported.update(None, Unsaid::new()), None);
+        assert!(reported.update(Some(key(1)), unsaid(&["a"])).is_some());
+    }
+
+    #[test]
+    fn many_entries_that_cannot_be_said_are_one_line() {
+        let bypass = |last| altered_server(last, |server| server.forwarding = Some(BYPASS));
+        let observation = observed(&[service_message(1)], &[bypass(1), bypass(2), bypass(3)]);
+        let report = Reported::default().update(None, observation.unsaid).unwrap();
+        assert!(report.contains("10.0.1.1:80") && report.ends_with("; and 2 more"), "{report}");
+    }
+}
