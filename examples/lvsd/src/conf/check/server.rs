@@ -369,8 +369,8 @@ fn host_address(cx: &mut Cx<'_>, what: &str, word: &Word) -> Option<IpAddr> {
 fn port(cx: &mut Cx<'_>, what: &str, word: Option<&Word>) -> Option<u16> {
     match word {
         None => Some(0),
-        Some(word) => {
-            cx.number(&format!("port of {what}"), word, 0..=65_535).and_then(|n| u16::try_from(n).ok())
-        }
+        Some(word) => cx
+            .number_of(&format!("the port of `{what}`"), word, 0..=65_535)
+            .and_then(|n| u16::try_from(n).ok()),
     }
 }

@@ -14,13 +14,18 @@ use super::{Cx, first};
 
 impl Cx<'_> {
     /// A whole decimal number in a range.
-    pub(super) fn number(&mut self, what: &str, word: &Word, range: RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn number(&mut self, keyword: &str, word: &Word, range: RangeInclusive<u64>) -> Option<u64> {
+        self.number_of(&format!("`{keyword}`"), word, range)
+    }
+
+    /// The same for a number that is no keyword's only one; `what` stands in messages as it is.
+    pub(super) fn number_of(&mut self, what: &str, word: &Word, range: RangeInclusive<u64>) -> Option<u64> {
         let text = &*word.text;
         let (low, high) = (*range.start(), *range.end());
         let allowed = format!("allowed are whole numbers from {low} to {high}");
         let digits = text.strip_prefix('+').or(text.strip_prefix('-')).unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            let message = format!("`{what}` takes a whole number, not {}", word.shown());
+            let message = format!("{what} takes a whole number, not {}", word.shown());
             self.report(
                 Diagnostic::error(Code::BadValue, word.span, message)
                     .label("not a whole number")
@@ -31,7 +36,7 @@ impl Cx<'_> {
         match text.parse::<u64>().ok().filter(|n| range.contains(n)) {
             Some(number) => Some(number),
             None => {
-                let message = format!("`{what}` is out of range: {}", word.shown());
+                let message = format!("{what} is out of range: {}", word.shown());
                 self.report(
                     Diagnostic::error(Code::OutOfRange, word.span, message)
                         .label(format!("must be from {low} to {high}"))

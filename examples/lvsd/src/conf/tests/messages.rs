@@ -359,3 +359,10 @@ fn text_that_is_not_utf8_is_refused_with_its_place() {
     assert!(shown(&loaded).contains("the byte 0xc5 is not UTF-8"), "{}", shown(&loaded));
     assert!(shown(&loaded).contains("a.conf:9:3"), "{}", shown(&loaded));
 }
+
+#[test]
+fn a_port_that_is_too_high_is_named_as_the_port_of_its_block() {
+    let loaded = read(&service("").replace("10.0.0.1 80", "10.0.0.1 65536"));
+    let said = "error[out-of-range]: the port of `virtual_server` is out of range: `65536`";
+    assert!(shown(&loaded).starts_with(said), "{}", shown(&loaded));
+}
