@@ -85,6 +85,21 @@ fn a_file_that_cannot_be_read_gives_4() {
 }
 
 #[test]
+fn what_is_not_a_regular_file_gives_4_at_once() {
+    let dir = Directory::new("irregular");
+    let fifo = dir.0.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    for path in [&*fifo, Path::new("/dev/zero")] {
+        let (status, said) = check(path);
+        assert_eq!(status, Some(4), "{said}");
+        assert!(said.contains(": it is not a regular file\n"), "{said}");
+        let (path, pid) = (path.to_str().expect("UTF-8"), dir.0.join("pid"));
+        let run = lvsd(&["-n", "-l", "-p", pid.to_str().expect("UTF-8"), "-f", path]);
+        assert_eq!((run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned()), (Some(4), said));
+    }
+}
+
+#[test]
 fn wrong_options_give_2() {
     assert_eq!(lvsd(&["--no-such-option"]).status.code(), Some(2));
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,16 +104,18 @@ impl Sources {
         }
     }
 
-    /// Reads a file; the text is at most [`MAX_TOTAL`] bytes over all files.
-    pub(crate) fn read(&mut self, path: &Path, regular_only: bool) -> Result<Read, ReadError> {
+    /// Reads a regular file; the text is at most [`MAX_TOTAL`] bytes over all files.
+    pub(crate) fn read(&mut self, path: &Path) -> Result<Read, ReadError> {
         if self.files.len() >= MAX_FILES {
             return Err(ReadError::TooMany);
         }
-        if regular_only && !std::fs::metadata(path)?.is_file() {
+        // Asked before, since to open a device can do something by itself, and after, since only that is certain.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(ReadError::NotAFile);
         }
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
+        // Without O_NONBLOCK a FIFO would wait for a writer.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        if !file.metadata()?.is_file() {
             return Err(ReadError::NotAFile);
         }
         let left = MAX_TOTAL.saturating_sub(self.total);

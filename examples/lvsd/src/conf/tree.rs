@@ -33,7 +33,7 @@ pub(crate) struct Block {
 
 /// Reads the main file and everything it includes.
 pub(crate) fn parse_file(path: &Path, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<Node> {
-    match sources.read(path, false) {
+    match sources.read(path) {
         Ok(read) => {
             bad_utf8(&read, diagnostics);
             parse(read.file, path, sources, diagnostics)
@@ -414,7 +414,7 @@ impl Builder<'_> {
                 self.diagnostics.push(fail(Code::Limit, message, "this file is being read already"));
                 continue;
             }
-            match self.sources.read(&path, true) {
+            match self.sources.read(&path) {
                 Ok(read) => {
                     bad_utf8(&read, self.diagnostics);
                     self.file(read.file, &path);
