@@ -16,7 +16,8 @@ use crate::conf;
 /// # Ok::<(), clap::Error>(())
 /// ```
 #[derive(Debug, Clone, Parser)]
-#[command(name = "lvsd", version, disable_version_flag = true, after_help = EXIT_STATUS)]
+#[command(name = "lvsd", version, about = ABOUT, long_about = None)]
+#[command(disable_version_flag = true, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// Configuration file
     #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = DEFAULT_FILE)]
@@ -106,6 +107,8 @@ pub const DEFAULT_FILE: &str = "/etc/keepalived/keepalived.conf";
 pub const CANNOT_RUN: u8 = 4;
 /// Exit status: the configuration has errors; nothing was changed anywhere.
 pub const BAD_CONFIG: u8 = 5;
+
+const ABOUT: &str = "A load balancer daemon that reads keepalived.conf";
 
 const EXIT_STATUS: &str = "Exit status: 0 all is well (with -t: perhaps warnings), 1 a failure while running, \
     2 wrong options, 4 the configuration cannot be read or the program cannot run here, \

@@ -100,6 +100,19 @@ fn what_is_not_a_regular_file_gives_4_at_once() {
 }
 
 #[test]
+fn the_help_is_for_users() {
+    for option in ["-h", "--help"] {
+        let output = lvsd(&[option]);
+        let help = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(
+            help.starts_with("A load balancer daemon that reads keepalived.conf\n\nUsage: lvsd"),
+            "{help}"
+        );
+        assert!(!help.contains("clap"), "{help}");
+    }
+}
+
+#[test]
 fn wrong_options_give_2() {
     assert_eq!(lvsd(&["--no-such-option"]).status.code(), Some(2));
 }
