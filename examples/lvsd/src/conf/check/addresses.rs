@@ -24,6 +24,10 @@ pub(super) struct AddressDraft {
 }
 
 impl AddressDraft {
+    pub(super) fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
     pub(super) fn finish(self, interface: &str) -> VirtualAddress {
         let dev = self.dev.unwrap_or_else(|| interface.to_owned());
         let mut address = VirtualAddress::new(dev, IpAddr::V4(self.address), self.prefix_len);

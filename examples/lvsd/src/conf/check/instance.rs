@@ -68,6 +68,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     let advert_interval = draft.interval(cx, version);
     let authentication = draft.password(cx, version);
     let transport = draft.transport(cx, global);
+    draft.own_addresses(cx, &transport, priority);
     let interface = draft.interface.value?;
     let addresses_at = draft.addresses.iter().map(|address| address.at).collect();
     let instance = VrrpInstance {
@@ -264,6 +265,30 @@ impl Draft {
                 );
                 self.preempt_delay.value = None;
             }
+        }
+    }
+
+    /// The address that adverts come from has to stay where it is; a backup removes the virtual ones.
+    fn own_addresses(&self, cx: &mut Cx<'_>, transport: &Transport, priority: NonZeroU8) {
+        let (Transport::Multicast { source, .. } | Transport::Unicast { source, .. }) = transport;
+        let Some(source) = source.filter(|_| priority != NonZeroU8::MAX) else { return };
+        let from = [&self.unicast_source, &self.mcast_source];
+        let Some(source_at) =
+            from.into_iter().find(|said| said.value == Some(source)).and_then(|said| said.said)
+        else {
+            return;
+        };
+        for vip in self.addresses.iter().filter(|vip| vip.address() == source) {
+            cx.report(
+                Diagnostic::error(
+                    Code::Conflict,
+                    vip.at,
+                    format!("{source} is the source of adverts and a virtual address at once"),
+                )
+                .label("a backup would remove its own address")
+                .also(source_at, "adverts come from here")
+                .help("name an address that stays on this router, or write `priority 255` if it owns the address"),
+            );
         }
     }
 

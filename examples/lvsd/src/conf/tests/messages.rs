@@ -366,3 +366,14 @@ fn a_port_that_is_too_high_is_named_as_the_port_of_its_block() {
     let said = "error[out-of-range]: the port of `virtual_server` is out of range: `65536`";
     assert!(shown(&loaded).starts_with(said), "{}", shown(&loaded));
 }
+
+#[test]
+fn the_source_of_adverts_is_no_virtual_address_unless_this_router_owns_it() {
+    let peers = "\n unicast_peer {\n 10.0.0.2\n }";
+    in_instance(" mcast_src_ip 10.0.0.1", &["conflict 5:2"]);
+    in_instance(&format!(" unicast_src_ip 10.0.0.1{peers}"), &["conflict 5:2"]);
+    in_instance(&format!(" priority 255\n unicast_src_ip 10.0.0.1{peers}"), &[]);
+    in_instance(&format!(" unicast_src_ip 10.0.0.3{peers}"), &[]);
+    let loaded = read(&instance(" mcast_src_ip 10.0.0.1"));
+    assert!(loaded.config.is_none(), "{}", shown(&loaded));
+}
