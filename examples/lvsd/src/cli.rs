@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Parser};
 
 use crate::conf;
+use crate::plan::Plan;
 
 /// A load balancer daemon that reads keepalived.conf.
 ///
@@ -64,10 +65,20 @@ impl Cli {
         self.config_test.as_ref().map(|_| self.use_file.as_path())
     }
 
+    /// Whether virtual routers run, and whether virtual servers do.
+    ///
+    /// keepalived's `-P` and `-C`: naming one half leaves out the other; naming both, or none, runs both.
+    pub(crate) fn halves(&self) -> (bool, bool) {
+        (self.vrrp || !self.check, self.check || !self.vrrp)
+    }
+
     /// Checks the configuration as `-t` asks for; gives the exit status.
     pub fn test_config(&self) -> u8 {
         let output = self.config_test.as_ref().and_then(Option::as_deref);
-        let loaded = conf::load(&self.use_file);
+        let mut loaded = conf::load(&self.use_file);
+        let (vrrp, servers) = self.halves();
+        // For what it has to say: a run with the same options says the same.
+        let _ = Plan::of(&mut loaded, vrrp, servers);
         let status = status_of(&loaded);
         let written = match output {
             None => {

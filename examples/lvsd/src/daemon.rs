@@ -50,22 +50,15 @@ const FAILED: u8 = 1;
 /// Loads the configuration and runs it until SIGTERM or SIGINT; the exit status.
 #[must_use]
 pub fn run(cli: &Cli) -> u8 {
-    let loaded = conf::load(&cli.use_file);
+    let mut loaded = conf::load(&cli.use_file);
+    let (vrrp, servers) = cli.halves();
+    let plan = Plan::of(&mut loaded, vrrp, servers);
     let stderr = io::stderr();
     let style = conf::Style::for_output(stderr.is_terminal());
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
-    let Some(config) = &loaded.config else { return cli::status_of(&loaded) };
+    let Some(plan) = plan else { return cli::status_of(&loaded) };
 
-    // keepalived's -P and -C: naming one half leaves out the other; naming both, or none, runs both.
-    let (vrrp, servers) = (cli.vrrp || !cli.check, cli.check || !cli.vrrp);
-    let plan = match Plan::new(config, vrrp, servers) {
-        Ok(plan) => plan,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "lvsd: {error}");
-            return cli::BAD_CONFIG;
-        }
-    };
     match start_and_run(cli, plan) {
         Ok(status) => status,
         Err(failure) => {

@@ -18,7 +18,7 @@ use lvs_vrrp::{
 };
 use nix::unistd::{Gid, Group, Uid, User};
 
-use crate::conf::model;
+use crate::conf::{self, Span, model};
 use crate::scripts::{InstanceScripts, Script};
 
 /// The user that runs scripts where none is named, if it exists; as keepalived.
@@ -61,20 +61,34 @@ impl std::fmt::Debug for PlannedCheck {
 /// A value that passed the configuration's checks does not fit after all, or a user does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {reason}")]
-pub(crate) struct PlanError {
+struct PlanError {
+    at: Span,
     place: String,
     reason: String,
 }
 
 impl PlanError {
-    fn new(place: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
-        Self { place: place.to_string(), reason: reason.to_string() }
+    fn new(at: Span, place: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
+        Self { at, place: place.to_string(), reason: reason.to_string() }
     }
 }
 
 impl Plan {
+    /// The plan for what was loaded, if it can be used at all.
+    ///
+    /// What does not fit, or names a user who does not exist on this machine, becomes an error in the report.
+    pub(crate) fn of(loaded: &mut conf::Loaded, vrrp: bool, servers: bool) -> Option<Self> {
+        match Self::new(loaded.config.as_ref()?, vrrp, servers) {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                loaded.refuse(error.at, error.to_string());
+                None
+            }
+        }
+    }
+
     /// The plan for a configuration; `vrrp` and `servers` say which half of it is to run.
-    pub(crate) fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
+    fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
         let mut plan = Self::default();
         if vrrp {
             for instance in &config.instances {
@@ -95,7 +109,7 @@ impl Plan {
         global: &model::Global,
     ) -> Result<(), PlanError> {
         let place = format!("vrrp_instance {}", instance.name);
-        let fail = |reason: &dyn std::fmt::Display| PlanError::new(&place, reason);
+        let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
         let bursts = bursts(instance.garp);
         self.routers.push(router(instance, priority).map_err(|error| fail(&error))?);
@@ -126,7 +140,11 @@ impl Plan {
             pool.insert(entry, on_failure);
             for check in &real.checks {
                 let planned = planned_check(key, server_key, check).map_err(|reason| {
-                    PlanError::new(format!("virtual_server {key}, real_server {server_key}"), reason)
+                    PlanError::new(
+                        check.at,
+                        format!("virtual_server {key}, real_server {server_key}"),
+                        reason,
+                    )
                 })?;
                 self.checks.push(planned);
             }
@@ -279,17 +297,18 @@ fn instance_scripts(
     notify: &model::NotifyScripts,
     global: &model::Global,
 ) -> Result<InstanceScripts, String> {
-    let script = |script: &Option<model::Script>| -> Result<Option<Script>, String> {
+    let script = |keyword: &str, script: &Option<model::Script>| -> Result<Option<Script>, String> {
         let Some(script) = script else { return Ok(None) };
         let user = script.user.as_ref().or(global.script_user.as_ref());
-        Ok(Some(Script { command: script.command.clone(), identity: identity(user)? }))
+        let identity = identity(user).map_err(|reason| format!("{keyword}: {reason}"))?;
+        Ok(Some(Script { command: script.command.clone(), identity }))
     };
     Ok(InstanceScripts {
-        master: script(&notify.master)?,
-        backup: script(&notify.backup)?,
-        fault: script(&notify.fault)?,
-        stop: script(&notify.stop)?,
-        any: script(&notify.any)?,
+        master: script("notify_master", &notify.master)?,
+        backup: script("notify_backup", &notify.backup)?,
+        fault: script("notify_fault", &notify.fault)?,
+        stop: script("notify_stop", &notify.stop)?,
+        any: script("notify", &notify.any)?,
     })
 }
 

@@ -113,6 +113,28 @@ fn the_help_is_for_users() {
 }
 
 #[test]
+fn a_user_who_does_not_exist_is_an_error_of_the_check_as_of_the_run() {
+    let dir = Directory::new("user");
+    let instance =
+        "\nvrrp_instance V {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 10.0.0.1\n }\n";
+    for (script, says) in [
+        ("notify_master /bin/true nosuchuser-", "notify_master: there is no user \"nosuchuser-\""),
+        ("notify \"/bin/true\" root nosuchgroup-", "notify: there is no group \"nosuchgroup-\""),
+    ] {
+        let file = dir.write("a.conf", format!("{instance} {script}\n}}\n{SERVICE}"));
+        let (status, said) = check(&file);
+        assert_eq!(status, Some(5), "{said}");
+        assert!(said.starts_with(&format!("error[bad-value]: vrrp_instance V: {says}")), "{said}");
+        assert!(said.contains(&format!("--> {}:2:1\n", file.display())), "{said}");
+        let (pid, file) = (dir.0.join("pid"), file.to_str().expect("UTF-8"));
+        let run = lvsd(&["-n", "-l", "-p", pid.to_str().expect("UTF-8"), "-f", file]);
+        assert_eq!((run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned()), (Some(5), said));
+        // The half with the script does not run.
+        assert_eq!(lvsd(&["-t", "-C", "-f", file]).status.code(), Some(0));
+    }
+}
+
+#[test]
 fn wrong_options_give_2() {
     assert_eq!(lvsd(&["--no-such-option"]).status.code(), Some(2));
 }

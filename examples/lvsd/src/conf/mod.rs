@@ -41,6 +41,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Refuses the configuration for something that only the machine it runs on shows.
+    pub(crate) fn refuse(&mut self, at: Span, message: String) {
+        self.config = None;
+        self.report.diagnostics.push(Diagnostic::error(Code::BadValue, at, message).label("in this block"));
+        self.report.diagnostics.sort();
+    }
+
     /// Whether the main file could not be read at all.
     pub fn is_unreadable(&self) -> bool {
         self.report.diagnostics.iter().any(|d| d.code == Code::Unreadable && d.span.is_none())
