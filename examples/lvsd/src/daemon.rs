@@ -10,6 +10,7 @@ use lvs_core::{Director, Notice, Role, Table};
 use lvs_health::Change;
 use lvs_vrrp::EventKind;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
@@ -50,6 +51,11 @@ const FAILED: u8 = 1;
 /// Loads the configuration and runs it until SIGTERM or SIGINT; the exit status.
 #[must_use]
 pub fn run(cli: &Cli) -> u8 {
+    // One that comes before there is somebody to handle it waits; `Daemon::start` lets it through.
+    if let Err(error) = handled_signals().thread_block() {
+        let _ = writeln!(io::stderr(), "lvsd: the signals cannot be blocked: {error}");
+        return cli::CANNOT_RUN;
+    }
     let mut loaded = conf::load(&cli.use_file);
     let (vrrp, servers) = cli.halves();
     let plan = Plan::of(&mut loaded, vrrp, servers);
@@ -138,6 +144,8 @@ impl Daemon {
                 }
             });
         }
+        // Before any thread or script is started, which would have them blocked as well.
+        handled_signals().thread_unblock().context("the signals cannot be unblocked")?;
         let director = Director::new(plan.pools);
         let mut desired = None;
         let services = (director.pools().len() > 0).then(|| {
@@ -290,6 +298,13 @@ impl Daemon {
         self.notices.finish(LAST_SCRIPTS).await;
         complete
     }
+}
+
+/// What would end the process before its handlers are installed. The real-time ones are not in this type's range.
+fn handled_signals() -> SigSet {
+    [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGHUP, NixSignal::SIGUSR1, NixSignal::SIGUSR2]
+        .into_iter()
+        .collect()
 }
 
 /// Each probe that is out uses a file descriptor, and the usual soft limit of 1,024 leaves no room beside them.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// A directory of one test, removed with it.
 struct Directory(PathBuf);
@@ -132,6 +133,33 @@ fn a_user_who_does_not_exist_is_an_error_of_the_check_as_of_the_run() {
         // The half with the script does not run.
         assert_eq!(lvsd(&["-t", "-C", "-f", file]).status.code(), Some(0));
     }
+}
+
+#[test]
+fn a_signal_that_comes_during_the_start_does_not_end_the_process_on_the_spot() {
+    let dir = Directory::new("signal");
+    // Long enough to be read for a while; the start ends at the pid file, which is none.
+    let file = dir.write("a.conf", "# a comment\n".repeat(2_000_000) + SERVICE);
+    let pid = dir.write("pid", "no number");
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_lvsd"))
+        .args(["-n", "-l", "-p", pid.to_str().expect("UTF-8"), "-f", file.to_str().expect("UTF-8")])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("lvsd can be started");
+    let blocks_sigterm = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("its status");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("its mask").trim();
+        u64::from_str_radix(mask, 16).expect("hexadecimal") & 1 << (libc::SIGTERM - 1) != 0
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !blocks_sigterm() {
+        assert!(Instant::now() < deadline, "SIGTERM is never blocked");
+        std::thread::yield_now();
+    }
+    let number = i32::try_from(daemon.id()).expect("a process number");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), nix::sys::signal::Signal::SIGTERM)
+        .expect("it runs");
+    assert_eq!(daemon.wait().expect("it ends").code(), Some(4));
 }
 
 #[test]
