@@ -86,6 +86,9 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
     // After the fork: threads do not survive it.
     let _flush = log::install(log_destination(cli), cli.log_detail > 0)?;
     pid_file.write()?;
+    if let Some(warning) = plan.script_user_warning() {
+        warn!("{warning}");
+    }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(async { Daemon::start(plan)?.live().await });
