@@ -290,11 +290,11 @@ impl Daemon {
         for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
         }
-        if let Some(checks) = self.checks {
-            checks.stop().await;
-        }
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
+        }
+        if let Some(checks) = &self.checks {
+            checks.stop().await;
         }
         let complete = self.kernel.end().await;
         self.notices.finish(LAST_SCRIPTS).await;

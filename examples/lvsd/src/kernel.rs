@@ -1,15 +1,17 @@
 //! The thread that owns everything of the kernel but VRRP's sockets: addresses, links, and the IPVS table.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use anyhow::Context as _;
 use lvs_addr::{Kernel, LinkEvent, LinkMonitor};
 use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
 use lvs_core::applier::{ApplierOptions, ApplierStatus, keep_applied};
 use lvs_core::claims::{AddressSet, ClaimEvent};
-use lvs_core::{Addresses as _, Table};
-use lvs_ipvs::{Client, IpvsDataplane};
+use lvs_core::{AddressChange, AddressKey, Addresses as _, Table};
+use lvs_ipvs::{Client, IpvsDataplane, Refusal};
 use lvs_vrrp::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{info, warn};
@@ -89,7 +91,7 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name("kernel".into()).spawn(move || {
         runtime.block_on(async {
-            match Opened::open(addresses.is_some(), services.is_some()) {
+            match Opened::open(addresses.is_some(), services.is_some()).await {
                 Ok(opened) => {
                     // A receiver that is gone has given up already, and so has the sender of `begin`.
                     let _ = ready.send(Ok(()));
@@ -116,11 +118,22 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(addresses: bool, services: bool) -> anyhow::Result<Self> {
-        Ok(Self {
-            addresses: if addresses { Some((Kernel::open()?, LinkMonitor::open()?)) } else { None },
-            ipvs: if services { Some(IpvsDataplane::new(Client::open()?)) } else { None },
-        })
+    async fn open(addresses: bool, services: bool) -> anyhow::Result<Self> {
+        let addresses = if addresses {
+            let (mut kernel, monitor) = (Kernel::open()?, LinkMonitor::open()?);
+            may_edit_addresses(&mut kernel).await?;
+            Some((kernel, monitor))
+        } else {
+            None
+        };
+        let ipvs = if services {
+            let mut client = Client::open()?;
+            may_edit_services(&mut client).await?;
+            Some(IpvsDataplane::new(client))
+        } else {
+            None
+        };
+        Ok(Self { addresses, ipvs })
     }
 
     /// Whether everything was released in the end.
@@ -146,6 +159,27 @@ impl Opened {
         };
         let (services_gone, addresses_gone) = tokio::join!(table, virtual_addresses);
         services_gone && addresses_gone
+    }
+}
+
+/// Asks the kernel for an edit that changes nothing: a node that may not add addresses must not become master.
+async fn may_edit_addresses(kernel: &mut Kernel) -> anyhow::Result<()> {
+    let nowhere =
+        AddressKey { interface: "lo".into(), address: Ipv4Addr::UNSPECIFIED.into(), prefix_len: 32 };
+    for result in kernel.apply(vec![AddressChange::Remove(nowhere)]).await {
+        result.context("addresses cannot be edited")?;
+    }
+    Ok(())
+}
+
+/// Whether this process may edit services. A kernel without IPVS is no reason not to start: the virtual routers run
+/// on, and the table is tried again and again.
+async fn may_edit_services(client: &mut Client) -> anyhow::Result<()> {
+    match client.info().await {
+        Err(error) if error.refusal() == Some(Refusal::Forbidden) => {
+            Err(error).context("services cannot be edited")
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
