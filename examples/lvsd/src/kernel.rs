@@ -10,7 +10,7 @@ use lvs_addr::{Kernel, LinkEvent, LinkMonitor};
 use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
 use lvs_core::applier::{ApplierOptions, ApplierStatus, keep_applied};
 use lvs_core::claims::{AddressSet, ClaimEvent};
-use lvs_core::{AddressChange, AddressKey, Addresses as _, Table};
+use lvs_core::{AddressChange, AddressKey, Addresses as _, ClaimResult, Table};
 use lvs_ipvs::{Client, IpvsDataplane, Refusal};
 use lvs_vrrp::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -245,17 +245,32 @@ async fn forward_links(mut monitor: LinkMonitor, vrrp: &Handle, changed: &Notify
 async fn forward_answers(mut answers: mpsc::Receiver<ClaimEvent>, vrrp: &Handle) {
     while let Some(event) = answers.recv().await {
         match event {
-            ClaimEvent::Claimed { instance, epoch, result } => {
-                info!("{instance}: virtual addresses {result:?} (mastership {epoch})");
+            ClaimEvent::Claimed { instance, epoch, result, missing } => {
+                match result {
+                    ClaimResult::Confirmed => info!("{instance}: all virtual addresses are there"),
+                    ClaimResult::Missing => {
+                        warn!("{instance}: virtual addresses are missing: {}", listed(&missing));
+                    }
+                }
                 if let Some(instance) = vrrp.instance(&instance) {
                     instance.claimed(epoch, result);
                 }
             }
             ClaimEvent::Restored { instance, addresses } => {
-                let list: Vec<String> = addresses.iter().map(|address| address.key.to_string()).collect();
-                warn!("{instance}: somebody removed {}; put back", list.join(", "));
+                let keys: Vec<AddressKey> = addresses.into_iter().map(|address| address.key).collect();
+                warn!("{instance}: somebody removed {}; put back", listed(&keys));
             }
         }
     }
     std::future::pending().await
+}
+
+/// The first addresses of a list, and how many there are beside them.
+fn listed(keys: &[AddressKey]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = keys.iter().take(SHOWN).map(AddressKey::to_string).collect();
+    match keys.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
