@@ -14,7 +14,8 @@ pub enum LinkEvent {
     /// interface is reported like this, changed or not.
     Changed(Link),
     /// The interface is gone, or has another name now: then its `Changed` with the same index follows. One that is
-    /// created again under the same name has another index.
+    /// created again under the same name has another index. If another interface took the name over, its `Changed`
+    /// comes after this.
     Removed {
         /// Its last name.
         name: String,
@@ -143,25 +144,40 @@ impl Links {
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<LinkEvent> {
-        while self.events.is_empty() {
-            let index = self.dirty.pop_first()?;
-            self.compare(index);
+        if self.events.is_empty() {
+            // Names that became free come first: another link may have taken one over, and who goes by names
+            // must not take the end of its former bearer for its own.
+            for index in self.dirty.clone() {
+                self.report_lost_name(index);
+            }
+            for index in std::mem::take(&mut self.dirty) {
+                self.compare(index);
+            }
         }
         self.events.pop_front()
+    }
+
+    fn report_lost_name(&mut self, index: u32) {
+        let name_now = self.known.get(&index).map(|link| &link.name);
+        let Some(before) = self.reported.get(&index).filter(|before| Some(&before.name) != name_now) else {
+            return;
+        };
+        // A dump is not of one moment: another link may have been reported under this name already.
+        let bearers = self.reported.values().filter(|link| link.name == before.name && link.index != index);
+        for bearer in bearers.map(|link| link.index) {
+            self.dirty.insert(bearer);
+            self.again.insert(bearer);
+        }
+        self.events.push_back(LinkEvent::Removed { name: before.name.clone(), index });
     }
 
     fn compare(&mut self, index: u32) {
         let again = self.again.remove(&index);
         let Some(now) = self.known.get(&index) else {
-            if let Some(Link { name, index, .. }) = self.reported.remove(&index) {
-                self.events.push_back(LinkEvent::Removed { name, index });
-            }
+            self.reported.remove(&index);
             return;
         };
         let before = self.reported.get(&index);
-        if let Some(Link { name, .. }) = before.filter(|before| before.name != now.name) {
-            self.events.push_back(LinkEvent::Removed { name: name.clone(), index });
-        }
         // What an outdated link's addresses are is not known yet.
         let mut gone = match self.outdated.contains(&index) {
             true => BTreeMap::new(),
@@ -216,6 +232,19 @@ mod tests {
 
     fn removed(name: &str, fact: AddressFact) -> LinkEvent {
         LinkEvent::AddressRemoved { interface: name.to_owned(), index: fact.index, address: fact.address }
+    }
+
+    /// What is left for a reader who goes by names alone.
+    fn by_name(events: &[LinkEvent]) -> BTreeMap<&str, u32> {
+        let mut names = BTreeMap::new();
+        for event in events {
+            match event {
+                LinkEvent::Changed(link) => names.insert(link.name.as_str(), link.index),
+                LinkEvent::Removed { name, .. } => names.remove(name.as_str()),
+                LinkEvent::AddressRemoved { .. } => None,
+            };
+        }
+        names
     }
 
     fn known() -> Links {
@@ -289,6 +318,30 @@ mod tests {
         links.handle_link(link(2, "wan", true));
         let gone = LinkEvent::Removed { name: "eth0".to_owned(), index: 2 };
         assert_eq!(drain(&mut links), [gone, changed("wan", 2, true, &[address(2, 1), address(2, 100)])]);
+    }
+
+    #[test]
+    fn a_name_is_free_before_another_link_bears_it() {
+        for (former, heir) in [(20, 5), (5, 20)] {
+            let mut links = Links::default();
+            links.handle_dump(vec![link(former, "eth0", true), link(heir, "new", true)], &[]);
+            drain(&mut links);
+            links.handle_link(link(former, "old", true));
+            links.handle_link(link(heir, "eth0", true));
+            let events = drain(&mut links);
+            assert_eq!(by_name(&events), BTreeMap::from([("eth0", heir), ("old", former)]), "{events:?}");
+            assert_eq!(drain(&mut links), [], "told once");
+        }
+    }
+
+    #[test]
+    fn of_two_links_with_one_name_the_one_that_keeps_it_is_reported_last() {
+        let mut links = Links::default();
+        links.handle_dump(vec![link(5, "eth0", true), link(20, "eth0", true)], &[]);
+        drain(&mut links);
+        links.handle_link(link(20, "old", true));
+        let events = drain(&mut links);
+        assert_eq!(by_name(&events), BTreeMap::from([("eth0", 5), ("old", 20)]), "{events:?}");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::addresses::{AddressError, Addresses, Announcement};
+use crate::addresses::{AddressChange, AddressError, Addresses, Announcement};
 use crate::claims::{AddressSet, ClaimEvent, Claims};
 use crate::complaint::Complaint;
 use crate::ownership::{Ownership, Role};
@@ -22,11 +23,25 @@ pub struct OwnedAddresses {
     pub ownership: watch::Receiver<Ownership>,
 }
 
+/// The addresses after the work, and how it ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Released<A> {
+    /// What was worked on.
+    pub addresses: A,
+    /// Whether everything that was to be released is gone.
+    pub complete: bool,
+}
+
 /// Every address is looked at again after this time, whatever the monitor reported.
 const FULL_CHECK: Duration = Duration::from_secs(60);
 
-/// The least time between two passes that only repair what others did: a fight over an address stays slow.
-const REPAIR_SPACING: Duration = Duration::from_millis(100);
+/// The shortest and the longest time from a report of the monitor to the pass that repairs what others did. It doubles
+/// with every pass that had to, so that a fight over an address stays slow.
+const REPAIR_SPACING: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Without a repair for this time the spacing is the shortest again.
+const PEACE: Duration = Duration::from_secs(10);
 
 /// First and longest pause after a failure.
 const RETRIES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -44,92 +59,184 @@ const LAST_TRIES: u32 = 5;
 /// that fails, and answers the addresses.
 ///
 /// `changed` is rung when the host's addresses or interfaces changed (a monitor saw it). Answers to claims and repairs go
-/// to `events`; that channel needs room for two events per instance and is never waited for: what does not fit is logged.
+/// to `events`; that channel needs room for two events per instance and is never waited for: an answer that does not fit
+/// is given again later.
 ///
 /// Owns the addresses. Cancelling it is safe: the next run observes first.
 pub async fn keep_addresses<A: Addresses>(
-    mut addresses: A,
+    addresses: A,
     mut owned: Vec<OwnedAddresses>,
     changed: Arc<Notify>,
     events: mpsc::Sender<ClaimEvent>,
     stop: impl Future<Output = ()>,
-) -> A {
-    let mut claims = Claims::new(owned.iter().map(|owned| owned.set.clone()).collect());
+) -> Released<A> {
+    let claims = Claims::new(owned.iter().map(|owned| owned.set.clone()).collect());
+    let mut keeper = Keeper {
+        addresses,
+        claims,
+        events,
+        waiting: VecDeque::new(),
+        complaint: Complaint::default(),
+        spacing: REPAIR_SPACING.0,
+        last_repair: None,
+    };
     let mut failures = 0u32;
-    let mut complaint = Complaint::default();
     let mut stop = pin!(stop);
     let mut stopping = false;
-    // Announcements that wait: many addresses take a while, and a change of ownership comes first.
-    let mut waiting: VecDeque<Announcement> = VecDeque::new();
     loop {
-        let stopped = stopping;
         for (index, owned) in owned.iter_mut().enumerate() {
             let open = owned.ownership.has_changed().is_ok() && !stopping;
             let latest = *owned.ownership.borrow_and_update();
             let nobody = Ownership { role: Role::Initialize, ..latest };
-            claims.set_ownership(index, if open { latest } else { nobody });
+            keeper.claims.set_ownership(index, if open { latest } else { nobody });
         }
-        let complete = match pass(&mut addresses, &mut claims, &events, &mut complaint).await {
-            Ok((complete, announcements)) => {
-                claims.retain_held(&mut waiting);
-                waiting.extend(announcements);
-                complete
-            }
-            Err(error) => {
-                complaint.update(Some(&error.to_string()), "");
-                false
-            }
-        };
-        if complete {
-            complaint.update(None, "the addresses are as they should be again");
-        }
+        let complete = keeper.pass().await;
         failures = if complete { 0 } else { failures.saturating_add(1) };
-        if stopping && (complete || failures > LAST_TRIES) {
-            return addresses;
-        }
-        while !waiting.is_empty() && !stopping && !any_news(&owned) {
-            let now = waiting.drain(..waiting.len().min(ANNOUNCED_AT_ONCE)).collect();
-            tokio::select! {
-                biased;
-                () = &mut stop => {
-                    stopping = true;
-                    failures = 0;
-                }
-                results = addresses.announce(now) => {
-                    for error in results.into_iter().filter_map(Result::err) {
-                        warn!("{error}");
-                    }
-                }
+        if stopping {
+            if complete || failures > LAST_TRIES {
+                return Released { addresses: keeper.addresses, complete };
             }
-        }
-        if stopping != stopped {
+            tokio::time::sleep(retry_pause(failures)).await;
             continue;
         }
-        let pause = if failures == 0 {
-            FULL_CHECK
-        } else {
-            (RETRIES.0 * 2u32.pow((failures - 1).min(16))).min(RETRIES.1)
-        };
         tokio::select! {
-            () = &mut stop, if !stopping => {
+            biased;
+            () = &mut stop => {
                 stopping = true;
                 failures = 0;
             }
-            () = any_changed(&mut owned), if !stopping => {}
-            () = changed.notified(), if !stopping => {
-                tokio::select! {
-                    () = any_changed(&mut owned) => {}
-                    () = tokio::time::sleep(REPAIR_SPACING) => {}
-                }
-            }
-            () = tokio::time::sleep(pause) => {}
+            () = any_changed(&mut owned) => {}
+            () = keeper.announce_and_wait(&changed, failures) => {}
         }
     }
 }
 
-/// Whether an ownership changed since it was last looked at.
-fn any_news(owned: &[OwnedAddresses]) -> bool {
-    owned.iter().any(|owned| owned.ownership.has_changed().unwrap_or(false))
+fn retry_pause(failures: u32) -> Duration {
+    (RETRIES.0 * 2u32.pow(failures.saturating_sub(1).min(16))).min(RETRIES.1)
+}
+
+/// Everything but the ownership cells.
+struct Keeper<A> {
+    addresses: A,
+    claims: Claims,
+    events: mpsc::Sender<ClaimEvent>,
+    /// Announcements that wait: many addresses take a while, and a change of ownership comes first.
+    waiting: VecDeque<Announcement>,
+    complaint: Complaint,
+    /// From a report of the monitor to the next pass.
+    spacing: Duration,
+    last_repair: Option<Instant>,
+}
+
+impl<A: Addresses> Keeper<A> {
+    /// Sends the announcements that wait, then waits until the next pass is due. Safe to cancel: an announcement that is
+    /// being sent then is sent once more.
+    async fn announce_and_wait(&mut self, changed: &Notify, failures: u32) {
+        while !self.waiting.is_empty() {
+            let count = self.waiting.len().min(ANNOUNCED_AT_ONCE);
+            let now: Vec<Announcement> = self.waiting.iter().take(count).cloned().collect();
+            let results = self.addresses.announce(now).await;
+            self.waiting.drain(..count);
+            let mut errors = results.into_iter().filter_map(Result::err);
+            if let Some(first) = errors.next() {
+                warn!("{first} (and {} more)", errors.count());
+            }
+        }
+        let pause = if failures == 0 { FULL_CHECK } else { retry_pause(failures) };
+        let mut due = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = changed.notified() => due = due.min(Instant::now() + self.spacing),
+                () = tokio::time::sleep_until(due) => return,
+            }
+        }
+    }
+
+    /// Observes, edits, confirms; whether everything that was to be done was done.
+    async fn pass(&mut self) -> bool {
+        match self.try_pass().await {
+            Ok(true) => {
+                self.complaint.update(None, "the addresses are as they should be again");
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                self.complaint.update(Some(&error.to_string()), "");
+                false
+            }
+        }
+    }
+
+    async fn try_pass(&mut self) -> Result<bool, AddressError> {
+        let before = self.addresses.observe().await?;
+        let changes = self.claims.changes(&before);
+        let mut complete = true;
+        let after = if changes.is_empty() {
+            before.clone()
+        } else {
+            complete = self.edit(changes).await;
+            self.addresses.observe().await?
+        };
+        for event in self.claims.confirm(&before, &after) {
+            complete &= self.report(event);
+        }
+        self.claims.retain_held(&mut self.waiting);
+        let announcements = self.claims.announcements(&after);
+        if !announcements.is_empty() {
+            debug!("announcing {} addresses", announcements.len());
+        }
+        self.waiting.extend(announcements);
+        Ok(complete && self.claims.is_settled())
+    }
+
+    /// Whether every edit was made.
+    async fn edit(&mut self, changes: Vec<AddressChange>) -> bool {
+        // The first failure speaks for all.
+        let mut failure = None;
+        let mut done = 0;
+        for (change, result) in changes.iter().zip(self.addresses.apply(changes.clone()).await) {
+            match result {
+                Ok(()) if changes.len() <= LOGGED_EDITS => info!("{change}: done"),
+                Ok(()) => done += 1,
+                Err(error) => {
+                    debug!("{error}");
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        if done > 0 {
+            info!("{done} of {} edits of addresses done", changes.len());
+        }
+        if let Some(error) = &failure {
+            self.complaint.update(Some(&error.to_string()), "");
+        }
+        failure.is_none()
+    }
+
+    /// Whether the event was taken.
+    fn report(&mut self, event: ClaimEvent) -> bool {
+        let instance = match &event {
+            ClaimEvent::Claimed { instance, .. } => instance.clone(),
+            ClaimEvent::Restored { instance, .. } => {
+                self.slow_down();
+                instance.clone()
+            }
+        };
+        let taken = self.events.try_send(event);
+        if let Err(error) = &taken {
+            debug!("an event of {instance} was not taken: {error}");
+            self.claims.forget_answer(&instance);
+        }
+        taken.is_ok()
+    }
+
+    /// Somebody else takes addresses away: the more often, the longer the next repair waits.
+    fn slow_down(&mut self) {
+        let now = Instant::now();
+        let fight = self.last_repair.is_some_and(|last| now - last < PEACE);
+        self.spacing = if fight { (self.spacing * 2).min(REPAIR_SPACING.1) } else { REPAIR_SPACING.0 };
+        self.last_repair = Some(now);
+    }
 }
 
 /// Waits until an ownership changes or its owner is gone; only open channels count.
@@ -150,53 +257,6 @@ async fn any_changed(owned: &mut [OwnedAddresses]) {
     .await;
 }
 
-/// One pass; whether everything that was to be done was done, and what is to be announced.
-async fn pass<A: Addresses>(
-    addresses: &mut A,
-    claims: &mut Claims,
-    events: &mpsc::Sender<ClaimEvent>,
-    complaint: &mut Complaint,
-) -> Result<(bool, Vec<Announcement>), AddressError> {
-    let before = addresses.observe().await?;
-    let changes = claims.changes(&before);
-    let mut complete = true;
-    let after = if changes.is_empty() {
-        before.clone()
-    } else {
-        // The first speaks for all.
-        let mut failure = None;
-        let mut done = 0;
-        for (change, result) in changes.iter().zip(addresses.apply(changes.clone()).await) {
-            match result {
-                Ok(()) if changes.len() <= LOGGED_EDITS => info!("{change}: done"),
-                Ok(()) => done += 1,
-                Err(error) => {
-                    debug!("{error}");
-                    failure.get_or_insert(error);
-                }
-            }
-        }
-        if done > 0 {
-            info!("{done} of {} edits of addresses done", changes.len());
-        }
-        if let Some(error) = &failure {
-            complete = false;
-            complaint.update(Some(&error.to_string()), "");
-        }
-        addresses.observe().await?
-    };
-    for event in claims.confirm(&before, &after) {
-        if let Err(error) = events.try_send(event) {
-            warn!("the answer to a claim was not taken: {error}");
-        }
-    }
-    let announcements = claims.announcements(&after);
-    if !announcements.is_empty() {
-        debug!("announcing {} addresses", announcements.len());
-    }
-    Ok((complete && claims.is_settled(), announcements))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,7 +275,7 @@ mod tests {
         changed: Arc<Notify>,
         events: mpsc::Receiver<ClaimEvent>,
         stop: tokio::sync::oneshot::Sender<()>,
-        task: tokio::task::JoinHandle<FakeAddresses>,
+        task: tokio::task::JoinHandle<Released<FakeAddresses>>,
     }
 
     fn start(fake: FakeAddresses) -> Run {
@@ -248,7 +308,7 @@ mod tests {
         assert!(run.fake.installed().addresses.contains_key(&vip().key));
 
         run.stop.send(()).unwrap();
-        run.task.await.unwrap();
+        assert!(run.task.await.unwrap().complete);
         assert!(run.fake.installed().addresses.is_empty());
     }
 
@@ -277,5 +337,30 @@ mod tests {
         let event = run.events.recv().await.unwrap();
         assert!(matches!(event, ClaimEvent::Restored { .. }));
         assert!(run.fake.installed().addresses.contains_key(&vip().key));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fight_over_an_address_stays_slow() {
+        let mut run = start(FakeAddresses::with_interfaces(["eth0"]));
+        run.ownership.send_replace(master(1));
+        run.events.recv().await.unwrap();
+        let begin = Instant::now();
+        for _ in 0..20 {
+            run.fake.edit(|installed| installed.addresses.clear());
+            run.changed.notify_one();
+            let event = run.events.recv().await.unwrap();
+            assert!(matches!(event, ClaimEvent::Restored { .. }));
+        }
+        assert!(begin.elapsed() > Duration::from_secs(15), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_cannot_be_removed_is_reported_at_the_end() {
+        let mut run = start(FakeAddresses::with_interfaces(["eth0"]));
+        run.ownership.send_replace(master(0));
+        run.events.recv().await.unwrap();
+        run.fake.set_failing(true);
+        run.stop.send(()).unwrap();
+        assert!(!run.task.await.unwrap().complete);
     }
 }

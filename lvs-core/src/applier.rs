@@ -14,6 +14,7 @@ use crate::table::{Change, Table};
 
 /// What the applier does with services that were never desired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Foreign {
     /// Leave them alone; somebody else made them.
     #[default]
@@ -22,8 +23,9 @@ pub enum Foreign {
     Remove,
 }
 
-/// How the applier works.
+/// How the applier works; begin with the default and change fields.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ApplierOptions {
     /// What to do with services that were never desired.
     pub foreign: Foreign,
@@ -49,11 +51,14 @@ impl Default for ApplierOptions {
 
 /// What the applier reports after each pass; the latest value wins.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ApplierStatus {
     /// Passes that were made.
     pub passes: u64,
     /// Whether the data plane was equal to the desired table after the last pass.
     pub in_sync: bool,
+    /// Whether the data plane could ever be read; if not, nothing was changed in it.
+    pub reached: bool,
     /// Edits that were made.
     pub edits: u64,
     /// Edits that were made although nothing new was desired: somebody else had changed the table.
@@ -74,22 +79,39 @@ pub async fn keep_applied<D: Dataplane>(
     options: ApplierOptions,
     status: watch::Sender<ApplierStatus>,
 ) -> D {
-    let mut reconciler = Reconciler { options, owned: BTreeSet::new(), believed: None, failures: 0 };
+    let mut reconciler =
+        Reconciler { options, owned: BTreeSet::new(), believed: None, reached: false, failures: 0 };
     let mut complaint = Complaint::default();
+    // Only reading the whole table moves it: a table that changes all the time is read all the same.
+    let mut next_look = Instant::now();
+    let mut closed = false;
     loop {
         let closing = desired.has_changed().is_err();
+        if closing && !closed {
+            // The last value gets all its tries.
+            closed = true;
+            reconciler.failures = 0;
+        }
+        if Instant::now() >= next_look {
+            reconciler.believed = None;
+        }
+        let looks = reconciler.believed.is_none();
         let wanted = desired.borrow_and_update().clone();
         let pass = reconciler.pass(&mut dataplane, &wanted).await;
         complaint.update(pass.error.as_deref(), "the table is as desired again");
         status.send_modify(|status| pass.record(status));
-        if closing && (reconciler.failures == 0 || reconciler.failures > LAST_TRIES) {
+        // What was never there to be read has nothing of ours.
+        let given_up = reconciler.failures > LAST_TRIES || !reconciler.reached;
+        if closing && (reconciler.failures == 0 || given_up) {
             return dataplane;
         }
-        let wake_up = Instant::now() + reconciler.pause();
+        if looks || reconciler.failures > 0 {
+            next_look = Instant::now() + reconciler.pause();
+        }
         tokio::select! {
             // Once closed it is ready for ever: then only the pause counts.
             _ = desired.changed(), if !closing => {}
-            () = tokio::time::sleep_until(wake_up) => reconciler.believed = None,
+            () = tokio::time::sleep_until(next_look) => {}
         }
     }
 }
@@ -102,10 +124,12 @@ const LOGGED_EDITS: usize = 16;
 
 struct Reconciler {
     options: ApplierOptions,
-    /// Every service that was ever desired: these are ours to remove.
+    /// The services that are desired, and those that were and are not known to be gone: ours to remove.
     owned: BTreeSet<ServiceKey>,
     /// What the data plane has, as far as known; nothing when it has to be read first.
     believed: Option<Table>,
+    /// Whether the data plane could ever be read.
+    reached: bool,
     /// Passes that failed since the last good one.
     failures: u32,
 }
@@ -121,7 +145,10 @@ impl Reconciler {
             let present = match self.believed.take() {
                 Some(believed) => believed,
                 None => match self.observe(dataplane).await {
-                    Ok(table) => table,
+                    Ok(table) => {
+                        self.reached = true;
+                        table
+                    }
                     Err(error) => {
                         pass.fail(&error);
                         break;
@@ -130,19 +157,18 @@ impl Reconciler {
             };
             let changes = present.changes_to(wanted);
             if changes.is_empty() {
-                self.believed = Some(wanted.clone());
-                pass.in_sync = true;
+                self.settle(wanted, &mut pass);
                 break;
             }
             if observed {
                 pass.repairs += changes.len() as u64;
             }
             if self.apply(dataplane, changes, &mut pass).await {
-                self.believed = Some(wanted.clone());
-                pass.in_sync = true;
+                self.settle(wanted, &mut pass);
                 break;
             }
         }
+        pass.reached = self.reached;
         if pass.in_sync {
             self.failures = 0;
             pass.error = None;
@@ -150,6 +176,13 @@ impl Reconciler {
             self.failures = self.failures.saturating_add(1);
         }
         pass
+    }
+
+    /// The data plane is as wanted: nothing else is ours any more.
+    fn settle(&mut self, wanted: &Table, pass: &mut Pass) {
+        self.believed = Some(wanted.clone());
+        self.owned = wanted.keys().copied().collect();
+        pass.in_sync = true;
     }
 
     async fn observe<D: Dataplane>(&self, dataplane: &mut D) -> Result<Table, DataplaneError> {
@@ -199,6 +232,7 @@ impl Reconciler {
 #[derive(Default)]
 struct Pass {
     in_sync: bool,
+    reached: bool,
     edits: u64,
     repairs: u64,
     error: Option<String>,
@@ -220,6 +254,7 @@ impl Pass {
         }
         status.passes += 1;
         status.in_sync = self.in_sync;
+        status.reached = self.reached;
         status.edits += self.edits;
         status.error = self.error;
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use crate::addresses::{AddressChange, Announcement, Installed, VirtualAddress};
+use crate::addresses::{AddressChange, AddressKey, Announcement, Installed, VirtualAddress};
 use crate::ownership::{ClaimResult, Epoch, Ownership};
 
 /// The addresses of one virtual router instance.
@@ -13,7 +13,7 @@ pub struct AddressSet {
     pub instance: String,
     /// Its virtual addresses.
     pub addresses: Vec<VirtualAddress>,
-    /// The address owner (priority 255): addresses that were there before stay when mastership ends.
+    /// The address owner (priority 255): when mastership ends, only what this software added is removed.
     pub owner: bool,
     /// How often each address is announced.
     pub bursts: Bursts,
@@ -101,7 +101,7 @@ impl Claims {
             answered: None,
             announced: 0,
             restored: false,
-            preexisting: Vec::new(),
+            added: BTreeSet::new(),
         };
         Self { instances: sets.into_iter().map(claim).collect() }
     }
@@ -122,17 +122,22 @@ impl Claims {
     pub fn changes(&mut self, installed: &Installed) -> Vec<AddressChange> {
         let mut wanted = Vec::new();
         let mut released = Vec::new();
+        let mut own = Vec::new();
         for claim in &mut self.instances {
             if claim.ownership.is_master() {
-                if claim.set.owner && claim.answered.is_none() {
-                    claim.preexisting = claim.present(installed);
-                }
+                claim.note_additions(installed);
                 wanted.extend(claim.set.addresses.iter().cloned());
+            } else if claim.set.owner {
+                own.extend(claim.own_additions(installed));
             } else {
-                released.extend(claim.set.addresses.iter().filter(|address| !claim.stays(address)).cloned());
+                released.extend(claim.set.addresses.iter().cloned());
             }
         }
-        installed.changes_to(&wanted, &released)
+        let wanted_keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
+        let mut changes: Vec<AddressChange> =
+            own.into_iter().filter(|key| !wanted_keys.contains(key)).map(AddressChange::Remove).collect();
+        changes.extend(installed.changes_to(&wanted, &released));
+        changes
     }
 
     /// Takes what the host has after the edits; `before` is what it had when the pass began.
@@ -171,6 +176,13 @@ impl Claims {
             }
         }
         events
+    }
+
+    /// The answer to a claim did not reach its reader: it is given again by the next pass.
+    pub fn forget_answer(&mut self, instance: &str) {
+        for claim in self.instances.iter_mut().filter(|claim| claim.set.instance == instance) {
+            claim.answered = None;
+        }
     }
 
     /// What to announce now: every confirmed address of each master that asked for a round since the last call.
@@ -228,8 +240,8 @@ struct Claim {
     announced: u32,
     /// The last round is due once more, for addresses that came back.
     restored: bool,
-    /// Addresses of an owner that were there before its mastership: not ours to remove.
-    preexisting: Vec<VirtualAddress>,
+    /// Addresses that were not there when this process claimed them; at most those of the set.
+    added: BTreeSet<AddressKey>,
 }
 
 impl Claim {
@@ -241,15 +253,28 @@ impl Claim {
         }
     }
 
-    fn present(&self, installed: &Installed) -> Vec<VirtualAddress> {
-        let there = |address: &&VirtualAddress| installed.addresses.contains_key(&address.key);
-        self.set.addresses.iter().filter(there).cloned().collect()
+    /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.
+    fn note_additions(&mut self, installed: &Installed) {
+        let absent =
+            self.set.addresses.iter().filter(|address| !installed.addresses.contains_key(&address.key));
+        self.added.extend(absent.map(|address| address.key.clone()));
     }
 
-    /// Whether the address stays although the mastership is over.
-    fn stays(&self, address: &VirtualAddress) -> bool {
-        // Before the first mastership nothing is known: an owner's addresses are taken to be its own.
-        self.set.owner && (self.ownership.epoch == Epoch::NONE || self.preexisting.contains(address))
+    /// What an owner has to give back: the addresses that this software put there, in this run or in an earlier one. Its
+    /// own addresses, which nobody tagged, stay.
+    fn own_additions(&self, installed: &Installed) -> Vec<AddressKey> {
+        let ours = |key: &AddressKey| {
+            self.set
+                .addresses
+                .iter()
+                .any(|address| address.key.address == key.address && address.key.interface == key.interface)
+        };
+        installed
+            .addresses
+            .iter()
+            .filter(|(key, seen)| ours(key) && (seen.tagged || self.added.contains(*key)))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 }
 

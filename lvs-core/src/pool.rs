@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::service::{RealServer, ServerKey, VirtualService, Weight};
 use crate::table::ServiceTable;
 
-/// Whether a server's checks pass.
+/// Whether a server's checks pass. The set is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Health {
     /// It serves.
@@ -16,6 +16,7 @@ pub enum Health {
 
 /// What happens to a server that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum OnFailure {
     /// It leaves the table; the kernel drops its connections' packets or reschedules them.
     #[default]

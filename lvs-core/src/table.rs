@@ -249,7 +249,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Why an edit does not fit the table it is applied to.
+/// Why an edit does not fit the table it is applied to. The set is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// The service or server to add is there already.

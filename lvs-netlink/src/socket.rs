@@ -165,8 +165,9 @@ impl Socket {
         let sequence = self.take_sequences(1);
         self.outgoing.clear();
         request.emit(&mut self.outgoing, NLM_F_DUMP, sequence, self.channel.port());
-        self.dump_in_flight = Some(sequence);
         self.send(DUMP).await?;
+        // Only now: what was not sent has no end to wait for.
+        self.dump_in_flight = Some(sequence);
         let mut entries = Vec::new();
         let mut consistent = true;
         loop {
@@ -207,9 +208,16 @@ impl Socket {
 
     /// Reads away the rest of a dump that an earlier caller gave up.
     async fn finish_dump(&mut self) -> Result<(), Error> {
-        let Some(sequence) = self.dump_in_flight.take() else {
+        let Some(sequence) = self.dump_in_flight else {
             return Ok(());
         };
+        // If this is cancelled, it is still to be done.
+        let finished = self.read_to_end_of_dump(sequence).await;
+        self.dump_in_flight = None;
+        finished
+    }
+
+    async fn read_to_end_of_dump(&mut self, sequence: u32) -> Result<(), Error> {
         loop {
             match self.receive("finish an earlier dump").await {
                 // Its end may have been lost: if not, the next dump is refused as busy.

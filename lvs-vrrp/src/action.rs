@@ -41,6 +41,7 @@ pub enum Action {
 
 /// A change of role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transition {
     /// Before.
     pub from: Role,
@@ -157,6 +158,7 @@ pub enum Gate {
 
 /// Two masters at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict {
     /// Address of the other one. If it equals ours, two hosts have the same address.
     pub other: IpAddr,

@@ -96,6 +96,7 @@ pub struct Listener {
     transport: Transport,
     authentication: Authentication,
     own_address: Option<Ipv4Addr>,
+    broadcasts: Vec<Ipv4Addr>,
     addresses: Vec<Ipv4Addr>,
 }
 
@@ -109,6 +110,7 @@ impl Listener {
             transport,
             authentication: Authentication::None,
             own_address: None,
+            broadcasts: Vec::new(),
             addresses: Vec::new(),
         }
     }
@@ -127,6 +129,15 @@ impl Listener {
         self
     }
 
+    /// The same, knowing the broadcast addresses of the interface's networks: unicast is not sent there, nor to
+    /// 255.255.255.255 (VR-075). Any other address at which this host receives is taken for one of its own,
+    /// as peers need not send to the one that we send from.
+    #[must_use]
+    pub fn with_broadcasts(mut self, broadcasts: Vec<Ipv4Addr>) -> Self {
+        self.broadcasts = broadcasts;
+        self
+    }
+
     /// The same, comparing the lists of adverts with this one. A difference is told, and is no reason to
     /// refuse: otherwise changing the list on one router after the other would make two masters (VR-073;
     /// keepalived since 2.3.3).
@@ -134,6 +145,11 @@ impl Listener {
     pub fn with_addresses(mut self, addresses: Vec<Ipv4Addr>) -> Self {
         self.addresses = addresses;
         self
+    }
+
+    fn takes_for_unicast(&self, destination: Ipv4Addr) -> bool {
+        let is_broadcast = destination.is_broadcast() || self.broadcasts.contains(&destination);
+        !destination.is_multicast() && !is_broadcast
     }
 
     fn judge<'a>(
@@ -179,6 +195,7 @@ impl Listener {
 
 /// An advert that may be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Accepted<'a> {
     /// The instance that it is for.
     pub id: usize,
@@ -192,6 +209,7 @@ pub struct Accepted<'a> {
 
 /// A packet that is to be discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The instance that it was meant for, if there is one.
     pub id: Option<usize>,
@@ -220,7 +238,7 @@ fn addressee<'a>(listeners: &'a [(usize, Listener)], header: &Ipv4Header) -> Res
                 }
             }
             Transport::Unicast(unicast) => {
-                if header.destination.is_multicast() {
+                if !listener.takes_for_unicast(header.destination) {
                     continue;
                 }
                 if let Some(peer) = peer_from(unicast, header.source) {
@@ -343,6 +361,23 @@ mod tests {
         let unicast = demux([unicast(Unicast::to([PEER]))]);
         let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
         assert_eq!(refusal(&unicast, &bytes), (Some(0), Refusal::Destination));
+    }
+
+    #[test]
+    fn a_unicast_instance_refuses_broadcasts_and_takes_any_other_address_for_ours() {
+        // VR-075.
+        let broadcast = Ipv4Addr::new(10, 0, 0, 255);
+        let listener = unicast(Unicast::to([PEER])).with_broadcasts(vec![broadcast]);
+        let demux = demux([listener]);
+        for source in [PEER, STRANGER] {
+            for destination in [Ipv4Addr::BROADCAST, broadcast] {
+                let bytes = datagram(advert(1, centis()), source, destination, 255);
+                assert_eq!(refusal(&demux, &bytes), (Some(0), Refusal::Destination));
+            }
+            for destination in [OWN, Ipv4Addr::new(10, 0, 0, 9)] {
+                assert!(demux.accept(&datagram(advert(1, centis()), source, destination, 255)).is_ok());
+            }
+        }
     }
 
     #[test]

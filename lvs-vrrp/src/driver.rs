@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use lvs_core::{Instant, Link, Ownership};
+use lvs_core::{Instant, Link, LinkAddress, Ownership, Role};
 use tokio::sync::{mpsc, watch};
 
 use crate::action::{Action, FaultReason, Gate};
@@ -136,8 +136,9 @@ impl Driver {
     /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master
     /// has sent its advert of priority 0.
     ///
-    /// Dropping this future closes the sockets without a word: the others take over only after a master down
-    /// interval, and nobody is told to release addresses. Use `shutdown`.
+    /// However this future ends, dropped or by a panic too, [`Instance::ownership`](crate::Instance::ownership)
+    /// then says [`Role::Initialize`], so that addresses are released. Only `shutdown` tells the other routers,
+    /// though: otherwise they take over after a master down interval.
     ///
     /// # Errors
     /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their
@@ -425,8 +426,13 @@ impl Driver {
     /// Makes sockets, source addresses and gates of an interface follow what it is like.
     fn settle(&mut self, place: usize, needs_new_sockets: bool) {
         let members = self.interfaces[place].members.clone();
-        let virtual_addresses: BTreeSet<Ipv4Addr> =
-            members.iter().flat_map(|&index| self.members[index].virtual_addresses()).collect();
+        // An owner's are the interface's own, from which the other instances may send (RFC 9568 §4.2).
+        let virtual_addresses: BTreeSet<Ipv4Addr> = members
+            .iter()
+            .map(|&index| &self.members[index])
+            .filter(|member| !member.config.router.priority().is_owner())
+            .flat_map(Member::virtual_addresses)
+            .collect();
         let judge = |driver: &Self, index: usize| {
             let member: &Member = &driver.members[index];
             driver.interfaces[place].source_for(&member.config, &virtual_addresses)
@@ -452,7 +458,8 @@ impl Driver {
             member.source = Some(source);
             member.silent_peers = interface.own_addresses().chain([source]).collect();
             member.router.set_address(source.into());
-            interface.demux.insert(index, member.config.listener(Some(source)));
+            let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
+            interface.demux.insert(index, listener);
             member.link_fault = interface.sockets.is_none().then_some(FaultReason::Socket);
             self.apply_gate(index);
         }
@@ -464,6 +471,20 @@ impl Driver {
         let gate = member.link_fault.map_or(member.application_gate, Gate::Fault);
         member.router.set_gate(now, gate);
         self.carry_out(index, now);
+    }
+}
+
+impl Drop for Driver {
+    /// Nobody advertises any more, so nobody may hold addresses. Handles keep the cells alive: without this
+    /// they would say for ever what was last.
+    fn drop(&mut self) {
+        for facts in &self.shared.instances {
+            facts.ownership.send_if_modified(|last| {
+                let is_over = last.role != Role::Initialize;
+                *last = Ownership { epoch: last.epoch, ..Ownership::default() };
+                is_over
+            });
+        }
     }
 }
 
@@ -505,12 +526,22 @@ struct Interface {
     /// Somebody tells about it.
     is_fed: bool,
     sockets: Option<Sockets>,
+    /// Why there are none, as it was logged last.
+    complaint: Option<String>,
     demux: Demux,
 }
 
 impl Interface {
     fn new(name: String) -> Self {
-        Self { name, members: Vec::new(), link: None, is_fed: false, sockets: None, demux: Demux::new() }
+        Self {
+            name,
+            members: Vec::new(),
+            link: None,
+            is_fed: false,
+            sockets: None,
+            complaint: None,
+            demux: Demux::new(),
+        }
     }
 
     /// Whether the sockets of the link as it was would do for it as it is.
@@ -531,8 +562,20 @@ impl Interface {
     fn open_sockets(&mut self, groups: BTreeSet<Ipv4Addr>) {
         let Some(link) = &self.link else { return };
         match Sockets::open(&self.name, link.index, groups) {
-            Ok(sockets) => self.sockets = Some(sockets),
-            Err(error) => tracing::warn!(interface = self.name, %error, "open sockets for adverts"),
+            Ok(sockets) => {
+                self.sockets = Some(sockets);
+                if self.complaint.take().is_some() {
+                    tracing::info!(interface = self.name, "sockets for adverts are open");
+                }
+            }
+            // It is tried again every second: said once for each reason.
+            Err(error) => {
+                let reason = error.to_string();
+                if self.complaint.as_ref() != Some(&reason) {
+                    tracing::warn!(interface = self.name, %error, "open sockets for adverts");
+                    self.complaint = Some(reason);
+                }
+            }
         }
     }
 
@@ -567,6 +610,21 @@ impl Interface {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         })
+    }
+
+    fn broadcasts(&self) -> Vec<Ipv4Addr> {
+        self.link.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect()
+    }
+}
+
+/// The broadcast address of a network; one of 31 or 32 bits has none (RFC 3021 §2.1).
+fn broadcast(address: &LinkAddress) -> Option<Ipv4Addr> {
+    match address.address {
+        IpAddr::V4(v4) if address.prefix_len < 31 => {
+            let host_bits = u32::MAX.checked_shr(address.prefix_len.into()).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(v4.to_bits() | host_bits))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 
@@ -629,3 +687,6 @@ const MAX_RECEIVE_ERRORS: usize = 8;
 const EVENTS: usize = 1024;
 
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,7 @@ impl Router {
                         Duration::ZERO => NextRound::refresh(now, &self.config),
                         delay => NextRound::At(now + delay),
                     };
-                    master.claim = Claim::Confirmed { next, announced_at: now };
+                    master.claim = Claim::Confirmed { next, again: NextRound::Never, announced_at: now };
                     self.actions.push_back(master.announcement(self.epoch));
                 }
                 (ClaimResult::Missing, Claim::Confirmed { .. }) => {
@@ -294,8 +294,7 @@ impl Router {
             },
             State::Master(master) => Some(match master.claim {
                 Claim::Missing { give_up_at } => master.advertise_at.min(give_up_at),
-                Claim::Confirmed { next: NextRound::At(at), .. } => master.advertise_at.min(at),
-                Claim::Confirmed { next: NextRound::Never, .. } => master.advertise_at,
+                Claim::Confirmed { next, again, .. } => again.first(next.first(master.advertise_at)),
             }),
         }
     }
@@ -461,13 +460,10 @@ impl Router {
         }
         match master.claim {
             Claim::Missing { .. } => {}
-            Claim::Confirmed { next, .. } => {
-                let due = next.is_due(now);
+            Claim::Confirmed { next, again, .. } => {
                 // VR-163.
-                if due || may_be_replaced {
-                    let next = if due { NextRound::refresh(now, &self.config) } else { next };
-                    master.claim = Claim::Confirmed { next, announced_at: now };
-                    self.actions.push_back(master.announcement(self.epoch));
+                if next.is_due(now) || again.is_due(now) || may_be_replaced {
+                    self.announce(&mut master, now, next);
                 }
             }
         }
@@ -484,19 +480,21 @@ impl Router {
     /// A round out of turn, at most one per second; none before the addresses are there, nor before the
     /// advert that is due.
     fn announce_again(&mut self, master: &mut Master, now: Instant, after_advert: bool) {
-        let Claim::Confirmed { next, announced_at } = master.claim else { return };
+        let Claim::Confirmed { next, again, announced_at } = master.claim else { return };
         let from = announced_at + ANNOUNCE_GAP;
         if now >= from && !after_advert {
-            let next = if next.is_due(now) { NextRound::refresh(now, &self.config) } else { next };
-            master.claim = Claim::Confirmed { next, announced_at: now };
-            self.actions.push_back(master.announcement(self.epoch));
+            self.announce(master, now, next);
         } else {
-            let at = match next {
-                NextRound::At(at) => at.min(from.max(now)),
-                NextRound::Never => from.max(now),
-            };
-            master.claim = Claim::Confirmed { next: NextRound::At(at), announced_at };
+            let again = NextRound::At(again.first(from.max(now)));
+            master.claim = Claim::Confirmed { next, again, announced_at };
         }
+    }
+
+    /// A round now, which serves for all that are due. One out of turn leaves the schedule as it is.
+    fn announce(&mut self, master: &mut Master, now: Instant, next: NextRound) {
+        let next = if next.is_due(now) { NextRound::refresh(now, &self.config) } else { next };
+        master.claim = Claim::Confirmed { next, again: NextRound::Never, announced_at: now };
+        self.actions.push_back(master.announcement(self.epoch));
     }
 
     /// From INITIALIZE or FAULT: the owner becomes master at once, any other listens first.
@@ -665,8 +663,16 @@ impl Master {
 /// Whether the host has the virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
-    Missing { give_up_at: Instant },
-    Confirmed { next: NextRound, announced_at: Instant },
+    Missing {
+        give_up_at: Instant,
+    },
+    Confirmed {
+        /// By the schedule: the delayed round, then the refreshes.
+        next: NextRound,
+        /// Out of turn.
+        again: NextRound,
+        announced_at: Instant,
+    },
 }
 
 /// When the neighbours are told again.
@@ -681,6 +687,14 @@ impl NextRound {
         match config.announce_refresh() {
             Duration::ZERO => Self::Never,
             refresh => Self::At(now + refresh),
+        }
+    }
+
+    /// This round or that instant, whichever comes first.
+    fn first(self, other: Instant) -> Instant {
+        match self {
+            Self::At(at) => at.min(other),
+            Self::Never => other,
         }
     }
 

@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 
 use crate::ipv4::{GROUP, TTL};
 
-/// How the adverts of an instance travel. The set is closed.
+/// How the adverts of an instance travel.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transport {
     /// To a group, as the RFC has it: received with TTL 255 only.
     Multicast(Multicast),
@@ -31,7 +32,15 @@ impl Default for Transport {
 }
 
 /// Adverts to a multicast group.
+///
+/// ```
+/// use lvs_vrrp::Multicast;
+///
+/// let mut other_group = Multicast::to([224, 0, 0, 81].into());
+/// other_group.source = Some([10, 0, 0, 1].into());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Multicast {
     /// The group; 224.0.0.18 unless a `mcast_dst_ip` says otherwise.
     pub group: Ipv4Addr,
@@ -39,9 +48,17 @@ pub struct Multicast {
     pub source: Option<Ipv4Addr>,
 }
 
+impl Multicast {
+    /// To this group, from the interface's primary address.
+    #[must_use]
+    pub const fn to(group: Ipv4Addr) -> Self {
+        Self { group, source: None }
+    }
+}
+
 impl Default for Multicast {
     fn default() -> Self {
-        Self { group: GROUP, source: None }
+        Self::to(GROUP)
     }
 }
 
@@ -49,7 +66,18 @@ impl Default for Multicast {
 ///
 /// Adverts that come from anywhere are accepted, unless `check_source` is on or a peer has TTL limits:
 /// unicast has no TTL rule that would keep strangers out.
+///
+/// ```
+/// use lvs_vrrp::{Peer, Unicast};
+///
+/// let mut two_hops_away = Peer::new([10, 1, 0, 1].into());
+/// two_hops_away.min_ttl = Some(254);
+/// let mut unicast = Unicast::to([[10, 0, 0, 2].into()]);
+/// unicast.peers.push(two_hops_away);
+/// unicast.check_source = true;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unicast {
     /// The other routers. Our own addresses may be among them and are skipped.
     pub peers: Vec<Peer>,
@@ -81,6 +109,7 @@ impl Unicast {
 
 /// Another router, and how far away it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peer {
     /// Its address.
     pub address: Ipv4Addr,
@@ -91,6 +120,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The router with this address, however far away.
+    #[must_use]
+    pub const fn new(address: Ipv4Addr) -> Self {
+        Self { address, min_ttl: None, max_ttl: None }
+    }
+
     pub(crate) fn allows(&self, ttl: u8) -> bool {
         self.min_ttl.is_none_or(|min| ttl >= min) && self.max_ttl.is_none_or(|max| ttl <= max)
     }
@@ -98,6 +133,6 @@ impl Peer {
 
 impl From<Ipv4Addr> for Peer {
     fn from(address: Ipv4Addr) -> Self {
-        Self { address, min_ttl: None, max_ttl: None }
+        Self::new(address)
     }
 }

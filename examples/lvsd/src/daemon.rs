@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lvs_core::{Director, Notice, Table};
+use lvs_core::{Director, Notice, Role, Table};
 use lvs_health::Change;
 use lvs_vrrp::EventKind;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -115,10 +114,10 @@ struct Daemon {
     director: Director,
     desired: Option<watch::Sender<Table>>,
     notices: Notices,
-    /// The latest priority of each virtual router that took part.
-    priorities: BTreeMap<String, u8>,
+    /// Role and priority of each virtual router that the scripts heard of last.
+    told: BTreeMap<String, (Role, u8)>,
     release: oneshot::Sender<()>,
-    kernel: JoinHandle<()>,
+    kernel: kernel::Running,
     signals: Signals,
 }
 
@@ -156,13 +155,18 @@ impl Daemon {
             desired = Some(sender);
             VirtualServices { desired: receiver }
         });
+        let interfaces = plan.routers.iter().map(|router| router.interface.clone()).collect();
         let ready = match plan.routers.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers)?),
         };
         let (release, stop) = oneshot::channel();
-        let addresses =
-            ready.as_ref().map(|ready| VirtualAddresses { sets: plan.addresses, vrrp: ready.handle(), stop });
+        let addresses = ready.as_ref().map(|ready| VirtualAddresses {
+            sets: plan.addresses,
+            vrrp: ready.handle(),
+            interfaces,
+            stop,
+        });
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
         let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
@@ -171,6 +175,7 @@ impl Daemon {
         )?;
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
         let routers = ready.map(vrrp::Ready::start).transpose()?;
+        let kernel = kernel.go();
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
@@ -178,7 +183,7 @@ impl Daemon {
             director,
             desired,
             notices,
-            priorities: BTreeMap::new(),
+            told: BTreeMap::new(),
             release,
             kernel,
             signals,
@@ -198,6 +203,7 @@ impl Daemon {
                     Some(event) => self.handle_check(&event),
                     None => break End::Lost("health"),
                 },
+                () = self.kernel.lost() => break End::Lost("kernel"),
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -212,7 +218,10 @@ impl Daemon {
                 FAILED
             }
         };
-        self.stop().await;
+        if !self.stop().await && status == 0 {
+            error!("not everything could be released; see above");
+            return Ok(FAILED);
+        }
         info!("stopped");
         Ok(status)
     }
@@ -220,18 +229,36 @@ impl Daemon {
     fn handle_router(&mut self, event: &lvs_vrrp::Event) {
         if event.missed > 0 {
             warn!("{} events of virtual routers were missed", event.missed);
+            self.catch_up();
         }
         match event.kind {
             EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
             _ => info!("{}: {}", event.instance, event.kind),
         }
         if let EventKind::Changed(transition) = event.kind {
-            self.priorities.insert(event.instance.to_string(), transition.priority.get());
-            self.notices.push(Notice::Role {
-                instance: event.instance.to_string(),
-                role: transition.to,
-                priority: transition.priority.get(),
-            });
+            self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+        }
+    }
+
+    fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
+        self.told.insert(instance.clone(), (role, priority));
+        self.notices.push(Notice::Role { instance, role, priority });
+    }
+
+    /// The roles now, for what was missed of the events that led to them.
+    fn catch_up(&mut self) {
+        let Some(routers) = &self.routers else { return };
+        let now: Vec<(String, Role)> = routers
+            .handle
+            .instances()
+            .map(|instance| (instance.name().to_owned(), instance.ownership().borrow().role))
+            .collect();
+        for (instance, role) in now {
+            if let Some(&(told, priority)) = self.told.get(&instance)
+                && told != role
+            {
+                self.tell_role(instance, role, priority);
+            }
         }
     }
 
@@ -250,8 +277,8 @@ impl Daemon {
         }
     }
 
-    /// Resigns, releases the addresses, runs the last scripts, removes the services.
-    async fn stop(self) {
+    /// Resigns, releases the addresses, runs the last scripts, removes the services; whether all of it worked.
+    async fn stop(self) -> bool {
         if let Some(routers) = self.routers {
             let mut left = routers.stop().await;
             while let Ok(event) = left.try_recv() {
@@ -260,7 +287,7 @@ impl Daemon {
         }
         // A kernel thread that has ended has nothing left to release.
         let _ = self.release.send(());
-        for (instance, priority) in self.priorities {
+        for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
         }
         if let Some(checks) = self.checks {
@@ -269,10 +296,9 @@ impl Daemon {
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
         }
-        if self.kernel.join().is_err() {
-            error!("the kernel thread panicked; addresses or services may be left");
-        }
+        let complete = self.kernel.end().await;
         self.notices.finish(LAST_SCRIPTS).await;
+        complete
     }
 }
 

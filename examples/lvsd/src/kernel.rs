@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use lvs_addr::{Kernel, LinkEvent, LinkMonitor};
-use lvs_core::Table;
 use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
 use lvs_core::applier::{ApplierOptions, ApplierStatus, keep_applied};
 use lvs_core::claims::{AddressSet, ClaimEvent};
+use lvs_core::{Addresses as _, Table};
 use lvs_ipvs::{Client, IpvsDataplane};
 use lvs_vrrp::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -20,6 +20,8 @@ pub(crate) struct VirtualAddresses {
     pub(crate) sets: Vec<AddressSet>,
     /// The driver that owns the instances.
     pub(crate) vrrp: Handle,
+    /// The interfaces that the instances use.
+    pub(crate) interfaces: Vec<String>,
     /// Ends the work: the addresses are released. Also when the sender is dropped.
     pub(crate) stop: oneshot::Receiver<()>,
 }
@@ -30,29 +32,70 @@ pub(crate) struct VirtualServices {
     pub(crate) desired: watch::Receiver<Table>,
 }
 
-/// Starts the thread. It ends when both halves have ended.
+/// The thread with its sockets open; it has changed nothing yet.
+pub(crate) struct Waiting {
+    go: oneshot::Sender<()>,
+    running: Running,
+}
+
+impl Waiting {
+    /// Lets the work begin. Dropping this instead ends the thread without a change.
+    pub(crate) fn go(self) -> Running {
+        // A thread that is gone shows by `Running::lost`.
+        let _ = self.go.send(());
+        self.running
+    }
+}
+
+/// The thread at work.
+pub(crate) struct Running {
+    /// Whether everything was released; an error if the thread panicked. Nothing once it was received.
+    ended: Option<oneshot::Receiver<bool>>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until the thread has ended although nobody asked it to. Safe to cancel.
+    pub(crate) async fn lost(&mut self) {
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.await;
+            self.ended = None;
+        }
+    }
+
+    /// Waits until the thread has ended; whether everything was released.
+    pub(crate) async fn end(self) -> bool {
+        let complete = match self.ended {
+            Some(ended) => ended.await.unwrap_or(false),
+            None => false,
+        };
+        // It has sent its last word, or it panicked: this does not wait.
+        let _ = self.thread.join();
+        complete
+    }
+}
+
+/// Starts the thread and opens its sockets. It ends when both halves of its work have ended.
 ///
 /// # Errors
 /// The thread cannot be started, or the kernel refuses one of its sockets.
 pub(crate) fn start(
     addresses: Option<VirtualAddresses>,
     services: Option<VirtualServices>,
-) -> anyhow::Result<JoinHandle<()>> {
+) -> anyhow::Result<Waiting> {
     let (ready, started) = std::sync::mpsc::sync_channel(1);
+    let (go, begin) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name("kernel".into()).spawn(move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                // A receiver that is gone has given up already.
-                let _ = ready.send(Err(error.into()));
-                return;
-            }
-        };
         runtime.block_on(async {
             match Opened::open(addresses.is_some(), services.is_some()) {
                 Ok(opened) => {
+                    // A receiver that is gone has given up already, and so has the sender of `begin`.
                     let _ = ready.send(Ok(()));
-                    opened.work(addresses, services).await;
+                    if begin.await.is_ok() {
+                        let _ = end.send(opened.work(addresses, services).await);
+                    }
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -63,7 +106,7 @@ pub(crate) fn start(
     started
         .recv()
         .unwrap_or_else(|_| Err(io::Error::other("the kernel thread ended at its start").into()))?;
-    Ok(thread)
+    Ok(Waiting { go, running: Running { ended: Some(ended), thread } })
 }
 
 /// The sockets, all opened before anything is changed.
@@ -80,24 +123,35 @@ impl Opened {
         })
     }
 
-    async fn work(self, addresses: Option<VirtualAddresses>, services: Option<VirtualServices>) {
+    /// Whether everything was released in the end.
+    async fn work(self, addresses: Option<VirtualAddresses>, services: Option<VirtualServices>) -> bool {
         let table = async {
-            if let (Some(ipvs), Some(services)) = (self.ipvs, services) {
-                let status = watch::Sender::new(ApplierStatus::default());
-                keep_applied(ipvs, services.desired, ApplierOptions::default(), status).await;
+            match (self.ipvs, services) {
+                (Some(ipvs), Some(services)) => {
+                    let status = watch::Sender::new(ApplierStatus::default());
+                    keep_applied(ipvs, services.desired, ApplierOptions::default(), status.clone()).await;
+                    let status = status.borrow();
+                    status.in_sync || !status.reached
+                }
+                _ => true,
             }
         };
         let virtual_addresses = async {
-            if let (Some((kernel, monitor)), Some(addresses)) = (self.addresses, addresses) {
-                keep_virtual_addresses(kernel, monitor, addresses).await;
+            match (self.addresses, addresses) {
+                (Some((kernel, monitor)), Some(addresses)) => {
+                    keep_virtual_addresses(kernel, monitor, addresses).await
+                }
+                _ => true,
             }
         };
-        tokio::join!(table, virtual_addresses);
+        let (services_gone, addresses_gone) = tokio::join!(table, virtual_addresses);
+        services_gone && addresses_gone
     }
 }
 
-/// Owns the addresses and the monitor; ends when it is told to stop and everything is released.
-async fn keep_virtual_addresses(kernel: Kernel, monitor: LinkMonitor, work: VirtualAddresses) {
+/// Owns the addresses and the monitor; ends when it is told to stop. Whether everything was released.
+async fn keep_virtual_addresses(mut kernel: Kernel, monitor: LinkMonitor, work: VirtualAddresses) -> bool {
+    tell_absent_interfaces(&mut kernel, &work).await;
     let owned: Vec<OwnedAddresses> = work
         .vrrp
         .instances()
@@ -111,21 +165,44 @@ async fn keep_virtual_addresses(kernel: Kernel, monitor: LinkMonitor, work: Virt
     let (events, answers) = mpsc::channel(2 * owned.len().max(1));
     let stop = async { work.stop.await.unwrap_or_default() };
     tokio::select! {
-        _ = keep_addresses(kernel, owned, Arc::clone(&changed), events, stop) => {}
-        () = forward_links(monitor, &work.vrrp, &changed) => {}
-        () = forward_answers(answers, &work.vrrp) => {}
+        released = keep_addresses(kernel, owned, Arc::clone(&changed), events, stop) => released.complete,
+        // These never end.
+        () = forward_links(monitor, &work.vrrp, &changed) => false,
+        () = forward_answers(answers, &work.vrrp) => false,
+    }
+}
+
+/// The monitor speaks of interfaces that exist. Of the others the virtual routers hear here, so that they need not look
+/// for them on their own thread.
+async fn tell_absent_interfaces(kernel: &mut Kernel, work: &VirtualAddresses) {
+    match kernel.observe().await {
+        Ok(installed) => {
+            let absent = work.interfaces.iter().filter(|name| !installed.interfaces.contains(*name));
+            absent.for_each(|name| work.vrrp.remove_link(name));
+        }
+        // The routers look for themselves as long as nobody tells them.
+        Err(error) => warn!("{error}"),
     }
 }
 
 /// Tells the virtual routers about interfaces, and the applier that something changed. Never ends.
 async fn forward_links(mut monitor: LinkMonitor, vrrp: &Handle, changed: &Notify) {
+    let mut complaint: Option<String> = None;
     loop {
         match monitor.next().await {
             Ok(LinkEvent::Changed(link)) => vrrp.set_link(link),
             Ok(LinkEvent::Removed { name, .. }) => vrrp.remove_link(&name),
             Ok(LinkEvent::AddressRemoved { .. }) => {}
-            Err(error) => warn!("{error}; will be tried again"),
+            // The monitor waits a second after an error.
+            Err(error) => {
+                if complaint.as_deref() != Some(&*error.to_string()) {
+                    warn!("{error}; will be tried again");
+                }
+                complaint = Some(error.to_string());
+                continue;
+            }
         }
+        complaint = None;
         changed.notify_one();
     }
 }

@@ -13,8 +13,8 @@ use lvs_core::{
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
 use lvs_vrrp::{
-    Authentication, Config as RouterConfig, InstanceConfig, Interval, Multicast, Preempt, Priority, Start,
-    Transport, Unicast, Vrid,
+    Authentication, Config as RouterConfig, InstanceConfig, Interval, Multicast, Peer, Preempt, Priority,
+    Start, Transport, Unicast, Vrid,
 };
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -183,22 +183,26 @@ fn router(
 fn transport(transport: &model::Transport) -> Transport {
     match transport {
         model::Transport::Multicast { group, source } => {
-            Transport::Multicast(Multicast { group: *group, source: *source })
+            let mut multicast = Multicast::to(*group);
+            multicast.source = *source;
+            Transport::Multicast(multicast)
         }
-        model::Transport::Unicast { source, peers, ttl, check_source } => Transport::Unicast(Unicast {
-            peers: peers
-                .iter()
-                .map(|peer| lvs_vrrp::Peer {
-                    address: peer.address,
-                    min_ttl: peer.min_ttl,
-                    max_ttl: peer.max_ttl,
-                })
-                .collect(),
-            source: *source,
-            ttl: *ttl,
-            check_source: *check_source,
-        }),
+        model::Transport::Unicast { source, peers, ttl, check_source } => {
+            let mut unicast = Unicast::to([]);
+            unicast.peers = peers.iter().map(peer).collect();
+            unicast.source = *source;
+            unicast.ttl = *ttl;
+            unicast.check_source = *check_source;
+            Transport::Unicast(unicast)
+        }
     }
+}
+
+fn peer(peer: &model::Peer) -> Peer {
+    let mut planned = Peer::new(peer.address);
+    planned.min_ttl = peer.min_ttl;
+    planned.max_ttl = peer.max_ttl;
+    planned
 }
 
 /// More packets than 255 in one burst are not sent.

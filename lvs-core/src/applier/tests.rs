@@ -120,3 +120,61 @@ async fn a_service_that_is_there_already_is_adopted_and_corrected() {
     assert_eq!(run.fake.applied().len(), 1);
     assert_eq!(run.fake.table(), table(1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_others_flush_is_repaired_although_another_service_changes_all_the_time() {
+    let both = |weight| Table::from_iter(table(1, weight).services().chain(table(2, 1).services()).cloned());
+    let mut run = start(FakeDataplane::default(), both(1), ApplierOptions::default());
+    in_sync(&mut run, 1).await;
+    run.fake.edit(|table| {
+        table.remove(&key(2));
+    });
+    for weight in 2..8 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let passes = run.status.borrow().passes;
+        run.desired.send_replace(both(weight));
+        in_sync(&mut run, passes + 1).await;
+    }
+    assert!(run.fake.table().service(&key(2)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_desired_any_more_may_be_made_by_others() {
+    let mut run = start(FakeDataplane::default(), table(1, 1), ApplierOptions::default());
+    in_sync(&mut run, 1).await;
+    run.desired.send_replace(Table::default());
+    in_sync(&mut run, 2).await;
+    run.fake.edit(|all| *all = table(1, 1));
+    in_sync(&mut run, 4).await;
+    assert_eq!(run.fake.table(), table(1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_removal_is_tried_again_after_failures_without_end() {
+    let fake = FakeDataplane::default();
+    fake.edit(|all| *all = table(1, 1));
+    let mut run = start(fake, table(1, 1), ApplierOptions::default());
+    in_sync(&mut run, 1).await;
+    run.fake.set_failure(Some(DataplaneErrorKind::Refused));
+    run.desired.send_replace(table(1, 2));
+    run.status.wait_for(|status| status.passes == 9).await.unwrap();
+    run.desired.send_replace(Table::default());
+    drop(run.desired);
+    run.status.wait_for(|status| status.passes == 11).await.unwrap();
+    run.fake.set_failure(None);
+    run.task.await.unwrap();
+    assert!(run.fake.table().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_data_plane_that_was_never_there_does_not_hold_up_the_end() {
+    let fake = FakeDataplane::default();
+    fake.set_failure(Some(DataplaneErrorKind::Unavailable));
+    let mut run = start(fake, table(1, 1), ApplierOptions::default());
+    run.status.wait_for(|status| status.passes == 3).await.unwrap();
+    let begin = Instant::now();
+    drop(run.desired);
+    run.task.await.unwrap();
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert!(!run.status.borrow().reached);
+}

@@ -105,6 +105,29 @@ fn an_owners_own_addresses_stay_and_what_it_added_leaves() {
 }
 
 #[test]
+fn an_owners_own_address_with_the_prefix_of_its_network_is_never_removed() {
+    let mut claims = claims(true);
+    let mut own = vip(1);
+    own.key.prefix_len = 24;
+    claims.set_ownership(0, master(0));
+    let before = host(&[own.clone(), vip(2)]);
+    assert_eq!(claims.changes(&before), [AddressChange::Add(vip(1))]);
+    let full = host(&[own, vip(1), vip(2)]);
+    let _ = claims.confirm(&before, &full);
+
+    claims.set_ownership(0, backup());
+    assert_eq!(claims.changes(&full), [AddressChange::Remove(vip(1).key)]);
+}
+
+#[test]
+fn what_an_earlier_run_of_an_owner_left_behind_is_removed_by_its_tag() {
+    let mut claims = claims(true);
+    let mut left = host(&[vip(1), vip(2)]);
+    left.addresses.insert(vip(2).key, InstalledAddress { tagged: true });
+    assert_eq!(claims.changes(&left), [AddressChange::Remove(vip(2).key)]);
+}
+
+#[test]
 fn an_answer_belongs_to_its_epoch() {
     let mut claims = claims(false);
     let full = host(&[vip(1), vip(2)]);

@@ -272,3 +272,27 @@ async fn answers_that_overran_the_receive_buffer_are_a_resync_and_the_socket_sta
     let results = socket.batch(&[no_such_command]).await.unwrap();
     assert_eq!(results[0].as_ref().map_err(KernelError::errno), Err(libc::EOPNOTSUPP));
 }
+
+#[tokio::test]
+async fn a_dump_that_could_not_be_sent_is_not_waited_for() {
+    let kernel = FakeKernel::serve(0, |_, _| Vec::new());
+    let mut client = kernel.client(LONG);
+    // Nobody is at the other end any more.
+    kernel.finish();
+    for attempt in ["first", "second"] {
+        let dump = tokio::time::timeout(LONG / 4, client.dump(&Request::new(18, vec![]))).await;
+        assert!(matches!(dump, Ok(Err(Error::Io { operation: "dump", .. }))), "{attempt}: {dump:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_a_dump_is_read_away_even_if_the_reader_was_cancelled_once() {
+    let kernel = FakeKernel::serve(1, |_, _| Vec::new());
+    let mut client = kernel.client(LONG);
+    for _ in 0..2 {
+        let cancelled = tokio::time::timeout(SOON, client.dump(&Request::new(18, vec![]))).await;
+        assert!(cancelled.is_err());
+        assert_eq!(client.dump_in_flight, Some(1), "its end did not come yet");
+    }
+    kernel.finish();
+}

@@ -68,14 +68,11 @@ impl InstanceConfig {
         }
     }
 
-    pub(crate) fn listener(&self, own_address: Option<Ipv4Addr>) -> Listener {
-        let listener = Listener::new(self.vrid, self.router.interval(), self.transport.clone())
+    pub(crate) fn listener(&self, own_address: Ipv4Addr) -> Listener {
+        Listener::new(self.vrid, self.router.interval(), self.transport.clone())
             .with_authentication(self.authentication)
-            .with_addresses(self.addresses.clone());
-        match own_address {
-            Some(address) => listener.with_own_address(address),
-            None => listener,
-        }
+            .with_addresses(self.addresses.clone())
+            .with_own_address(own_address)
     }
 
     /// The advert that this instance sends; `None` only where [`check`] would have refused the configuration.

@@ -169,6 +169,7 @@ impl PulseCell {
 /// Something that happened to an instance, for logs and notification scripts. Who acts on ownership watches
 /// [`Instance::ownership`] instead: events can be lost when nobody reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event {
     /// Name of the instance.
     pub instance: Arc<str>,

@@ -1,0 +1,147 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tracing::span;
+
+use super::*;
+use crate::config::Config;
+use crate::types::{Interval, Priority, Vrid};
+
+/// No host has it, so its sockets cannot be opened, by whomever.
+const NOWHERE: &str = "lvs-nowhere";
+
+fn instance(name: &str, vrid: u8, priority: Priority, address: [u8; 4]) -> InstanceConfig {
+    let router = Config::new(Interval::centis(100).unwrap(), priority);
+    InstanceConfig::new(name, NOWHERE, Vrid::new(vrid).unwrap(), vec![address.into()], router)
+}
+
+fn driver(configs: Vec<InstanceConfig>) -> (Driver, Handle) {
+    let (driver, handle, _) = Driver::new(configs).unwrap();
+    (driver, handle)
+}
+
+fn link(addresses: &[[u8; 4]]) -> Link {
+    let address =
+        |address: &[u8; 4]| LinkAddress { address: IpAddr::from(*address), prefix_len: 24, tagged: false };
+    let addresses = addresses.iter().map(address).collect();
+    Link { name: NOWHERE.to_owned(), index: u32::MAX, up: true, mac: None, addresses }
+}
+
+#[test]
+fn an_owners_address_is_the_source_of_the_other_instances_of_its_interface_and_a_backups_is_not() {
+    // RFC 9568 §4.2: each router owns one virtual router and backs up the other.
+    let (ours, theirs) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let (mut driver, _) = driver(vec![
+        instance("owner", 1, Priority::OWNER, ours),
+        instance("backup", 2, Priority::DEFAULT, theirs),
+    ]);
+    for addresses in [vec![ours], vec![theirs, ours]] {
+        driver.set_link(0, Some(link(&addresses)));
+        for member in &driver.members {
+            assert_eq!(member.source, Some(ours.into()), "{}", member.config.name);
+            // Not for want of an address.
+            assert_eq!(member.link_fault, Some(FaultReason::Socket), "{}", member.config.name);
+        }
+    }
+    driver.set_link(0, Some(link(&[theirs])));
+    assert_eq!(driver.members[1].link_fault, Some(FaultReason::NoAddress));
+}
+
+/// A driver whose only instance is master, as far as the rest of the application is told.
+fn master() -> (Driver, Handle, watch::Receiver<Ownership>) {
+    let (mut driver, handle) = driver(vec![instance("owner", 1, Priority::OWNER, [10, 0, 0, 1])]);
+    let ownership = handle.instance("owner").unwrap().ownership();
+    driver.members[0].router.enable(clock::now());
+    driver.carry_out(0, clock::now());
+    assert_eq!(ownership.borrow().role, Role::Master);
+    (driver, handle, ownership)
+}
+
+#[test]
+fn a_driver_that_is_dropped_owns_nothing_any_more_although_handles_live_on() {
+    let (driver, _handle, mut ownership) = master();
+    let epoch = ownership.borrow_and_update().epoch;
+    drop(driver.run());
+    assert!(ownership.has_changed().unwrap());
+    assert_eq!(*ownership.borrow(), Ownership { epoch, role: Role::Initialize, announcements: 0 });
+}
+
+#[test]
+fn a_driver_that_panics_owns_nothing_any_more() {
+    let (driver, _handle, ownership) = master();
+    // Without a runtime there is nothing to watch its timer with.
+    let mut run = Box::pin(driver.run());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = run.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(ownership.borrow().role, Role::Initialize);
+}
+
+/// Counts warnings.
+#[derive(Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+        let (mut driver, _) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);
+        driver.interfaces[0].is_fed = true;
+        driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
+        for _ in 0..3 {
+            driver.look_at_interfaces(clock::now());
+        }
+        assert_eq!(warnings.load(Ordering::SeqCst), 1);
+        driver.interfaces[0].complaint = Some("something else".to_owned());
+        driver.look_at_interfaces(clock::now());
+        assert_eq!(warnings.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn the_broadcast_address_is_the_last_of_a_network_that_has_one() {
+    let of = |address: [u8; 4], prefix_len| {
+        broadcast(&LinkAddress { address: address.into(), prefix_len, tagged: false })
+            .map(|found| found.octets())
+    };
+    assert_eq!(of([10, 0, 0, 1], 24), Some([10, 0, 0, 255]));
+    assert_eq!(of([10, 0, 0, 5], 30), Some([10, 0, 0, 7]));
+    assert_eq!(of([10, 0, 0, 1], 0), Some([255; 4]));
+    assert_eq!(of([10, 0, 0, 1], 31), None);
+    assert_eq!(of([10, 0, 0, 1], 32), None);
+}
+
+#[test]
+fn a_driver_refuses_broadcasts_to_its_unicast_instances() {
+    let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
+    config.transport = Transport::Unicast(crate::transport::Unicast::to([[10, 0, 0, 2].into()]));
+    let (mut driver, _) = driver(vec![config.clone()]);
+    driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
+    for (destination, is_accepted) in [([10, 0, 0, 1], true), ([10, 0, 0, 255], false)] {
+        let advert = config.advert(Advertised::Running(Priority::DEFAULT)).unwrap();
+        let (source, destination) = ([10, 0, 0, 2].into(), destination.into());
+        let (mut packet, mut datagram) = (Vec::new(), Vec::new());
+        advert.write_to(source, destination, &mut packet);
+        Ipv4Header { source, destination, ttl: TTL }.write_to(&packet, &mut datagram);
+        assert_eq!(driver.interfaces[0].demux.accept(&datagram).is_ok(), is_accepted);
+    }
+}
