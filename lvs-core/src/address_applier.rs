@@ -156,7 +156,7 @@ impl<A: Addresses> Keeper<A> {
     async fn pass(&mut self) -> bool {
         match self.try_pass().await {
             Ok(true) => {
-                self.complaint.update(None, "the addresses are as they should be again");
+                self.complaint.update(None, "the virtual addresses are as they should be");
                 true
             }
             Ok(false) => false,

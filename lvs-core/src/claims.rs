@@ -56,6 +56,8 @@ pub enum ClaimEvent {
         epoch: Epoch,
         /// Whether the host has all addresses.
         result: ClaimResult,
+        /// The addresses that it does not have.
+        missing: Vec<AddressKey>,
     },
     /// Somebody else had removed addresses of a master; they are back.
     Restored {
@@ -145,8 +147,8 @@ impl Claims {
     pub fn confirm(&mut self, before: &Installed, after: &Installed) -> Vec<ClaimEvent> {
         let mut events = Vec::new();
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
-            let complete =
-                claim.set.addresses.iter().all(|address| after.addresses.contains_key(&address.key));
+            let missing = claim.missing(after);
+            let complete = missing.is_empty();
             let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
                 let restored: Vec<VirtualAddress> = claim
@@ -172,6 +174,7 @@ impl Claims {
                     instance: claim.set.instance.clone(),
                     epoch: claim.ownership.epoch,
                     result,
+                    missing,
                 });
             }
         }
@@ -251,6 +254,11 @@ impl Claim {
             self.announced -= 1;
             self.restored = true;
         }
+    }
+
+    fn missing(&self, installed: &Installed) -> Vec<AddressKey> {
+        let keys = self.set.addresses.iter().map(|address| &address.key);
+        keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
     }
 
     /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.

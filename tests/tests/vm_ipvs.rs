@@ -12,6 +12,7 @@ use lvs_core::{
     SchedulerFlags, Scope, ServerKey, ServiceKey, ServiceTable, Table, VirtualService, Weight,
 };
 use lvs_ipvs::{Cause, Client, IpvsDataplane, Refusal, Timeouts};
+use lvs_netlink::{Command as Request, Generic};
 use lvs_tests::{Host, peers, require_ipvs};
 use tokio::sync::watch;
 
@@ -240,6 +241,49 @@ fn a_table_is_changed_in_place_to_any_other() -> Result<()> {
         client.flush().await?;
         assert_eq!(saved(host)?, lines(&[]));
         assert_eq!(client.table().await?, Table::default());
+        Ok(())
+    })
+}
+
+/// Makes an edit with other bytes in place of `known`: what neither ipvsadm nor these crates have words for.
+async fn make_altered(change: &Change, known: [u8; 6], strange: [u8; 6]) -> Result<()> {
+    let mut message = lvs_ipvs::codec::encode(change).context("the message")?;
+    let place = message.windows(known.len()).position(|bytes| bytes == known).context("the attribute")?;
+    message[place..place + strange.len()].copy_from_slice(&strange);
+    Generic::open("IPVS")?.request(&Request::from_payload(message)).await?;
+    Ok(())
+}
+
+#[test]
+fn a_strange_entry_of_somebody_else_does_not_stop_the_applier() -> Result<()> {
+    isolated(async |_| {
+        // IPVS_SVC_ATTR_PROTOCOL: GRE instead of TCP.
+        let foreign = Change::AddService(service(tcp("10.0.0.9:80"), "rr"));
+        make_altered(&foreign, [6, 0, 2, 0, 6, 0], [6, 0, 2, 0, 47, 0]).await?;
+        // IPVS_DEST_ATTR_FWD_METHOD: IP_VS_CONN_F_BYPASS instead of IP_VS_CONN_F_MASQ, in a service of ours.
+        let ours = tcp("10.0.0.1:80");
+        let mut client = Client::open()?;
+        client.add_service(&service(ours, "wlc")).await?;
+        let bypass = Change::AddServer(ours, server("10.0.1.9:80", 1, Forwarding::Masquerade));
+        make_altered(&bypass, [8, 0, 3, 0, 0, 0], [8, 0, 3, 0, 4, 0]).await?;
+        assert!(matches!(client.services().await.unwrap_err().cause(), Cause::Unreadable(_)));
+        assert!(matches!(client.destinations(&ours).await.unwrap_err().cause(), Cause::Unreadable(_)));
+
+        let desired =
+            table(vec![(service(ours, "wlc"), vec![server("10.0.1.1:80", 1, Forwarding::Masquerade)])]);
+        let mut dataplane = IpvsDataplane::new(client);
+        for scope in [Scope::Everything, Scope::Service(ours)] {
+            let changes = dataplane.observe(scope).await?.changes_to(&desired);
+            let strange: ServerKey = ServerKey::new("10.0.1.9:80".parse()?);
+            assert_eq!(changes.len(), 2, "{changes:?}");
+            assert!(changes.contains(&Change::RemoveServer(ours, strange)), "{changes:?}");
+        }
+        let changes = dataplane.observe(Scope::Everything).await?.changes_to(&desired);
+        for result in dataplane.apply(changes).await {
+            result?;
+        }
+        assert_eq!(dataplane.observe(Scope::Everything).await?, desired);
+        assert_eq!(dataplane.client().destinations(&ours).await?.len(), 1);
         Ok(())
     })
 }

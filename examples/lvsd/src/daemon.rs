@@ -15,13 +15,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
 use crate::health::Checks;
-use crate::kernel::{self, VirtualAddresses, VirtualServices};
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::scripts::ScriptRunner;
+use crate::services;
+use crate::worker::{Running, Waiting};
 use crate::{conf, log, vrrp};
 
 /// Where the pid goes if `-p` is not given.
@@ -85,6 +87,9 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
     // After the fork: threads do not survive it.
     let _flush = log::install(log_destination(cli), cli.log_detail > 0)?;
     pid_file.write()?;
+    if let Some(warning) = plan.script_user_warning() {
+        warn!("{warning}");
+    }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(async { Daemon::start(plan)?.live().await });
@@ -113,7 +118,8 @@ struct Daemon {
     /// Role and priority of each virtual router that the scripts heard of last.
     told: BTreeMap<String, (Role, u8)>,
     release: oneshot::Sender<()>,
-    kernel: kernel::Running,
+    addresses: Option<Running>,
+    services: Option<Running>,
     signals: Signals,
 }
 
@@ -147,19 +153,13 @@ impl Daemon {
         // Before any thread or script is started, which would have them blocked as well.
         handled_signals().thread_unblock().context("the signals cannot be unblocked")?;
         let director = Director::new(plan.pools);
-        let mut desired = None;
-        let services = (director.pools().len() > 0).then(|| {
-            let (sender, receiver) = watch::channel(director.desired());
-            desired = Some(sender);
-            VirtualServices { desired: receiver }
-        });
         let interfaces = plan.routers.iter().map(|router| router.interface.clone()).collect();
         let ready = match plan.routers.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers)?),
         };
         let (release, stop) = oneshot::channel();
-        let addresses = ready.as_ref().map(|ready| VirtualAddresses {
+        let work = ready.as_ref().map(|ready| VirtualAddresses {
             sets: plan.addresses,
             vrrp: ready.handle(),
             interfaces,
@@ -168,12 +168,20 @@ impl Daemon {
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
         let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
-        let kernel = kernel::start(addresses, services).context(
-            "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)",
-        )?;
+        // Everything is opened before anything is changed.
+        let refused =
+            "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
+        let addresses = work.map(addresses::start).transpose().context(refused)?;
+        let mut desired = None;
+        let mut services = None;
+        if director.pools().len() > 0 {
+            let (sender, receiver) = watch::channel(director.desired());
+            services = Some(services::start(receiver).context(refused)?);
+            desired = Some(sender);
+        }
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
         let routers = ready.map(vrrp::Ready::start).transpose()?;
-        let kernel = kernel.go();
+        let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
@@ -183,7 +191,8 @@ impl Daemon {
             notices,
             told: BTreeMap::new(),
             release,
-            kernel,
+            addresses,
+            services,
             signals,
         })
     }
@@ -201,7 +210,8 @@ impl Daemon {
                     Some(event) => self.handle_check(&event),
                     None => break End::Lost("health"),
                 },
-                () = self.kernel.lost() => break End::Lost("kernel"),
+                () = next(&mut self.addresses, Running::lost) => break End::Lost("addresses"),
+                () = next(&mut self.services, Running::lost) => break End::Lost("ipvs"),
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -288,15 +298,22 @@ impl Daemon {
         for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
         }
-        if let Some(checks) = self.checks {
-            checks.stop().await;
-        }
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
         }
-        let complete = self.kernel.end().await;
+        if let Some(checks) = &self.checks {
+            checks.stop().await;
+        }
+        let released = match self.addresses {
+            Some(addresses) => addresses.end().await,
+            None => true,
+        };
+        let removed = match self.services {
+            Some(services) => services.end().await,
+            None => true,
+        };
         self.notices.finish(LAST_SCRIPTS).await;
-        complete
+        released && removed
     }
 }
 

@@ -1,14 +1,17 @@
 //! The thread that runs the health checks.
 
 use std::collections::BTreeMap;
-use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lvs_core::{ServerKey, ServiceKey};
 use lvs_health::{CheckId, HealthEvents, Runner, RunnerHandle, scatter};
 use tracing::error;
 
 use crate::plan::PlannedCheck;
+
+/// How long an overloaded runner is waited for when it is told to end.
+const LONGEST_STOP: Duration = Duration::from_secs(1);
 
 /// The running checks.
 pub(crate) struct Checks {
@@ -17,7 +20,6 @@ pub(crate) struct Checks {
     /// Whose check it is.
     pub(crate) owners: BTreeMap<CheckId, (ServiceKey, ServerKey)>,
     handle: RunnerHandle,
-    thread: JoinHandle<()>,
 }
 
 impl Checks {
@@ -28,7 +30,7 @@ impl Checks {
         let numbered: Vec<(CheckId, PlannedCheck)> = (0u64..).map(CheckId::new).zip(checks).collect();
         let owners = numbered.iter().map(|(id, check)| (*id, (check.service, check.server))).collect();
         let inserter = handle.clone();
-        let thread = thread::Builder::new().name("health".into()).spawn(move || {
+        thread::Builder::new().name("health".into()).spawn(move || {
             runtime.block_on(async {
                 let running = tokio::spawn(runner.run());
                 let seed = seed();
@@ -43,16 +45,13 @@ impl Checks {
                 }
             });
         })?;
-        Ok(Self { events, owners, handle, thread })
+        Ok(Self { events, owners, handle })
     }
 
-    /// Ends the checks and the thread.
-    pub(crate) async fn stop(self) {
+    /// Tells the checks to end. What they still do then is of no interest, and ends with the process.
+    pub(crate) async fn stop(&self) {
         // A runner that has stopped already is as good.
-        let _ = self.handle.shutdown().await;
-        drop(self.events);
-        // The thread has nothing left to do: this does not wait for a probe.
-        let _ = self.thread.join();
+        let _ = tokio::time::timeout(LONGEST_STOP, self.handle.shutdown()).await;
     }
 }
 

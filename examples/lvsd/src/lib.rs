@@ -4,16 +4,18 @@
 
 #![forbid(unsafe_code)]
 
+mod addresses;
 pub mod cli;
 pub mod conf;
 mod daemon;
 mod health;
-mod kernel;
 mod log;
 mod notices;
 mod pidfile;
 mod plan;
 mod scripts;
+mod services;
 mod vrrp;
+mod worker;
 
 pub use daemon::run;

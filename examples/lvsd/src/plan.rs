@@ -312,6 +312,26 @@ fn instance_scripts(
     })
 }
 
+impl Plan {
+    /// What the operator should know about who runs the scripts.
+    pub(crate) fn script_user_warning(&self) -> Option<String> {
+        root_scripts(&self.scripts, Uid::effective().is_root())
+    }
+}
+
+/// A warning if a script runs as root and nobody said so; `root` is whether this process does.
+fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
+    let unnamed = |scripts: &InstanceScripts| {
+        let InstanceScripts { master, backup, fault, stop, any } = scripts;
+        [master, backup, fault, stop, any].into_iter().flatten().any(|script| script.identity.is_none())
+    };
+    let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
+    Some(format!(
+        "scripts run as root (vrrp_instance {name} has the first one): there is no user {DEFAULT_SCRIPT_USER:?}; \
+         create it, or name another one with `script_user` in `global_defs`"
+    ))
+}
+
 /// User and group ids of a script; nothing means this process's own.
 fn identity(wanted: Option<&model::ScriptUser>) -> Result<Option<(u32, u32)>, String> {
     let Some(wanted) = wanted else {
@@ -337,4 +357,35 @@ fn group(name: &str) -> Result<Gid, String> {
         .map_err(|error| format!("group {name:?} cannot be looked up: {error}"))?
         .map(|group| group.gid)
         .ok_or_else(|| format!("there is no group {name:?}; create it, or name another one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instances(identity: Option<(u32, u32)>) -> BTreeMap<String, InstanceScripts> {
+        let script = Script { command: vec!["/bin/true".to_owned()], identity };
+        let with_script = InstanceScripts { stop: Some(script), ..InstanceScripts::default() };
+        BTreeMap::from([
+            ("VI_1".to_owned(), InstanceScripts::default()),
+            ("VI_2".to_owned(), with_script.clone()),
+            ("VI_3".to_owned(), with_script),
+        ])
+    }
+
+    #[test]
+    fn scripts_that_run_as_root_unasked_are_one_warning_that_names_the_remedy() {
+        let warning = root_scripts(&instances(None), true).unwrap();
+        assert!(warning.contains("VI_2") && warning.contains("`script_user`"), "{warning}");
+    }
+
+    #[test]
+    fn scripts_with_a_user_or_of_an_unprivileged_process_are_no_warning() {
+        assert_eq!(root_scripts(&instances(Some((0, 0))), true), None);
+        assert_eq!(root_scripts(&instances(None), false), None);
+        assert_eq!(
+            root_scripts(&BTreeMap::from([("VI_1".to_owned(), InstanceScripts::default())]), true),
+            None
+        );
+    }
 }

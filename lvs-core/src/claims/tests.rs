@@ -32,8 +32,9 @@ fn backup() -> Ownership {
     Ownership { epoch: Epoch::NONE.next(), role: Role::Backup, announcements: 0 }
 }
 
-fn claimed(result: ClaimResult) -> ClaimEvent {
-    ClaimEvent::Claimed { instance: "VI_1".into(), epoch: Epoch::NONE.next(), result }
+fn claimed(result: ClaimResult, missing: &[VirtualAddress]) -> ClaimEvent {
+    let missing = missing.iter().map(|address| address.key.clone()).collect();
+    ClaimEvent::Claimed { instance: "VI_1".into(), epoch: Epoch::NONE.next(), result, missing }
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn a_master_adds_confirms_once_and_announces_when_asked() {
     let before = host(&[]);
     assert_eq!(claims.changes(&before).len(), 2);
     let after = host(&[vip(1), vip(2)]);
-    assert_eq!(claims.confirm(&before, &after), [claimed(ClaimResult::Confirmed)]);
+    assert_eq!(claims.confirm(&before, &after), [claimed(ClaimResult::Confirmed, &[])]);
     assert_eq!(claims.confirm(&after, &after), []);
     assert_eq!(claims.announcements(&after), []);
 
@@ -68,10 +69,10 @@ fn a_claim_that_the_kernel_refuses_is_answered_as_missing_and_later_confirmed() 
     let mut claims = claims(false);
     claims.set_ownership(0, master(0));
     let half = host(&[vip(1)]);
-    assert_eq!(claims.confirm(&half, &half), [claimed(ClaimResult::Missing)]);
+    assert_eq!(claims.confirm(&half, &half), [claimed(ClaimResult::Missing, &[vip(2)])]);
     assert!(!claims.is_settled());
     let full = host(&[vip(1), vip(2)]);
-    assert_eq!(claims.confirm(&half, &full), [claimed(ClaimResult::Confirmed)]);
+    assert_eq!(claims.confirm(&half, &full), [claimed(ClaimResult::Confirmed, &[])]);
     assert!(claims.is_settled());
 }
 
@@ -135,7 +136,11 @@ fn an_answer_belongs_to_its_epoch() {
     let _ = claims.confirm(&full, &full);
     let second = Epoch::NONE.next().next();
     claims.set_ownership(0, Ownership { epoch: second, role: Role::Master, announcements: 0 });
-    let expected =
-        ClaimEvent::Claimed { instance: "VI_1".into(), epoch: second, result: ClaimResult::Confirmed };
+    let expected = ClaimEvent::Claimed {
+        instance: "VI_1".into(),
+        epoch: second,
+        result: ClaimResult::Confirmed,
+        missing: vec![],
+    };
     assert_eq!(claims.confirm(&full, &full), [expected]);
 }
