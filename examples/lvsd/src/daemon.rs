@@ -150,7 +150,7 @@ impl Daemon {
                 }
             });
         }
-        // Before any thread or script is started, which would have them blocked as well.
+        // Before any script is started, which would have them blocked as well. The log's thread does: this one takes them.
         handled_signals().thread_unblock().context("the signals cannot be unblocked")?;
         let director = Director::new(plan.pools);
         let interfaces = plan.routers.iter().map(|router| router.interface.clone()).collect();

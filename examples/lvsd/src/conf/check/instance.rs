@@ -269,6 +269,8 @@ impl Draft {
     }
 
     /// The address that adverts come from has to stay where it is; a backup removes the virtual ones.
+    ///
+    /// Differs from keepalived: it takes such a file (2.2.7, `-t`).
     fn own_addresses(&self, cx: &mut Cx<'_>, transport: &Transport, priority: NonZeroU8) {
         let (Transport::Multicast { source, .. } | Transport::Unicast { source, .. }) = transport;
         let Some(source) = source.filter(|_| priority != NonZeroU8::MAX) else { return };
