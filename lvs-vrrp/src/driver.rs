@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod handle;
 mod links;
+mod mismatch;
 
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
@@ -22,6 +23,7 @@ use crate::clock::Alarm;
 use crate::demux::{Demux, Refused};
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::{Commands, Event, EventKind, Handle, InstanceFacts, Shared};
+use crate::driver::mismatch::Mismatch;
 use crate::error::Error;
 use crate::ipv4::{Ipv4Header, TTL};
 use crate::router::Router;
@@ -41,7 +43,8 @@ use crate::types::Advertised;
 /// meanwhile.
 ///
 /// What is rare and odd (errors of the kernel, refused packets: the first, second, fourth, … of a kind) is
-/// logged through `tracing`; a subscriber that can block would make adverts late.
+/// logged through `tracing`; a subscriber that can block would make adverts late. Packets meant for an instance
+/// are refused with a warning that says what was expected and what came; those of other virtual routers are not.
 ///
 /// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells
 /// about them: then that is believed alone. An interface that does not exist, is down or has no address is a
@@ -235,12 +238,14 @@ impl Driver {
                     let id = accepted.id;
                     self.carry_out(id, now);
                 }
-                Err(refused) => self.refuse(place, &refused),
+                Err(refused) => self.refuse(place, &refused, datagram),
             }
         }
     }
 
-    fn refuse(&self, place: usize, refused: &Refused) {
+    /// What was meant for an instance is worth a warning: routers that do not believe each other are all
+    /// masters. Other people's virtual routers are not.
+    fn refuse(&self, place: usize, refused: &Refused, datagram: &[u8]) {
         let Refused { id, source, refusal } = refused;
         let interface = &self.interfaces[place].name;
         let counters = match id {
@@ -248,9 +253,19 @@ impl Driver {
             None => self.shared.interfaces.get(interface),
         };
         let before = counters.map_or(0, |counters| counters.refused(*refusal));
-        if is_worth_a_line(before) {
-            let instance = id.map(|id| &*self.shared.instances[id].name);
-            tracing::debug!(interface, ?instance, ?source, %refusal, count = before + 1, "advert refused");
+        if !is_worth_a_line(before) {
+            return;
+        }
+        let count = before + 1;
+        let source = source.map(tracing::field::display);
+        match *id {
+            Some(id) => {
+                let config = &self.members[id].config;
+                let Mismatch { expected, came } = Mismatch::new(config, *refusal, datagram);
+                let instance = &config.name;
+                tracing::warn!(instance, interface, source, %refusal, expected, came, count, "advert refused");
+            }
+            None => tracing::debug!(interface, source, %refusal, count, "advert refused"),
         }
     }
 

@@ -118,6 +118,45 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
 }
 
 #[test]
+fn the_first_of_a_kind_is_worth_a_line_and_then_the_powers_of_two() {
+    let lines: Vec<u64> =
+        (0..20).filter(|before| is_worth_a_line(*before)).map(|before| before + 1).collect();
+    assert_eq!(lines, [1, 2, 4, 8, 16]);
+    assert!(!is_worth_a_line(u64::MAX));
+}
+
+#[test]
+fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strangers_are_not() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+        let (mut driver, handle) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);
+        driver.interfaces[0].is_fed = true;
+        driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
+        warnings.store(0, Ordering::SeqCst);
+        let hear = |vrid: u8, interval: Interval, ttl: u8| {
+            let vips = [[10, 0, 0, 100].into()];
+            let advertised = Advertised::Running(Priority::DEFAULT);
+            let vrid = Vrid::new(vrid).unwrap();
+            let advert = crate::packet::Advert::new(vrid, advertised, interval, &vips).unwrap();
+            let (source, destination) = ([10, 0, 0, 2].into(), [224, 0, 0, 18].into());
+            let (mut packet, mut datagram) = (Vec::new(), Vec::new());
+            advert.write_to(source, destination, &mut packet);
+            Ipv4Header { source, destination, ttl }.write_to(&packet, &mut datagram);
+            let refused = driver.interfaces[0].demux.accept(&datagram).unwrap_err();
+            driver.refuse(0, &refused, &datagram);
+            warnings.load(Ordering::SeqCst)
+        };
+        let (second, centis) = (Interval::seconds(1).unwrap(), Interval::centis(100).unwrap());
+        let seen: Vec<usize> = (0..8).map(|_| hear(1, second, TTL)).collect();
+        assert_eq!(seen, [1, 2, 2, 3, 3, 3, 3, 4]);
+        assert_eq!(hear(1, centis, 1), 5, "another reason counts for itself");
+        assert_eq!(hear(2, centis, TTL), 5, "another virtual router");
+        let stats = handle.instance("a").unwrap().stats();
+        assert_eq!((stats.refused(crate::Refusal::Version), stats.refused(crate::Refusal::Ttl)), (8, 1));
+    });
+}
+
+#[test]
 fn the_broadcast_address_is_the_last_of_a_network_that_has_one() {
     let of = |address: [u8; 4], prefix_len| {
         broadcast(&LinkAddress { address: address.into(), prefix_len, tagged: false })
