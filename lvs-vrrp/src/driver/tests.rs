@@ -117,6 +117,68 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
     });
 }
 
+/// Tells a driver about a link, by the way of the application.
+fn tell(driver: &mut Driver, handle: &Handle, link: Result<Link, &str>) {
+    match link {
+        Ok(link) => handle.set_link(link),
+        Err(name) => handle.remove_link(name),
+    }
+    let inbox = driver.shared.take_commands().unwrap();
+    assert!(!driver.obey(inbox));
+}
+
+#[test]
+fn an_instance_is_at_fault_while_an_interface_that_it_tracks_is_missing_or_down() {
+    const TRACKED: &str = "lvs-elsewhere";
+    let mut config = instance("a", 1, Priority::OWNER, [10, 0, 0, 1]);
+    // Its own interface is looked after anyway.
+    config.tracked_interfaces = vec![TRACKED.to_owned(), NOWHERE.to_owned(), TRACKED.to_owned()];
+    let (mut driver, handle, mut events) = Driver::new(vec![config]).unwrap();
+    assert!(handle.interface_stats(TRACKED).is_none(), "no instance is on it");
+    let ownership = handle.instance("a").unwrap().ownership();
+    driver.start(clock::now());
+    let own = link(&[[10, 0, 0, 1]]);
+    let tracked = |up| Ok(Link { name: TRACKED.to_owned(), up, ..link(&[]) });
+    tell(&mut driver, &handle, Ok(own));
+    // No user of this host can open sockets on an interface that does not exist: as if they had been opened.
+    driver.members[0].link_fault = None;
+    driver.apply_gate(0);
+    let mut reasons = Vec::new();
+    for (link, role) in [
+        (Err(TRACKED), Role::Fault),
+        (tracked(false), Role::Fault),
+        (tracked(true), Role::Master),
+        (tracked(false), Role::Fault),
+        (tracked(true), Role::Master),
+        (Err(TRACKED), Role::Fault),
+    ] {
+        tell(&mut driver, &handle, link.clone());
+        assert_eq!(ownership.borrow().role, role, "{link:?}");
+        assert!(driver.interfaces[1].sockets.is_none() && !driver.interfaces[1].lacks_sockets());
+    }
+    while let Ok(event) = events.try_recv() {
+        if let EventKind::Changed(transition) = event.kind {
+            reasons.push((transition.to, transition.reason));
+        }
+    }
+    let faults: Vec<crate::Reason> =
+        reasons.iter().filter(|(to, _)| *to == Role::Fault).map(|(_, reason)| *reason).collect();
+    let down = crate::Reason::Fault(FaultReason::TrackedLinkDown);
+    let missing = crate::Reason::Fault(FaultReason::TrackedLinkMissing);
+    assert!(faults.ends_with(&[down, missing]), "{faults:?}");
+}
+
+#[test]
+fn an_instance_with_a_fault_of_its_own_stays_at_fault_whatever_it_tracks() {
+    let mut config = instance("a", 1, Priority::OWNER, [10, 0, 0, 1]);
+    config.tracked_interfaces = vec!["lvs-elsewhere".to_owned()];
+    let (mut driver, handle) = driver(vec![config]);
+    driver.start(clock::now());
+    tell(&mut driver, &handle, Ok(Link { name: "lvs-elsewhere".to_owned(), ..link(&[]) }));
+    assert_eq!(driver.members[0].tracked_fault, None);
+    assert_eq!(handle.instance("a").unwrap().ownership().borrow().role, Role::Fault);
+}
+
 #[test]
 fn the_first_of_a_kind_is_worth_a_line_and_then_the_powers_of_two() {
     let lines: Vec<u64> =
