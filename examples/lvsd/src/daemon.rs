@@ -152,7 +152,11 @@ impl Daemon {
             desired = Some(sender);
             VirtualServices { desired: receiver }
         });
-        let interfaces = plan.routers.iter().map(|router| router.interface.clone()).collect();
+        let used = plan
+            .routers
+            .iter()
+            .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
+        let interfaces = used.cloned().collect();
         let ready = match plan.routers.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers)?),
