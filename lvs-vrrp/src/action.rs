@@ -121,6 +121,10 @@ pub enum FaultReason {
     LinkMissing,
     /// The interface is down or has no carrier.
     LinkDown,
+    /// There is no interface of a name that the instance tracks.
+    TrackedLinkMissing,
+    /// An interface that the instance tracks is down or has no carrier.
+    TrackedLinkDown,
     /// The interface has no address to send from.
     NoAddress,
     /// The kernel refused the sockets.
@@ -136,6 +140,8 @@ impl fmt::Display for FaultReason {
         f.write_str(match self {
             Self::LinkMissing => "the interface does not exist",
             Self::LinkDown => "the interface is down",
+            Self::TrackedLinkMissing => "a tracked interface does not exist",
+            Self::TrackedLinkDown => "a tracked interface is down",
             Self::NoAddress => "the interface has no address to send from",
             Self::Socket => "the kernel refused a socket",
             Self::ClaimFailed => "the virtual addresses could not be claimed",

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod handle;
 mod links;
+mod mismatch;
 
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
@@ -22,6 +23,7 @@ use crate::clock::Alarm;
 use crate::demux::{Demux, Refused};
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::{Commands, Event, EventKind, Handle, InstanceFacts, Shared};
+use crate::driver::mismatch::Mismatch;
 use crate::error::Error;
 use crate::ipv4::{Ipv4Header, TTL};
 use crate::router::Router;
@@ -44,11 +46,12 @@ use crate::types::Advertised;
 /// meanwhile.
 ///
 /// What is rare and odd (errors of the kernel, refused packets: the first, second, fourth, … of a kind) is
-/// logged through `tracing`; a subscriber that can block would make adverts late.
+/// logged through `tracing`; a subscriber that can block would make adverts late. Packets meant for an instance
+/// are refused with a warning that says what was expected and what came; those of other virtual routers are not.
 ///
 /// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells
 /// about them: then that is believed alone. An interface that does not exist, is down or has no address is a
-/// fault of its instances, which ends by itself.
+/// fault of its instances, which ends by itself; so is a tracked one that does not exist or is down.
 ///
 /// ```no_run
 /// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, Priority, Vrid};
@@ -98,12 +101,24 @@ impl Driver {
         let mut interfaces: Vec<Interface> = Vec::new();
         let (mut members, mut facts) = (Vec::new(), Vec::new());
         for (index, config) in configs.into_iter().enumerate() {
-            let place = interfaces.iter().position(|interface| interface.name == config.interface);
-            let place = place.unwrap_or_else(|| {
-                interfaces.push(Interface::new(config.interface.clone()));
-                interfaces.len() - 1
-            });
+            let mut place_of = |name: &str| {
+                let known = interfaces.iter().position(|interface| interface.name == name);
+                known.unwrap_or_else(|| {
+                    interfaces.push(Interface::new(name.to_owned()));
+                    interfaces.len() - 1
+                })
+            };
+            let place = place_of(&config.interface);
+            let tracked: BTreeSet<usize> = config
+                .tracked_interfaces
+                .iter()
+                .map(|name| place_of(name))
+                .filter(|at| *at != place)
+                .collect();
             interfaces[place].members.push(index);
+            for &at in &tracked {
+                interfaces[at].trackers.push(index);
+            }
             facts.push(InstanceFacts {
                 name: config.name.as_str().into(),
                 ownership: watch::Sender::new(Ownership::default()),
@@ -113,16 +128,19 @@ impl Driver {
             members.push(Member {
                 router: Router::new(config.router, Ipv4Addr::UNSPECIFIED.into()),
                 interface: place,
+                tracked,
                 source: None,
                 silent_peers: BTreeSet::new(),
                 link_fault: Some(FaultReason::LinkMissing),
+                tracked_fault: None,
                 application_gate: Gate::Open,
                 armed: None,
                 config,
             });
         }
+        let with_instances = interfaces.iter().filter(|interface| !interface.members.is_empty());
         let counters =
-            interfaces.iter().map(|interface| (interface.name.clone(), Counters::default())).collect();
+            with_instances.map(|interface| (interface.name.clone(), Counters::default())).collect();
         let shared = Arc::new(Shared::new(facts, counters));
         let (sender, receiver) = mpsc::channel(EVENTS);
         let driver = Self {
@@ -166,6 +184,7 @@ impl Driver {
         }
         self.look_at_interfaces(now);
         for index in 0..self.members.len() {
+            self.judge_tracked(index);
             self.members[index].router.enable(now);
             self.carry_out(index, now);
         }
@@ -238,12 +257,14 @@ impl Driver {
                     let id = accepted.id;
                     self.carry_out(id, now);
                 }
-                Err(refused) => self.refuse(place, &refused),
+                Err(refused) => self.refuse(place, &refused, datagram),
             }
         }
     }
 
-    fn refuse(&self, place: usize, refused: &Refused) {
+    /// What was meant for an instance is worth a warning: routers that do not believe each other are all
+    /// masters. Other people's virtual routers are not.
+    fn refuse(&self, place: usize, refused: &Refused, datagram: &[u8]) {
         let Refused { id, source, refusal } = refused;
         let interface = &self.interfaces[place].name;
         let counters = match id {
@@ -251,9 +272,19 @@ impl Driver {
             None => self.shared.interfaces.get(interface),
         };
         let before = counters.map_or(0, |counters| counters.refused(*refusal));
-        if is_worth_a_line(before) {
-            let instance = id.map(|id| &*self.shared.instances[id].name);
-            tracing::debug!(interface, ?instance, ?source, %refusal, count = before + 1, "advert refused");
+        if !is_worth_a_line(before) {
+            return;
+        }
+        let count = before + 1;
+        let source = source.map(tracing::field::display);
+        match *id {
+            Some(id) => {
+                let config = &self.members[id].config;
+                let Mismatch { expected, came } = Mismatch::new(config, *refusal, datagram);
+                let instance = &config.name;
+                tracing::warn!(instance, interface, source, %refusal, expected, came, count, "advert refused");
+            }
+            None => tracing::debug!(interface, source, %refusal, count, "advert refused"),
         }
     }
 
@@ -423,7 +454,24 @@ impl Driver {
             let needs_new_sockets = !interface.is_served_by_the_same(link.as_ref());
             interface.link = link;
             self.settle(place, needs_new_sockets);
+            for index in self.interfaces[place].trackers.clone() {
+                self.judge_tracked(index);
+            }
         }
+    }
+
+    /// Makes the gate of an instance follow what the interfaces that it tracks are like.
+    fn judge_tracked(&mut self, index: usize) {
+        let member = &self.members[index];
+        let fault = member.tracked.iter().find_map(|&place| Some((place, self.interfaces[place].fault()?)));
+        if member.tracked_fault != fault {
+            if let Some((place, reason)) = fault {
+                let (instance, interface) = (&member.config.name, &self.interfaces[place].name);
+                tracing::info!(instance, interface, "{reason}");
+            }
+            self.members[index].tracked_fault = fault;
+        }
+        self.apply_gate(index);
     }
 
     /// Makes sockets, source addresses and gates of an interface follow what it is like.
@@ -471,7 +519,8 @@ impl Driver {
     fn apply_gate(&mut self, index: usize) {
         let now = clock::now();
         let member = &mut self.members[index];
-        let gate = member.link_fault.map_or(member.application_gate, Gate::Fault);
+        let tracked_fault = member.tracked_fault.map(|(_, reason)| reason);
+        let gate = member.link_fault.or(tracked_fault).map_or(member.application_gate, Gate::Fault);
         member.router.set_gate(now, gate);
         self.carry_out(index, now);
     }
@@ -498,10 +547,14 @@ struct Member {
     router: Router,
     /// Its place among the interfaces.
     interface: usize,
+    /// The places of those that it tracks.
+    tracked: BTreeSet<usize>,
     source: Option<Ipv4Addr>,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     silent_peers: BTreeSet<Ipv4Addr>,
     link_fault: Option<FaultReason>,
+    /// The first of the tracked interfaces that is not as it should be.
+    tracked_fault: Option<(usize, FaultReason)>,
     application_gate: Gate,
     /// What its timer is set to.
     armed: Option<Instant>,
@@ -520,11 +573,12 @@ impl Member {
     }
 }
 
-/// An interface with instances on it.
+/// An interface with instances on it, or that instances track.
 #[derive(Debug)]
 struct Interface {
     name: String,
     members: Vec<usize>,
+    trackers: Vec<usize>,
     link: Option<Link>,
     /// Somebody tells about it.
     is_fed: bool,
@@ -539,6 +593,7 @@ impl Interface {
         Self {
             name,
             members: Vec::new(),
+            trackers: Vec::new(),
             link: None,
             is_fed: false,
             sockets: None,
@@ -558,8 +613,16 @@ impl Interface {
         }
     }
 
+    /// What is wrong with it for those that track it.
+    fn fault(&self) -> Option<FaultReason> {
+        match &self.link {
+            None => Some(FaultReason::TrackedLinkMissing),
+            Some(link) => (!link.up).then_some(FaultReason::TrackedLinkDown),
+        }
+    }
+
     fn lacks_sockets(&self) -> bool {
-        self.sockets.is_none() && self.link.as_ref().is_some_and(|link| link.up)
+        !self.members.is_empty() && self.sockets.is_none() && self.link.as_ref().is_some_and(|link| link.up)
     }
 
     fn open_sockets(&mut self, groups: BTreeSet<Ipv4Addr>) {

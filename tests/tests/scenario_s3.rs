@@ -226,3 +226,61 @@ fn a_master_whose_cable_is_pulled_is_faulty_and_the_backup_takes_over() {
     pair.nodes[master].plug("eth0");
     holds_for(SETTLED, "the new master stays", || pair.only(backup));
 }
+
+#[test]
+fn a_master_whose_virtual_addresses_lose_their_interface_is_faulty_until_it_is_back() {
+    let pair = Pair::new();
+    let other = Segment::new();
+    for (node, address) in pair.nodes.iter().zip(["10.9.0.1/24", "10.9.0.2/24"]) {
+        node.connect(&other, "eth1", address);
+    }
+    let has = |node: usize| pair.nodes[node].has_address("eth1", VIP);
+    let owners = |expected: [bool; 2]| {
+        let owners = [has(0), has(1)];
+        if owners == expected { Ok(()) } else { Err(format!("owners {owners:?}")) }
+    };
+    let there = format!("{VIP} dev eth1");
+    // The first has the higher priority, so that it comes back.
+    let _daemons = [(0, "priority 150"), (1, "priority 100")].map(|(node, priority)| {
+        let fault = pair.nodes[node].directory().join("said");
+        let fault = pair.nodes[node]
+            .write_file("fault.sh", &format!("#!/bin/sh\necho fault >> {}\n", fault.display()));
+        pair.nodes[node].sh(&format!("chmod +x {fault}")).expect("chmod works");
+        let config = pair.config(node).replace(VIP, &there).replace("priority 100", priority);
+        let config =
+            config.replace("    notify_stop", &format!("    notify_fault \"{fault}\"\n    notify_stop"));
+        peers::lvsd(&pair.nodes[node], &config, &[])
+    });
+    poll_until(LIMIT, "the first has the address", || owners([true, false]));
+    pair.nodes[0].link_down("eth1");
+    poll_until(LIMIT, "the second has the address alone", || owners([false, true]));
+    poll_until(LIMIT, "the first is at fault", || pair.said(0).last().is_some_and(|last| last == "fault"));
+    let before = pair.said(0);
+    // Not one attempt to be master without the interface.
+    holds_for(SETTLED, "it stays at fault", || {
+        owners([false, true])?;
+        let said = pair.said(0);
+        if said == before { Ok(()) } else { Err(format!("{said:?}")) }
+    });
+    pair.nodes[0].link_up("eth1");
+    poll_until(LIMIT, "the first has the address back", || owners([true, false]));
+}
+
+#[test]
+fn a_pair_with_different_passwords_says_so_and_tells_neither() {
+    let pair = Pair::new();
+    let daemons = [(0, "secret-1"), (1, "secret-2")].map(|(node, password)| {
+        let config = pair.config(node).replace("auth_pass 1111", &format!("auth_pass {password}"));
+        peers::lvsd(&pair.nodes[node], &config, &[])
+    });
+    // Both are master then, and the first advert of the other tells why.
+    for (daemon, other) in daemons.iter().zip([NODES[1], NODES[0]]) {
+        daemon.wait_for_log("another password", LIMIT);
+        let log = daemon.log();
+        let line = log.lines().find(|line| line.contains("another password")).unwrap_or_default();
+        for word in ["WARN", "VI_1", other, "authentication data", "our password"] {
+            assert!(line.contains(word), "no {word} in: {line}");
+        }
+        assert!(!log.contains("secret"), "{log}");
+    }
+}

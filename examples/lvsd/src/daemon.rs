@@ -153,7 +153,11 @@ impl Daemon {
         // Before any script is started, which would have them blocked as well. The log's thread does: this one takes them.
         handled_signals().thread_unblock().context("the signals cannot be unblocked")?;
         let director = Director::new(plan.pools);
-        let interfaces = plan.routers.iter().map(|router| router.interface.clone()).collect();
+        let used = plan
+            .routers
+            .iter()
+            .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
+        let interfaces = used.cloned().collect();
         let ready = match plan.routers.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers)?),

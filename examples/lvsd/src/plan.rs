@@ -1,6 +1,6 @@
 //! Turns a checked configuration into the values that the crates take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -193,6 +193,9 @@ fn router(
     let vrid = Vrid::new(instance.virtual_router_id.get())?;
     let mut planned =
         InstanceConfig::new(&instance.name, &instance.interface, vrid, addresses.collect(), config);
+    let used: BTreeSet<&String> = instance.addresses.iter().map(|vip| &vip.key.interface).collect();
+    planned.tracked_interfaces =
+        used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
     planned.transport = transport(&instance.transport);
     planned.authentication = authentication;
     Ok(planned)

@@ -35,6 +35,12 @@ pub struct InstanceConfig {
     /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`). The driver
     /// needs them only to know that they are not addresses to send from.
     pub excluded_addresses: Vec<Ipv4Addr>,
+    /// Names of further interfaces that the instance needs, such as those of its virtual addresses: it is at
+    /// fault ([`FaultReason::TrackedLinkMissing`](crate::FaultReason::TrackedLinkMissing),
+    /// [`FaultReason::TrackedLinkDown`](crate::FaultReason::TrackedLinkDown)) while one of them is missing, down
+    /// or without carrier. [`Handle::set_link`](crate::Handle::set_link) tells about them as about its own.
+    /// Its own interface need not be among them. Usually none.
+    pub tracked_interfaces: Vec<String>,
     /// How adverts travel.
     pub transport: Transport,
     /// Authentication; version 3 has none.
@@ -61,6 +67,7 @@ impl InstanceConfig {
             vrid,
             addresses,
             excluded_addresses: Vec::new(),
+            tracked_interfaces: Vec::new(),
             transport: Transport::default(),
             authentication: Authentication::None,
             checksum: ChecksumForm::default(),

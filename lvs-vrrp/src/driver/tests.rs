@@ -117,6 +117,107 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
     });
 }
 
+/// Tells a driver about a link, by the way of the application.
+fn tell(driver: &mut Driver, handle: &Handle, link: Result<Link, &str>) {
+    match link {
+        Ok(link) => handle.set_link(link),
+        Err(name) => handle.remove_link(name),
+    }
+    let inbox = driver.shared.take_commands().unwrap();
+    assert!(!driver.obey(inbox));
+}
+
+#[test]
+fn an_instance_is_at_fault_while_an_interface_that_it_tracks_is_missing_or_down() {
+    const TRACKED: &str = "lvs-elsewhere";
+    let mut config = instance("a", 1, Priority::OWNER, [10, 0, 0, 1]);
+    // Its own interface is looked after anyway.
+    config.tracked_interfaces = vec![TRACKED.to_owned(), NOWHERE.to_owned(), TRACKED.to_owned()];
+    let (mut driver, handle, mut events) = Driver::new(vec![config]).unwrap();
+    assert!(handle.interface_stats(TRACKED).is_none(), "no instance is on it");
+    let ownership = handle.instance("a").unwrap().ownership();
+    driver.start(clock::now());
+    let own = link(&[[10, 0, 0, 1]]);
+    let tracked = |up| Ok(Link { name: TRACKED.to_owned(), up, ..link(&[]) });
+    tell(&mut driver, &handle, Ok(own));
+    // No user of this host can open sockets on an interface that does not exist: as if they had been opened.
+    driver.members[0].link_fault = None;
+    driver.apply_gate(0);
+    let mut reasons = Vec::new();
+    for (link, role) in [
+        (Err(TRACKED), Role::Fault),
+        (tracked(false), Role::Fault),
+        (tracked(true), Role::Master),
+        (tracked(false), Role::Fault),
+        (tracked(true), Role::Master),
+        (Err(TRACKED), Role::Fault),
+    ] {
+        tell(&mut driver, &handle, link.clone());
+        assert_eq!(ownership.borrow().role, role, "{link:?}");
+        assert!(driver.interfaces[1].sockets.is_none() && !driver.interfaces[1].lacks_sockets());
+    }
+    while let Ok(event) = events.try_recv() {
+        if let EventKind::Changed(transition) = event.kind {
+            reasons.push((transition.to, transition.reason));
+        }
+    }
+    let faults: Vec<crate::Reason> =
+        reasons.iter().filter(|(to, _)| *to == Role::Fault).map(|(_, reason)| *reason).collect();
+    let down = crate::Reason::Fault(FaultReason::TrackedLinkDown);
+    let missing = crate::Reason::Fault(FaultReason::TrackedLinkMissing);
+    assert!(faults.ends_with(&[down, missing]), "{faults:?}");
+}
+
+#[test]
+fn an_instance_with_a_fault_of_its_own_stays_at_fault_whatever_it_tracks() {
+    let mut config = instance("a", 1, Priority::OWNER, [10, 0, 0, 1]);
+    config.tracked_interfaces = vec!["lvs-elsewhere".to_owned()];
+    let (mut driver, handle) = driver(vec![config]);
+    driver.start(clock::now());
+    tell(&mut driver, &handle, Ok(Link { name: "lvs-elsewhere".to_owned(), ..link(&[]) }));
+    assert_eq!(driver.members[0].tracked_fault, None);
+    assert_eq!(handle.instance("a").unwrap().ownership().borrow().role, Role::Fault);
+}
+
+#[test]
+fn the_first_of_a_kind_is_worth_a_line_and_then_the_powers_of_two() {
+    let lines: Vec<u64> =
+        (0..20).filter(|before| is_worth_a_line(*before)).map(|before| before + 1).collect();
+    assert_eq!(lines, [1, 2, 4, 8, 16]);
+    assert!(!is_worth_a_line(u64::MAX));
+}
+
+#[test]
+fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strangers_are_not() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+        let (mut driver, handle) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);
+        driver.interfaces[0].is_fed = true;
+        driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
+        warnings.store(0, Ordering::SeqCst);
+        let hear = |vrid: u8, interval: Interval, ttl: u8| {
+            let vips = [[10, 0, 0, 100].into()];
+            let advertised = Advertised::Running(Priority::DEFAULT);
+            let vrid = Vrid::new(vrid).unwrap();
+            let advert = crate::packet::Advert::new(vrid, advertised, interval, &vips).unwrap();
+            let (source, destination) = ([10, 0, 0, 2].into(), [224, 0, 0, 18].into());
+            let (mut packet, mut datagram) = (Vec::new(), Vec::new());
+            advert.write_to(source, destination, &mut packet);
+            Ipv4Header { source, destination, ttl }.write_to(&packet, &mut datagram);
+            let refused = driver.interfaces[0].demux.accept(&datagram).unwrap_err();
+            driver.refuse(0, &refused, &datagram);
+            warnings.load(Ordering::SeqCst)
+        };
+        let (second, centis) = (Interval::seconds(1).unwrap(), Interval::centis(100).unwrap());
+        let seen: Vec<usize> = (0..8).map(|_| hear(1, second, TTL)).collect();
+        assert_eq!(seen, [1, 2, 2, 3, 3, 3, 3, 4]);
+        assert_eq!(hear(1, centis, 1), 5, "another reason counts for itself");
+        assert_eq!(hear(2, centis, TTL), 5, "another virtual router");
+        let stats = handle.instance("a").unwrap().stats();
+        assert_eq!((stats.refused(crate::Refusal::Version), stats.refused(crate::Refusal::Ttl)), (8, 1));
+    });
+}
+
 #[test]
 fn the_broadcast_address_is_the_last_of_a_network_that_has_one() {
     let of = |address: [u8; 4], prefix_len| {
