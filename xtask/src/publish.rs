@@ -10,7 +10,42 @@ use crate::stage::{cargo, run};
 
 /// `cargo package` for all crates.
 pub(crate) fn package() -> Result<()> {
-    run(cargo().args(["package", "--quiet", "--workspace", "--allow-dirty"]))
+    // Cargo takes a package of the same version for the same one, however its content changed: start without.
+    let home = directory()?;
+    if home.exists() {
+        fs::remove_dir_all(&home).with_context(|| format!("remove {}", home.display()))?;
+    }
+    forget_unpacked()?;
+    run(cargo().args(["package", "--quiet", "--workspace", "--allow-dirty"]).env("CARGO_TARGET_DIR", &home))
+}
+
+/// Where the packages are made.
+fn directory() -> Result<PathBuf> {
+    Ok(crate::target_directory()?.join("publish"))
+}
+
+/// Removes what cargo unpacked of our crates from the local registry of an earlier `cargo package`. Those directories
+/// have no host in their name.
+fn forget_unpacked() -> Result<()> {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let Some(sources) = cargo_home.or(home).map(|home| home.join("registry/src")) else { return Ok(()) };
+    // No directory: nothing was ever unpacked.
+    let Ok(registries) = fs::read_dir(&sources) else { return Ok(()) };
+    let suffix = concat!("-", env!("CARGO_PKG_VERSION"));
+    for registry in registries.filter_map(Result::ok) {
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for entry in fs::read_dir(registry.path()).into_iter().flatten().filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("lvs") && name.ends_with(suffix) {
+                let path = entry.path();
+                fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A new project outside of the workspace: README's first `toml` block says what it depends on, its first `rust` block
@@ -32,7 +67,7 @@ pub(crate) fn embed() -> Result<()> {
         "[package]\nname = \"embed-from-readme\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n{dependencies}\n\
          [workspace]\n\n[patch.crates-io]\n"
     );
-    for (name, package) in unpack(&target.join("package"), &home.join("crates"))? {
+    for (name, package) in unpack(&directory()?.join("package"), &home.join("crates"))? {
         manifest.push_str(&format!("{name} = {{ path = {:?} }}\n", package));
     }
     fs::write(home.join("Cargo.toml"), manifest).context("write the project's Cargo.toml")?;
