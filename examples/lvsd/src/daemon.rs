@@ -297,7 +297,7 @@ impl Daemon {
                 info!("{}: {}", event.instance, event.kind);
             }
         }
-        // A kernel thread that has ended has nothing left to release.
+        // A thread that has ended has nothing left to release.
         let _ = self.release.send(());
         for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
