@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use lvs_core::Family;
 
+use crate::addresses::AddressList;
 use crate::delivery::{Delivery, Peer, Unicast};
 use crate::endpoints::Datagram;
 use crate::ipv4::TTL;
@@ -41,7 +42,7 @@ use crate::types::{Authentication, Interval, Vrid};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Demux {
-    listeners: BTreeMap<(Family, Vrid), Vec<(usize, Listener)>>,
+    listeners: BTreeMap<u16, Vec<(usize, Listener)>>,
 }
 
 impl Demux {
@@ -54,7 +55,7 @@ impl Demux {
     /// Adds an instance under a number of the caller's choice, or replaces the one with that number.
     pub fn insert(&mut self, id: usize, listener: Listener) {
         self.remove(id);
-        let key = (listener.delivery.family(), listener.vrid);
+        let key = key(listener.delivery.family(), listener.vrid);
         self.listeners.entry(key).or_default().push((id, listener));
     }
 
@@ -78,7 +79,7 @@ impl Demux {
         }
         let family = datagram.endpoints.family();
         // VR-065: what concerns no instance is not looked at any further.
-        let listeners = peek_vrid(datagram.payload).and_then(|vrid| self.listeners.get(&(family, vrid)));
+        let listeners = peek_vrid(datagram.payload).and_then(|vrid| self.listeners.get(&key(family, vrid)));
         let listeners = listeners.ok_or(strangers(Refusal::UnknownVrid))?;
         let Addressee { id, listener, peer } = addressee(listeners, datagram)?;
         match listener.judge(datagram, peer) {
@@ -86,11 +87,20 @@ impl Demux {
                 id,
                 source,
                 advert,
-                same_addresses: advert.addresses().into_iter().eq(listener.addresses.iter().copied()),
+                same_addresses: advert.addresses().are(&listener.addresses),
             }),
             Err(refusal) => Err(Refused { id: Some(id), source: Some(source), refusal }),
         }
     }
+}
+
+/// One number for both, as it is compared several times per packet.
+fn key(family: Family, vrid: Vrid) -> u16 {
+    let family = match family {
+        Family::Ipv4 => 0,
+        Family::Ipv6 => 1,
+    };
+    u16::from_be_bytes([family, vrid.get()])
 }
 
 /// What an instance listens to.
@@ -102,7 +112,8 @@ pub struct Listener {
     authentication: Authentication,
     own_address: Option<IpAddr>,
     broadcasts: Vec<Ipv4Addr>,
-    addresses: Vec<IpAddr>,
+    /// As adverts list them.
+    addresses: Vec<u8>,
 }
 
 impl Listener {
@@ -148,8 +159,10 @@ impl Listener {
     /// refuse: otherwise changing the list on one router after the other would make two masters (VR-073;
     /// keepalived since 2.3.3).
     #[must_use]
-    pub fn with_addresses(mut self, addresses: Vec<IpAddr>) -> Self {
-        self.addresses = addresses;
+    pub fn with_addresses<'a>(mut self, addresses: impl Into<AddressList<'a>>) -> Self {
+        let addresses = addresses.into();
+        self.addresses = vec![0; addresses.wire_len()];
+        addresses.copy_to(&mut self.addresses);
         self
     }
 

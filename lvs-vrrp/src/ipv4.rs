@@ -87,15 +87,23 @@ impl Ipv4Header {
     /// and the identification. A payload above 65,515 octets, which no advert is, would get a saturated
     /// length field.
     pub fn write_to(&self, payload: &[u8], datagram: &mut Vec<u8>) {
-        let total_len = u16::try_from(HEADER_LEN + payload.len()).unwrap_or(u16::MAX);
-        let [total_hi, total_lo] = total_len.to_be_bytes();
         datagram.clear();
-        datagram
-            .extend_from_slice(&[0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, self.ttl, PROTOCOL, 0, 0]);
-        datagram.extend_from_slice(&self.source.octets());
-        datagram.extend_from_slice(&self.destination.octets());
+        datagram.extend_from_slice(&self.octets(payload.len()));
         datagram.extend_from_slice(payload);
     }
+
+    /// The header of a datagram with this many octets of payload.
+    pub(crate) fn octets(&self, payload_len: usize) -> [u8; HEADER_LEN] {
+        let total_len = u16::try_from(HEADER_LEN + payload_len).unwrap_or(u16::MAX);
+        let [total_hi, total_lo] = total_len.to_be_bytes();
+        let [s0, s1, s2, s3] = self.source.octets();
+        let [d0, d1, d2, d3] = self.destination.octets();
+        let ttl = self.ttl;
+        [0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, ttl, PROTOCOL, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3]
+    }
+
+    /// Where source and destination lie in [`Ipv4Header::octets`].
+    pub(crate) const ADDRESSES: std::ops::Range<usize> = 12..20;
 }
 
 /// The IP protocol number of VRRP (RFC 9568 §5.1.1.4).
@@ -107,7 +115,8 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// The TTL of every advert to the group (RFC 9568 §5.1.1.3): it proves that no router lies between.
 pub const TTL: u8 = 255;
 
-const HEADER_LEN: usize = 20;
+/// Without options.
+pub(crate) const HEADER_LEN: usize = 20;
 const TOS_CS6: u8 = 0xc0;
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
+mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -156,6 +157,7 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
+pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]

@@ -200,8 +200,7 @@ fn another_list_of_addresses_is_told_and_not_refused() {
     // VR-073, VR-074.
     let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
     for (ours, same) in [(vec![VIPS[0]], true), (vec![VIPS[0], OWN], false), (vec![OWN], false)] {
-        let mut demux =
-            demux([multicast(1, centis()).with_addresses(ours.into_iter().map(IpAddr::from).collect())]);
+        let mut demux = demux([multicast(1, centis()).with_addresses(&ours)]);
         assert_eq!(demux.accept(&whole(&bytes)).unwrap().same_addresses, same);
     }
 }
@@ -231,7 +230,7 @@ fn the_families_of_one_identifier_are_two_virtual_routers() {
     assert_eq!(demux.accept(&to_all).unwrap_err().refusal, Refusal::UnknownVrid);
 
     let v6 = Listener::new(vrid(1), centis(), Delivery::to_group(Family::Ipv6));
-    demux.insert(6, v6.with_addresses(vips.map(IpAddr::from).to_vec()));
+    demux.insert(6, v6.with_addresses(&vips));
     let accepted = demux.accept(&to_all).unwrap();
     assert_eq!((accepted.id, accepted.source), (6, endpoints.source()));
     assert!(accepted.same_addresses);

@@ -87,10 +87,13 @@ impl InstanceConfig {
     }
 
     pub(crate) fn listener(&self, own_address: IpAddr) -> Listener {
-        Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
+        let listener = Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
             .with_authentication(self.authentication)
-            .with_addresses(self.addresses.clone())
-            .with_own_address(own_address)
+            .with_own_address(own_address);
+        match AddressList::of(&self.addresses) {
+            Some(addresses) => listener.with_addresses(addresses),
+            None => listener,
+        }
     }
 
     /// The advert that this instance sends; `None` only where [`check`] would have refused the configuration.

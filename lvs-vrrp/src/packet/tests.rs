@@ -160,7 +160,7 @@ fn version_three_is_accepted_with_either_checksum_and_version_two_only_without_p
 
     let mut v2 = message(0);
     v2[CHECKSUM_FIELD].copy_from_slice(&[0, 0]);
-    let field = Sum::of(&v2).with_pseudo_header(&TO_GROUP, v2.len()).field();
+    let field = Sum::of(&v2).plus(Sum::of_pseudo_header(&TO_GROUP, v2.len())).field();
     v2[CHECKSUM_FIELD].copy_from_slice(&field);
     assert_eq!(Advert::parse(&v2, &TO_GROUP), Err(Refusal::Checksum));
 }
