@@ -96,7 +96,7 @@ pub(crate) fn drive(instances: usize, centis: u16, priority: u8) -> anyhow::Resu
     let router = Config::new(Interval::centis(centis)?, Priority::new(priority)?);
     let mut configs = Vec::new();
     for (place, vrid) in places(instances) {
-        let vips = vec![address(place, 1, vrid)];
+        let vips = vec![address(place, 1, vrid).into()];
         let name = format!("VI_{place}_{vrid}");
         configs.push(InstanceConfig::new(name, interface(place), Vrid::new(vrid)?, vips, router));
     }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lvs_tests::{Host, Process};
-use lvs_vrrp::{Advert, Advertised, Interval, Ipv4Header, Priority, Vrid, timing};
+use lvs_vrrp::{Advert, Advertised, Endpoints, Interval, Ipv4Header, Priority, Vrid, timing};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::contender::{Contender, address, interface};
@@ -67,7 +67,8 @@ impl Duel {
         let (mut packet, mut datagram) = (Vec::new(), Vec::new());
         let vips = [address(0, 1, 1)];
         let running = Advertised::Running(Priority::new(200)?);
-        Advert::new(Vrid::new(1)?, running, interval, &vips)?.write_to(SOURCE, GROUP, &mut packet);
+        Advert::new(Vrid::new(1)?, running, interval, &vips)?
+            .write_to(&Endpoints::v4(SOURCE, GROUP), &mut packet);
         Ipv4Header { source: SOURCE, destination: GROUP, ttl: 255 }.write_to(&packet, &mut datagram);
         let backup = contender.start(host, 1, centis, PRIORITY);
         let overheads = Vec::new();
