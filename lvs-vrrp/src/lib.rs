@@ -10,6 +10,7 @@
 //! | [`Advert`], [`Ipv4Header`] | the codec: parse without allocating, write into a buffer of yours | – |
 //! | [`timing`] | skew time and master down interval, to the nanosecond | – |
 //! | [`Router`] | the state machine, without sockets, clock or threads | – |
+//! | [`SyncGroup`] | several routers that are master together or not at all | – |
 //! | [`Demux`] | which instance a packet is for, and whether it may believe it; [`Refusal`] says why not | – |
 //! | [`Driver`], [`Handle`] | raw sockets, one timer and the routers of a host, in one future | `tokio` |
 //!
@@ -124,6 +125,7 @@ mod router;
 mod socket;
 #[cfg(feature = "tokio")]
 mod stats;
+mod sync_group;
 mod transport;
 mod types;
 
@@ -154,6 +156,7 @@ pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
 pub use stats::Stats;
+pub use sync_group::{Standing, SyncGroup};
 pub use transport::{Multicast, Peer, Transport, Unicast};
 pub use types::{
     Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
