@@ -81,7 +81,8 @@ impl FrrRouter<'_> {
         self.addresses.iter().copied().filter(wanted).collect()
     }
 
-    fn config(&self) -> String {
+    /// What stands in vrrpd's configuration for it.
+    pub fn config(&self) -> String {
         let Self { device, vrid, version, priority, preempt, .. } = self;
         let milliseconds = u32::from(self.centis) * 10;
         let preempt = if *preempt { "" } else { "no " };
