@@ -15,15 +15,21 @@ use lvs_tests::{Capture, Frame, Host, Segment, peers};
 fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lvs-vrrp/captures");
     std::fs::create_dir_all(&folder).expect("the folder can be made");
-    for (name, text) in [("keepalived", keepalived()), ("frr", frr()), ("scapy", scapy())] {
+    for (name, text) in [
+        ("keepalived", keepalived(false)),
+        ("keepalived-ah", keepalived(true)),
+        ("frr", frr()),
+        ("scapy", scapy()),
+    ] {
         let path = folder.join(format!("{name}.txt"));
         std::fs::write(&path, format!("{HEADING}{text}")).expect("the file can be written");
         println!("{}", path.display());
     }
 }
 
-/// The first advert of each configuration, and the last one, of priority 0.
-fn keepalived() -> String {
+/// The first advert of each configuration, and the last one, of priority 0; those with an
+/// authentication header, or those without.
+fn keepalived(ah: bool) -> String {
     let lan = Lan::new();
     let version = lan.version("keepalived --version 2>&1", "Keepalived v");
     let mut text = format!("; keepalived {version}, with the configuration that is named\n");
@@ -46,6 +52,9 @@ fn keepalived() -> String {
         (3, "", "fe80::9:100; fd00:9::100"),
         (3, "unicast_peer { fd00:9::1 }", "fe80::9:100; fd00:9::100"),
     ] {
+        if details.contains("AH") != ah {
+            continue;
+        }
         // The owner does not wait for the silence of a master, which is three intervals.
         let priority = if details.contains("40.95") { 255 } else { 150 };
         let details = if details.is_empty() { String::new() } else { format!("{details}; ") };
@@ -57,7 +66,7 @@ fn keepalived() -> String {
         let process = peers::keepalived(&lan.them, &lines(&config));
         let first = wire.wait_for("an advert", LIMIT, |frame| !frame.outgoing);
         process.terminate();
-        let last = wire.wait_for("a resignation", LIMIT, |frame| resigns(frame));
+        let last = wire.wait_for("a resignation", LIMIT, resigns);
         write(&mut text, &config, &[first, last]);
     }
     text
@@ -70,8 +79,8 @@ fn frr() -> String {
     for (version, priority, centis, addresses) in [
         (2, 150, 100, vec!["10.9.0.100"]),
         (3, 150, 100, vec!["10.9.0.100"]),
-        (3, 255, 20, vec!["10.9.0.100", "10.9.0.101", "10.9.0.102"]),
-        (3, 255, 300, vec!["fe80::9:100", "fd00:9::100"]),
+        (3, 254, 20, vec!["10.9.0.100", "10.9.0.101", "10.9.0.102"]),
+        (3, 100, 300, vec!["fe80::9:100", "fd00:9::100"]),
     ] {
         let list: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
         let router = FrrRouter {
@@ -87,12 +96,14 @@ fn frr() -> String {
         let process = peers::frr(&lan.them, &router);
         let first = wire.wait_for("an advert", LIMIT, |frame| !frame.outgoing);
         process.terminate();
-        let last = wire.wait_for("a resignation", LIMIT, |frame| resigns(frame));
+        let last = wire.wait_for("a resignation", LIMIT, resigns);
         let config = router.config();
         let heading = config.lines().filter(|line| line.starts_with(' ')).map(str::trim).collect::<Vec<_>>();
         write(&mut text, &heading.join("; "), &[first, last]);
         // The next one has other addresses.
-        lan.them.sh("for link in vrrp4-51 vrrp6-51; do ip link del $link; done 2>&1 || true").expect("ip works");
+        lan.them
+            .sh("for link in vrrp4-51 vrrp6-51; do ip link del $link; done 2>&1 || true")
+            .expect("ip works");
     }
     text
 }
@@ -100,8 +111,7 @@ fn frr() -> String {
 fn scapy() -> String {
     let lan = Lan::new();
     let script = lan.them.write_file("make.py", SCAPY);
-    let printed = lan.them.output(lan.them.command("/usr/bin/python3").arg(script)).expect("scapy makes packets");
-    printed
+    lan.them.output(lan.them.command("/usr/bin/python3").arg(script)).expect("scapy makes packets")
 }
 
 struct Lan {
@@ -168,9 +178,16 @@ const SCAPY: &str = r#"
 import scapy
 from scapy.config import conf
 conf.verb = 0
-from scapy.layers.inet import IP, IPOption_NOP, ICMP
+from scapy.layers.inet import IP, IPOption_NOP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.vrrp import VRRP, VRRPv3
+from scapy.utils import checksum
+
+def message_only(packet):
+    # As RFC 9568 section 5.2.8 has it for IPv4; scapy knows the pseudo-header only.
+    packet[VRRPv3].chksum = 0
+    packet[VRRPv3].chksum = checksum(bytes(packet)[20:])
+    return packet
 
 print("; scapy", scapy.__version__ + ", of the expression that is named")
 four = 'IP(src="10.9.0.2", dst="224.0.0.18", ttl=255, tos=0xc0'
@@ -183,6 +200,7 @@ for expression in [
     four + ')/VRRP(vrid=51, priority=1, addrlist=["10.9.1.%d" % last for last in range(255)])',
     four + ')/VRRPv3(vrid=51, priority=150, addrlist=["10.9.0.100"])',
     four + ')/VRRPv3(vrid=51, priority=254, adv=1, addrlist=["10.9.1.%d" % last for last in range(255)])',
+    'message_only(' + four + ')/VRRPv3(vrid=51, priority=150, addrlist=["10.9.0.100"]))',
     'IP(src="10.9.0.2", dst="10.9.0.1", ttl=64)/VRRPv3(vrid=51, priority=150, adv=4095, addrlist=["10.9.0.100"])',
     six + '/VRRPv3(vrid=51, priority=150, addrlist=["fe80::9:100"])',
     six + '/VRRPv3(vrid=51, priority=0, adv=4095, addrlist=["fe80::9:100"] + ["fd00:9::%x" % last for last in range(1, 255)])',
