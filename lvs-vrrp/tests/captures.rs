@@ -82,8 +82,7 @@ fn check(text: &'static str, expected: &[&str]) {
     for capture in captures(text) {
         for datagram in &capture.datagrams {
             let datagram = split(datagram);
-            let advert = Advert::parse(datagram.payload, &datagram.endpoints)
-                .unwrap_or_else(|refusal| panic!("{}: {refusal}", capture.heading));
+            let advert = Advert::parse(datagram.payload, &datagram.endpoints).expect(capture.heading);
             let mut again = Vec::new();
             advert.write_to(&datagram.endpoints, &mut again);
             assert_eq!(again, datagram.payload, "{}", capture.heading);
