@@ -112,6 +112,8 @@ pub mod timing;
 
 mod action;
 mod addresses;
+#[cfg(feature = "ah")]
+mod ah;
 mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
@@ -137,6 +139,8 @@ mod types;
 
 pub use action::{Action, Conflict, FaultReason, Gate, Reason, Transition};
 pub use addresses::{AddressIter, AddressList};
+#[cfg(feature = "ah")]
+pub use ah::{Ah, AhSender};
 pub use config::{Config, Preempt, Start};
 pub use delivery::{Delivery, Multicast, Peer, Unicast};
 pub use demux::{Accepted, Demux, Listener, Refused};

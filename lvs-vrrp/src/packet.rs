@@ -102,6 +102,37 @@ impl<'a> Advert<'a> {
         Ok(Self { vrid, advertised, interval, authentication: Authentication::None, checksum, addresses })
     }
 
+    /// How many addresses an advert can list in one packet on a link with this MTU, in octets; at most 255.
+    ///
+    /// It is what keepalived 2.2.7 computes, which leaves 14 octets free: routers with more addresses than this
+    /// have to move the same ones to the list of excluded ones, as some refuse adverts with another list.
+    ///
+    /// ```
+    /// use lvs_core::Family;
+    /// use lvs_vrrp::{Advert, Authentication, Version};
+    ///
+    /// assert_eq!(Advert::most_addresses(1500, Version::V3, Family::Ipv4, Authentication::None), 255);
+    /// assert_eq!(Advert::most_addresses(1500, Version::V3, Family::Ipv6, Authentication::None), 89);
+    /// ```
+    #[must_use]
+    pub fn most_addresses(mtu: u32, version: Version, family: Family, authentication: Authentication) -> u8 {
+        let ip = match family {
+            Family::Ipv4 => 20,
+            Family::Ipv6 => 40,
+        };
+        let ah = match authentication {
+            Authentication::Ah(_) => 24,
+            Authentication::None | Authentication::Password(_) => 0,
+        };
+        let data = match version {
+            Version::V2 => AUTHENTICATION_DATA,
+            Version::V3 => 0,
+        };
+        let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
+        let room = mtu.saturating_sub(ETHERNET_HEADER + ip + ah + HEADER_LEN + data);
+        u8::try_from(room / address_len(family)).unwrap_or(u8::MAX)
+    }
+
     /// The same advert with this authentication; version 3 has none and stays as it is.
     #[must_use]
     pub const fn with_authentication(mut self, authentication: Authentication) -> Self {
@@ -122,7 +153,8 @@ impl<'a> Advert<'a> {
         self
     }
 
-    /// Reads the payload of a datagram of protocol 112.
+    /// Reads the payload of a datagram of protocol 112. One of type 2 is refused here: it is worth something behind
+    /// an authentication header only, which [`Demux`](crate::Demux) knows.
     ///
     /// What is checked here holds for every receiver: version, type, length, checksum, addresses, interval
     /// (RFC 9568 §7.1). What depends on the receiver's configuration is checked by [`Demux`](crate::Demux).
@@ -130,6 +162,15 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// The reason why the packet is to be discarded.
     pub fn parse(packet: &'a [u8], endpoints: &Endpoints) -> Result<Self, Refusal> {
+        Self::parse_behind(None, packet, endpoints)
+    }
+
+    /// As [`Advert::parse`], behind an authentication header that was made with this key.
+    pub(crate) fn parse_behind(
+        ah: Option<AuthPass>,
+        packet: &'a [u8],
+        endpoints: &Endpoints,
+    ) -> Result<Self, Refusal> {
         let (header, body) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Refusal::Length)?;
         let &[version_type, vrid, priority, count, fifth, sixth, _, _] = header;
         let family = endpoints.family();
@@ -152,9 +193,10 @@ impl<'a> Advert<'a> {
         let (interval, authentication) = match trailer {
             Some(data) => {
                 let interval = Interval::seconds(sixth).map_err(|_| Refusal::IntervalZero)?;
-                let authentication = match fifth {
-                    AUTH_NONE => Authentication::None,
-                    AUTH_SIMPLE => Authentication::Password(AuthPass::from_octets(data)),
+                let authentication = match (fifth, ah) {
+                    (AUTH_NONE, None) => Authentication::None,
+                    (AUTH_SIMPLE, None) => Authentication::Password(AuthPass::from_octets(data)),
+                    (AUTH_AH, Some(key)) => Authentication::Ah(key),
                     _ => return Err(Refusal::AuthType),
                 };
                 (interval, authentication)
@@ -212,6 +254,7 @@ impl<'a> Advert<'a> {
             Interval::Seconds(seconds) => match self.authentication {
                 Authentication::None => ([AUTH_NONE, seconds.get()], [0; 8]),
                 Authentication::Password(password) => ([AUTH_SIMPLE, seconds.get()], password.octets()),
+                Authentication::Ah(_) => ([AUTH_AH, seconds.get()], [0; 8]),
             },
             Interval::Centis(centis) => (centis.get().to_be_bytes(), [0; 8]),
         };
@@ -334,8 +377,12 @@ const AUTHENTICATION_DATA: usize = 8;
 pub(crate) const CHECKSUM_FIELD: std::ops::Range<usize> = 6..8;
 /// The only type there is (RFC 9568 §5.2.2).
 const ADVERTISEMENT: u8 = 1;
+/// keepalived counts it as part of the MTU.
+const ETHERNET_HEADER: usize = 14;
 const AUTH_NONE: u8 = 0;
 const AUTH_SIMPLE: u8 = 1;
+/// RFC 2338 §5.3.6.
+const AUTH_AH: u8 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -133,8 +133,13 @@ impl InstanceConfig {
             Advert::new(self.vrid, Advertised::Resigning, self.router.interval(), addresses)?;
         }
         match (self.router.interval().version(), self.authentication) {
-            (Version::V3, Authentication::Password(_)) => return Err(ConfigError::AuthenticationInVersion3),
-            (Version::V2, Authentication::Password(_) | Authentication::None)
+            (Version::V3, Authentication::Password(_) | Authentication::Ah(_)) => {
+                return Err(ConfigError::AuthenticationInVersion3);
+            }
+            (Version::V2, Authentication::Ah(_)) if !cfg!(feature = "ah") => {
+                return Err(ConfigError::NoAuthenticationHeaders);
+            }
+            (Version::V2, Authentication::Password(_) | Authentication::Ah(_) | Authentication::None)
             | (Version::V3, Authentication::None) => {}
         }
         match &self.delivery {
