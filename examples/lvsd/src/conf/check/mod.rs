@@ -4,6 +4,7 @@ mod addresses;
 mod checker;
 mod global;
 mod instance;
+mod no_effect;
 mod server;
 mod values;
 
@@ -13,10 +14,11 @@ use super::lexer::Word;
 use super::model::Config;
 use super::source::Span;
 use super::tree::Node;
+use no_effect::NoEffects;
 
 /// Checks everything; what it gives back is only good if no error was reported.
 pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
-    let mut cx = Cx { diagnostics };
+    let mut cx = Cx { diagnostics, no_effects: NoEffects::default() };
     cx.statements(Kind::Top, TOP, nodes, &mut (), &mut Seen::default());
     let of = |keyword| nodes.iter().filter(move |n| &*n.keyword.text == keyword && n.block.is_some());
 
@@ -31,10 +33,12 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     instance::check_all(&mut cx, &instances);
     let virtual_servers: Vec<_> =
         of("virtual_server").filter_map(|node| server::check(&mut cx, node)).collect();
+    let virtual_servers = server::check_all(&mut cx, virtual_servers);
+    std::mem::take(&mut cx.no_effects).report(cx.diagnostics);
     Config {
         global: global.finish(),
         instances: instances.into_iter().map(|checked| checked.instance).collect(),
-        virtual_servers: server::check_all(&mut cx, virtual_servers),
+        virtual_servers,
     }
 }
 
@@ -96,6 +100,11 @@ impl<T> Keyword<T> {
         Self::words(name, name, 0, 0, apply)
     }
 
+    /// A flag that may be followed by on, off and the like.
+    const fn boolean(name: &'static str, syntax: &'static str, apply: Apply<T>) -> Self {
+        Self::words(name, syntax, 0, 1, apply)
+    }
+
     const fn value(name: &'static str, syntax: &'static str, apply: Apply<T>) -> Self {
         Self::words(name, syntax, 1, 1, apply)
     }
@@ -126,6 +135,8 @@ struct Seen(Vec<(&'static str, Span)>);
 /// What every check needs.
 struct Cx<'d> {
     diagnostics: &'d mut Diagnostics,
+    /// What was read and changes nothing.
+    no_effects: NoEffects,
 }
 
 impl Cx<'_> {
@@ -301,20 +312,23 @@ impl Cx<'_> {
 
     /// Says that a block lacks a statement it must have.
     fn lacks(&mut self, node: &Node, what: &str, example: &str) {
-        self.report(
-            Diagnostic::error(
-                Code::MissingKeyword,
-                node.span(),
-                format!("`{}` has no `{what}`", &node.keyword.text),
-            )
-            .label(format!("`{what}` is missing in this block"))
-            .help(format!("add a line such as `{example}`")),
-        );
+        self.report(lacks(node, what, example));
+    }
+
+    /// The same with another way out.
+    fn lacks_with(&mut self, node: &Node, what: &str, example: &str, help: &str) {
+        self.report(lacks(node, what, example).help(help));
     }
 
     fn bad(&mut self, word: &Word, message: impl Into<String>, label: impl Into<String>) {
         self.report(Diagnostic::error(Code::BadValue, word.span, message).label(label));
     }
+}
+
+fn lacks(node: &Node, what: &str, example: &str) -> Diagnostic {
+    Diagnostic::error(Code::MissingKeyword, node.span(), format!("`{}` has no `{what}`", &node.keyword.text))
+        .label(format!("`{what}` is missing in this block"))
+        .help(format!("add a line such as `{example}`"))
 }
 
 /// The statements of a node's block; none if it has no block.
