@@ -320,6 +320,22 @@ impl Router {
         Ownership { epoch: self.epoch, role: self.role(), announcements }
     }
 
+    /// Whether its wait for the master is over and only the gate, which is [`Held`](Gate::Held), keeps it from
+    /// being master.
+    #[must_use]
+    pub const fn wants_master(&self) -> bool {
+        match &self.state {
+            State::Disabled | State::Fault | State::ClaimFailed { .. } | State::Master(_) => false,
+            State::Backup(backup) => matches!(backup.wait, Wait::ForGate),
+        }
+    }
+
+    /// The gate that was set last.
+    #[must_use]
+    pub const fn gate(&self) -> Gate {
+        self.gate
+    }
+
     /// The configuration with the priority as it is now.
     #[must_use]
     pub const fn config(&self) -> &Config {
