@@ -6,7 +6,7 @@ use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use lvs_core::{Protocol, SchedulerName, VirtualAddress, Weight};
+use lvs_core::{Family, Protocol, SchedulerName, VirtualAddress, Weight};
 
 use super::source::Span;
 
@@ -135,31 +135,6 @@ pub struct VrrpInstance {
     pub garp: Garp,
     /// Scripts.
     pub notify: NotifyScripts,
-}
-
-/// IP version of an instance's adverts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6, always in version 3.
-    V6,
-}
-
-impl Family {
-    /// That of an address.
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
-    }
 }
 
 /// What a master does about adverts of others.

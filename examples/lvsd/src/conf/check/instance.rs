@@ -18,7 +18,6 @@ use authentication::AuthenticationDraft;
 pub(super) use table::TABLE;
 pub(super) use unique::check_all;
 
-use super::super::diagnostic::{Code, Diagnostic};
 use super::super::known::Kind;
 use super::super::model::{Answers, InitialState, NotifyScripts, Peer, Version, VrrpInstance};
 use super::super::source::Span;

@@ -46,7 +46,7 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
 #[cfg(test)]
 pub(crate) fn supported() -> Vec<(Kind, &'static str)> {
     fn names<T>(kind: Kind, table: &[Keyword<T>]) -> impl Iterator<Item = (Kind, &'static str)> {
-        table.iter().map(move |keyword| (kind, keyword.name))
+        table.iter().filter(|keyword| !keyword.later).map(move |keyword| (kind, keyword.name))
     }
     let mut all: Vec<_> = names(Kind::Top, TOP)
         .chain(names(Kind::GlobalDefs, global::TABLE))
@@ -79,6 +79,8 @@ struct Keyword<T> {
     most: usize,
     block: bool,
     repeatable: bool,
+    /// It is checked, and then refused for now.
+    later: bool,
     apply: Apply<T>,
 }
 
@@ -93,7 +95,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, apply }
+        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, later: false, apply }
     }
 
     const fn flag(name: &'static str, apply: Apply<T>) -> Self {
@@ -116,7 +118,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, apply }
+        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, later: false, apply }
     }
 
     const fn sets(self, sets: &'static str) -> Self {
@@ -126,6 +128,11 @@ impl<T> Keyword<T> {
     const fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }
     }
+}
+
+/// A keyword that waits for what it commands.
+const fn later<T>(keyword: Keyword<T>) -> Keyword<T> {
+    Keyword { later: true, ..keyword }
 }
 
 /// Where each thing was said first. A block has few of them.
@@ -154,7 +161,7 @@ impl Cx<'_> {
         seen: &mut Seen,
     ) {
         for node in nodes {
-            let Some(keyword) = table.iter().find(|k| *k.name == *node.keyword.text) else {
+            let Some(keyword) = table.iter().find(|k| *k.name == *node.keyword.text && !k.later) else {
                 // A block without a keyword was reported when it was read.
                 if !node.keyword.text.is_empty() {
                     self.unknown(kind, table, node);
@@ -282,7 +289,7 @@ impl Cx<'_> {
         if elsewhere.iter().any(|kind| SUPPORTED.contains(kind)) {
             elsewhere.retain(|kind| SUPPORTED.contains(kind));
         }
-        let names: Vec<&str> = table.iter().map(|k| k.name).collect();
+        let names: Vec<&str> = table.iter().filter(|k| !k.later).map(|k| k.name).collect();
         let near = |candidates: &[&'static str]| nearest(&word.text, candidates.iter().copied());
         diagnostic = if !elsewhere.is_empty() {
             let blocks: Vec<String> = elsewhere.iter().map(|kind| block_name(*kind)).collect();
@@ -305,7 +312,11 @@ impl Cx<'_> {
         if elsewhere.is_empty() {
             let mut names = names;
             names.sort_unstable();
-            diagnostic = diagnostic.help(format!("lvsd knows {place}: {}", names.join(", ")));
+            diagnostic = diagnostic.help(if names.len() > MOST_NAMES {
+                format!("docs/PARITY.md lists what lvsd knows {place}")
+            } else {
+                format!("lvsd knows {place}: {}", names.join(", "))
+            });
         }
         self.report(diagnostic);
     }
@@ -340,6 +351,9 @@ fn inner(node: &Node) -> &[Node] {
 fn first(node: &Node) -> &Word {
     node.args.first().unwrap_or(&node.keyword)
 }
+
+/// More keywords than these are not listed in a message.
+const MOST_NAMES: usize = 30;
 
 fn block_name(kind: Kind) -> String {
     if kind == Kind::Top { "the top level".into() } else { format!("`{}`", kind.name()) }

@@ -36,8 +36,6 @@ pub(super) enum Subject {
     Polling,
     /// Addresses that nobody can have configured.
     Static,
-    /// What keepalived itself ignores, or decides by the addresses.
-    Obsolete,
 }
 
 impl Subject {
@@ -71,7 +69,6 @@ impl Subject {
             Self::Static => {
                 ("lvsd has no static addresses yet", "it has no effect without `static_ipaddress`")
             }
-            Self::Obsolete => ("keepalived has it for old files only", "remove it"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, first};
+use super::super::{Cx, Keyword, later, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::Version;
@@ -43,22 +43,22 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::boolean("vrrp_skip_check_adv_addr", "vrrp_skip_check_adv_addr [on|off]", |cx, n, d| {
         d.skip_check_adv_addr = cx.boolean(n).unwrap_or_default();
     }),
-    Keyword::flag("vrrp_strict", |_, n, d| d.strict = Some(n.keyword.span)),
+    later(Keyword::flag("vrrp_strict", |_, n, d| d.strict = Some(n.keyword.span))),
     Keyword::boolean("v3_checksum_as_v2", "v3_checksum_as_v2 [on|off]", |cx, n, d| {
         d.plain_checksum = cx.boolean(n).unwrap_or_default();
     }),
-    Keyword::value("vrrp_down_timer_adverts", "vrrp_down_timer_adverts 1-100", |cx, n, d| {
+    later(Keyword::value("vrrp_down_timer_adverts", "vrrp_down_timer_adverts 1-100", |cx, n, d| {
         d.down_timer_adverts = cx.number_u8("vrrp_down_timer_adverts", first(n), 1..=100);
-    }),
-    Keyword::boolean("vrrp_lower_prio_no_advert", "vrrp_lower_prio_no_advert [on|off]", |cx, n, d| {
+    })),
+    later(Keyword::boolean("vrrp_lower_prio_no_advert", "vrrp_lower_prio_no_advert [on|off]", |cx, n, d| {
         d.lower_prio_no_advert = cx.boolean(n).unwrap_or_default();
-    }),
-    Keyword::boolean("vrrp_higher_prio_send_advert", "vrrp_higher_prio_send_advert [on|off]", |cx, n, d| {
+    })),
+    later(Keyword::boolean("vrrp_higher_prio_send_advert", "vrrp_higher_prio_send_advert [on|off]", |cx, n, d| {
         d.higher_prio_send_advert = cx.boolean(n).unwrap_or_default();
-    }),
-    Keyword::boolean("vrrp_owner_ignore_adverts", "vrrp_owner_ignore_adverts [on|off]", |cx, n, d| {
+    })),
+    later(Keyword::boolean("vrrp_owner_ignore_adverts", "vrrp_owner_ignore_adverts [on|off]", |cx, n, d| {
         d.owner_ignore_adverts = cx.boolean(n);
-    }),
+    })),
     Keyword::value("vrrp_garp_master_delay", "vrrp_garp_master_delay SECONDS", |cx, n, d| {
         d.garp.set_delay(cx, n);
     }),
@@ -73,51 +73,51 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         "vrrp_garp_master_refresh_repeat PACKETS",
         |cx, n, d| d.garp.set_refresh_repeat(cx, n),
     ),
-    Keyword::value("vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_delay SECONDS", |cx, n, d| {
+    later(Keyword::value("vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
-    }),
-    Keyword::value("vrrp_garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat PACKETS", |cx, n, d| {
+    })),
+    later(Keyword::value("vrrp_garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat PACKETS", |cx, n, d| {
         d.garp.set_lower_prio_repeat(cx, n);
-    }),
+    })),
     Keyword::boolean("vrrp_min_garp", "vrrp_min_garp [on|off]", |cx, n, d| {
         d.min_garp = cx.boolean(n).unwrap_or_default();
     }),
-    Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
+    later(Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
         d.pacing.arp = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
-    }),
-    Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
+    })),
+    later(Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
         d.pacing.neighbour = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
-    }),
+    })),
     // VRRP: the daemon.
-    Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
+    later(Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
         d.startup_delay = cx.seconds(n, MILLISECOND, LONGEST);
-    }),
-    Keyword::value("vrrp_delay_after_boot", "vrrp_delay_after_boot SECONDS", |cx, n, d| {
+    })),
+    later(Keyword::value("vrrp_delay_after_boot", "vrrp_delay_after_boot SECONDS", |cx, n, d| {
         d.delay_after_boot = cx.seconds(n, MILLISECOND, LONGEST);
-    }),
-    Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true),
+    })),
+    later(Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true)),
     // An interface that is not there, or comes again as another one, is never an error here.
     Keyword::words("dynamic_interfaces", "dynamic_interfaces [allow_if_changes]", 0, 1, |cx, n, _| {
         if let Some(word) = n.args.first() {
             let _ = cx.one_of("dynamic_interfaces", word, &[("allow_if_changes", ())]);
         }
     }),
-    Keyword::value("vrrp_priority", "vrrp_priority -20-19", |cx, n, d| {
+    later(Keyword::value("vrrp_priority", "vrrp_priority -20-19", |cx, n, d| {
         d.scheduling.niceness = cx.niceness(n);
-    }),
-    Keyword::value("vrrp_rt_priority", "vrrp_rt_priority 1-99", |cx, n, d| {
+    })),
+    later(Keyword::value("vrrp_rt_priority", "vrrp_rt_priority 1-99", |cx, n, d| {
         d.scheduling.realtime = cx.number_u8("vrrp_rt_priority", first(n), 1..=99);
-    }),
-    limit("vrrp_rlimit_rttime", "vrrp_rlimit_rttime MICROSECONDS"),
-    limit("vrrp_rlimit_rtime", "vrrp_rlimit_rtime MICROSECONDS"),
-    Keyword::flag("vrrp_no_swap", |_, _, d| d.scheduling.no_swap = true),
-    Keyword::words("vrrp_cpu_affinity", "vrrp_cpu_affinity CPU …", 1, MAX_PROCESSORS, |cx, n, d| {
+    })),
+    later(limit("vrrp_rlimit_rttime", "vrrp_rlimit_rttime MICROSECONDS")),
+    later(limit("vrrp_rlimit_rtime", "vrrp_rlimit_rtime MICROSECONDS")),
+    later(Keyword::flag("vrrp_no_swap", |_, _, d| d.scheduling.no_swap = true)),
+    later(Keyword::words("vrrp_cpu_affinity", "vrrp_cpu_affinity CPU …", 1, MAX_PROCESSORS, |cx, n, d| {
         let numbers = n.args.iter().filter_map(|word| {
             let number = cx.number("vrrp_cpu_affinity", word, 0..=MAX_PROCESSOR)?;
             u16::try_from(number).ok()
         });
         d.scheduling.processors = numbers.collect();
-    }),
+    })),
     // What only reports somewhere.
     Keyword::block("notification_email", "notification_email { ADDRESS … }", 0, 0, mail),
     Keyword::value("notification_email_from", "notification_email_from ADDRESS", mail),

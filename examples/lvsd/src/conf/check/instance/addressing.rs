@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use lvs_core::Family;
+
 use super::super::{Cx, global};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::{Family, Version};
+use crate::conf::model::Version;
 use crate::conf::source::Span;
 use crate::conf::tree::Node;
 
@@ -17,10 +19,10 @@ impl Draft {
         let said = [&self.unicast_source, &self.mcast_source, &self.group];
         let said = said.into_iter().filter_map(|said| said.get().map(|(address, at)| (*address, at)));
         let all: Vec<(IpAddr, Span)> = listed.chain(peers).chain(said).collect();
-        let Some(&(first, first_at)) = all.first() else { return Family::V4 };
-        let family = Family::of(first);
+        let Some(&(first, first_at)) = all.first() else { return Family::Ipv4 };
+        let family = Family::of(&first);
         let is_vip = |at: Span| self.addresses.iter().any(|vip| vip.at == at);
-        for (address, at) in all.into_iter().filter(|(address, _)| Family::of(*address) != family) {
+        for (address, at) in all.into_iter().filter(|(address, _)| Family::of(address) != family) {
             let (message, help) = if is_vip(at) {
                 (
                     format!("an instance advertises addresses of one family, and {first} came first"),
@@ -28,32 +30,48 @@ impl Draft {
                 )
             } else {
                 (
-                    format!("this instance is one of {family}"),
+                    format!("this instance is one of {}", name(family)),
                     "write an address of that family, or remove this",
                 )
             };
             cx.report(
                 Diagnostic::error(Code::Conflict, at, message)
-                    .label(format!("{address} is an address of {}", Family::of(address)))
-                    .also(first_at, format!("an address of {family}"))
+                    .label(format!("{address} is an address of {}", name(Family::of(&address))))
+                    .also(first_at, format!("an address of {}", name(family)))
                     .help(help),
             );
         }
-        if let Some(at) = self.native_ipv6.filter(|_| family == Family::V4) {
+        if family == Family::Ipv6 {
             cx.report(
-                Diagnostic::error(Code::Conflict, at, "`native_ipv6` in an instance of IPv4")
-                    .label("this does not go with IPv4 addresses")
-                    .help("remove it: the addresses decide"),
+                Diagnostic::error(Code::NotSupportedYet, first_at, "lvsd does not do VRRP over IPv6 yet")
+                    .label("an IPv4 address has to stand here"),
             );
         }
+        self.old_words(cx, family);
         family
+    }
+
+    fn old_words(&self, cx: &mut Cx<'_>, family: Family) {
+        let Some(at) = self.native_ipv6 else { return };
+        cx.report(match family {
+            Family::Ipv4 => Diagnostic::error(Code::Conflict, at, "`native_ipv6` in an instance of IPv4")
+                .label("this does not go with IPv4 addresses")
+                .help("remove it: the addresses decide"),
+            Family::Ipv6 => Diagnostic::warning(
+                Code::NoEffect,
+                at,
+                "`native_ipv6` has no effect: the addresses decide, as in keepalived",
+            )
+            .label("read, and otherwise left out")
+            .help("remove it"),
+        });
     }
 
     /// keepalived takes version 3 for IPv6 whatever it is told, and says so; so does this.
     pub(super) fn version(&self, cx: &mut Cx<'_>, family: Family, global: &global::Draft) -> Version {
         match (family, self.version.get()) {
-            (Family::V4, said) => said.map(|(version, _)| *version).or(global.version).unwrap_or_default(),
-            (Family::V6, Some((Version::V2, at))) => {
+            (Family::Ipv4, said) => said.map(|(version, _)| *version).or(global.version).unwrap_or_default(),
+            (Family::Ipv6, Some((Version::V2, at))) => {
                 cx.report(
                     Diagnostic::warning(
                         Code::Conflict,
@@ -65,7 +83,7 @@ impl Draft {
                 );
                 Version::V3
             }
-            (Family::V6, _) => Version::V3,
+            (Family::Ipv6, _) => Version::V3,
         }
     }
 
@@ -74,9 +92,25 @@ impl Draft {
         if self.addresses.is_empty() && !self.had_bad_address {
             self.none_listed(cx, node, version);
         }
+        // keepalived wants it in strict mode only. Other routers may ignore the adverts (erratum 8300 of RFC 9568), this one
+        // among them.
+        if let Some(first) = self.addresses.first()
+            && let IpAddr::V6(address) = first.address()
+            && !address.is_unicast_link_local()
+        {
+            cx.report(
+                Diagnostic::error(
+                    Code::Conflict,
+                    first.at,
+                    "the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)",
+                )
+                .label(format!("{address} is not in fe80::/10"))
+                .help("put one in front of it, the same on all routers, such as `fe80::51`"),
+            );
+        }
         let most = match family {
-            Family::V4 => MOST_IPV4,
-            Family::V6 => MOST_IPV6,
+            Family::Ipv4 => MOST_IPV4,
+            Family::Ipv6 => MOST_IPV6,
         };
         if let Some(surplus) = self.addresses.get(most) {
             cx.report(
@@ -84,7 +118,8 @@ impl Draft {
                     Code::Limit,
                     surplus.at,
                     format!(
-                        "an advert lists at most {most} addresses of {family}: the other {} are not advertised",
+                        "an advert lists at most {most} addresses of {}: the other {} are not advertised",
+                        name(family),
                         self.addresses.len() - most
                     ),
                 )
@@ -119,6 +154,13 @@ impl Draft {
                     .help(HELP),
             ),
         }
+    }
+}
+
+fn name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
     }
 }
 

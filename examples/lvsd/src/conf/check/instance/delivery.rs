@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 
+use lvs_core::Family;
+
 use super::super::{Cx, global};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::{Delivery, Family};
+use crate::conf::model::Delivery;
 use crate::conf::source::Span;
 
 impl Draft {
@@ -64,8 +66,8 @@ impl Draft {
             );
         }
         let usual = match family {
-            Family::V4 => global.mcast_group4.unwrap_or(IPV4_GROUP).into(),
-            Family::V6 => global.mcast_group6.unwrap_or(IPV6_GROUP).into(),
+            Family::Ipv4 => global.mcast_group4.unwrap_or(IPV4_GROUP).into(),
+            Family::Ipv6 => global.mcast_group6.unwrap_or(IPV6_GROUP).into(),
         };
         let source = self.mcast_source.value.or(self.unicast_source.value);
         Delivery::Multicast { group: self.group.value.unwrap_or(usual), source }

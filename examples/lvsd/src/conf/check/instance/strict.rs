@@ -3,7 +3,6 @@
 //! What keepalived resets with a message is a warning here and is reset, too. What it complains about and then does all the
 //! same, or what cannot be done here, is an error.
 
-use std::net::IpAddr;
 use std::num::NonZeroU8;
 
 use super::super::{Cx, global};
@@ -41,17 +40,6 @@ impl Draft {
                 at,
                 "strict mode wants an address that is advertised",
                 "add `virtual_ipaddress { ADDRESS }`",
-            );
-        }
-        // RFC 9568 §5.2.9
-        if let Some(first) = self.addresses.first()
-            && let IpAddr::V6(address) = first.address()
-            && !address.is_unicast_link_local()
-        {
-            rule.forbids(
-                first.at,
-                "in strict mode the first IPv6 address is one of the link (RFC 9568 §5.2.9)",
-                "put an address of fe80::/10, the same on all routers, in front of it",
             );
         }
         if let Some(at) = self.authentication_at.take() {
