@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, later, first};
+use super::super::{Cx, Keyword, first, later};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::Version;
@@ -53,9 +53,13 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     later(Keyword::boolean("vrrp_lower_prio_no_advert", "vrrp_lower_prio_no_advert [on|off]", |cx, n, d| {
         d.lower_prio_no_advert = cx.boolean(n).unwrap_or_default();
     })),
-    later(Keyword::boolean("vrrp_higher_prio_send_advert", "vrrp_higher_prio_send_advert [on|off]", |cx, n, d| {
-        d.higher_prio_send_advert = cx.boolean(n).unwrap_or_default();
-    })),
+    later(Keyword::boolean(
+        "vrrp_higher_prio_send_advert",
+        "vrrp_higher_prio_send_advert [on|off]",
+        |cx, n, d| {
+            d.higher_prio_send_advert = cx.boolean(n).unwrap_or_default();
+        },
+    )),
     later(Keyword::boolean("vrrp_owner_ignore_adverts", "vrrp_owner_ignore_adverts [on|off]", |cx, n, d| {
         d.owner_ignore_adverts = cx.boolean(n);
     })),
@@ -76,9 +80,13 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     later(Keyword::value("vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
     })),
-    later(Keyword::value("vrrp_garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat PACKETS", |cx, n, d| {
-        d.garp.set_lower_prio_repeat(cx, n);
-    })),
+    later(Keyword::value(
+        "vrrp_garp_lower_prio_repeat",
+        "vrrp_garp_lower_prio_repeat PACKETS",
+        |cx, n, d| {
+            d.garp.set_lower_prio_repeat(cx, n);
+        },
+    )),
     Keyword::boolean("vrrp_min_garp", "vrrp_min_garp [on|off]", |cx, n, d| {
         d.min_garp = cx.boolean(n).unwrap_or_default();
     }),

@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, later, Seen, addresses, first, global, inner};
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, later};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::election::priority;
@@ -153,9 +153,11 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = cx.script(n)),
     script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = cx.script(n)),
     script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = cx.script(n)),
-    later(script("notify_master_rx_lower_pri", "notify_master_rx_lower_pri COMMAND [USER [GROUP]]", |cx, n, d| {
-        d.notify.master_rx_lower_pri = cx.script(n)
-    })),
+    later(script(
+        "notify_master_rx_lower_pri",
+        "notify_master_rx_lower_pri COMMAND [USER [GROUP]]",
+        |cx, n, d| d.notify.master_rx_lower_pri = cx.script(n),
+    )),
     Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
         d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
     }),
