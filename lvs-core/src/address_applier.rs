@@ -261,7 +261,6 @@ async fn any_changed(owned: &mut [OwnedAddresses]) {
 mod tests {
     use super::*;
     use crate::addresses::VirtualAddress;
-    use crate::claims::Bursts;
     use crate::fakes::FakeAddresses;
     use crate::ownership::{ClaimResult, Epoch};
 
@@ -286,7 +285,6 @@ mod tests {
             instance: "VI_1".into(),
             addresses: vec![vip()],
             owner: false,
-            bursts: Bursts::default(),
         };
         let owned = vec![OwnedAddresses { set, ownership: receiver }];
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -295,7 +293,7 @@ mod tests {
         Run { fake, ownership, changed, events, stop, task }
     }
 
-    fn master(announcements: u32) -> Ownership {
+    fn master(announcements: u64) -> Ownership {
         Ownership { epoch: Epoch::NONE.next(), role: Role::Master, announcements }
     }
 

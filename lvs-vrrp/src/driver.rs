@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::action::{Action, FaultReason, Gate};
 use crate::clock;
 use crate::clock::Alarm;
+use crate::conflict::ConflictEvent;
 use crate::demux::{Demux, Refused};
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::{Commands, Event, EventKind, Handle, InstanceFacts, Shared};
@@ -352,9 +353,12 @@ impl Driver {
                     tracing::debug!(instance = &*facts.name, %transition, "role changed");
                     Some(EventKind::Changed(transition))
                 }
-                Action::Conflict(conflict) => {
-                    facts.counters.conflict();
-                    Some(EventKind::Conflict(conflict))
+                Action::Conflict(event) => {
+                    match event {
+                        ConflictEvent::Began(_) => facts.counters.conflict(),
+                        ConflictEvent::Unheard(_) | ConflictEvent::Ended(..) => {}
+                    }
+                    Some(EventKind::Conflict(event))
                 }
                 Action::WantsMaster => Some(EventKind::WantsMaster),
             };

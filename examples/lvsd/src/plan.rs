@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lvs_core::check::{Check, Failure, Success};
-use lvs_core::claims::{AddressSet, Bursts};
+use lvs_core::claims::AddressSet;
 use lvs_core::{
     Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
 use lvs_vrrp::{
-    Authentication, Config as RouterConfig, InstanceConfig, Interval, Multicast, Peer, Preempt, Priority,
+    AnnounceSchedule, Authentication, Config as RouterConfig, InstanceConfig, Interval, Multicast, Peer, Preempt, Priority,
     Start, Transport, Unicast, Vrid,
 };
 use nix::unistd::{Gid, Group, Uid, User};
@@ -111,13 +112,11 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        let bursts = bursts(instance.garp);
         self.routers.push(router(instance, priority).map_err(|error| fail(&error))?);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.clone(),
             owner: priority == Priority::OWNER,
-            bursts,
         });
         let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
         self.scripts.insert(instance.name.clone(), scripts);
@@ -180,8 +179,7 @@ fn router(
     let config = RouterConfig::new(interval, priority)
         .with_preempt(preempt)
         .with_start(start)
-        .with_announce_delay(instance.garp.delay)
-        .with_announce_refresh(instance.garp.refresh.unwrap_or(Duration::ZERO));
+        .with_announcements(announcements(instance.garp));
     let authentication = match &instance.authentication {
         Some(password) => Authentication::Password(lvs_vrrp::AuthPass::truncated(&password.bytes())),
         None => Authentication::None,
@@ -226,14 +224,17 @@ fn peer(peer: &model::Peer) -> Peer {
     planned
 }
 
-/// More packets than 255 in one burst are not sent.
-fn bursts(garp: model::Garp) -> Bursts {
-    let count = |packets: u32| u8::try_from(packets).unwrap_or(u8::MAX);
-    Bursts {
-        repeat: count(garp.repeat),
-        first_rounds: if garp.delay.is_zero() { 1 } else { 2 },
-        refresh_repeat: count(garp.refresh_repeat),
-    }
+/// The configuration holds 1 to 255 packets; saturating is for what cannot be.
+fn announcements(garp: model::Garp) -> AnnounceSchedule {
+    let count = |packets: u32| {
+        let packets = u8::try_from(packets).unwrap_or(u8::MAX);
+        NonZeroU8::new(packets).unwrap_or(NonZeroU8::MIN)
+    };
+    AnnounceSchedule::default()
+        .with_repeat(count(garp.repeat))
+        .with_delay(garp.delay)
+        .with_refresh(garp.refresh.unwrap_or(Duration::ZERO))
+        .with_refresh_repeat(count(garp.refresh_repeat))
 }
 
 const fn forwarding(method: model::Method) -> Forwarding {
