@@ -281,11 +281,7 @@ mod tests {
         let (ownership, receiver) = watch::channel(Ownership::default());
         let (sender, events) = mpsc::channel(4);
         let changed = Arc::new(Notify::new());
-        let set = AddressSet {
-            instance: "VI_1".into(),
-            addresses: vec![vip()],
-            owner: false,
-        };
+        let set = AddressSet { instance: "VI_1".into(), addresses: vec![vip()], owner: false };
         let owned = vec![OwnedAddresses { set, ownership: receiver }];
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let ended = async { stopped.await.unwrap_or_default() };

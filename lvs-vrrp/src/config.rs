@@ -222,8 +222,7 @@ impl Config {
     /// How long a master may be without its addresses before it gives up.
     #[must_use]
     pub fn claim_timeout(&self) -> Duration {
-        self.claim_timeout
-            .unwrap_or_else(|| self.master_down_interval(self.interval).max(MIN_CLAIM_TIMEOUT))
+        self.claim_timeout.unwrap_or_else(|| self.master_down_interval(self.interval).max(MIN_CLAIM_TIMEOUT))
     }
 
     /// How long this router, as a backup, waits for a master of that interval: the interval times

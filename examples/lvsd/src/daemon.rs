@@ -22,9 +22,8 @@ use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::scripts::ScriptRunner;
-use crate::services;
 use crate::worker::{Running, Waiting};
-use crate::{conf, log, vrrp};
+use crate::{conf, log, services, vrrp};
 
 /// Where the pid goes if `-p` is not given.
 const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";

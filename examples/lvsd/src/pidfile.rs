@@ -1,11 +1,10 @@
 //! The pid file: written once, locked as long as the daemon runs, removed at its end. A file that is none is left alone.
 
-use std::fs;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};

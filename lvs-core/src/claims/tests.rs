@@ -9,11 +9,7 @@ fn vip(last: u8) -> VirtualAddress {
 }
 
 fn claims(owner: bool) -> Claims {
-    Claims::new(vec![AddressSet {
-        instance: "VI_1".into(),
-        addresses: vec![vip(1), vip(2)],
-        owner,
-    }])
+    Claims::new(vec![AddressSet { instance: "VI_1".into(), addresses: vec![vip(1), vip(2)], owner }])
 }
 
 fn host(addresses: &[VirtualAddress]) -> Installed {

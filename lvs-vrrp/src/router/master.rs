@@ -198,8 +198,8 @@ impl Master {
                 let give_up_at = now + config.claim_timeout();
                 self.claim = Claim::Missing { give_up_at, last_round: rounds.last() };
             }
-            (ClaimResult::Confirmed, Claim::Confirmed(_))
-            | (ClaimResult::Missing, Claim::Missing { .. }) => {}
+            (ClaimResult::Confirmed, Claim::Confirmed(_)) | (ClaimResult::Missing, Claim::Missing { .. }) => {
+            }
         }
     }
 
