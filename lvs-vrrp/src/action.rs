@@ -152,7 +152,7 @@ impl fmt::Display for FaultReason {
             Self::Socket => "the kernel refused a socket",
             Self::ClaimFailed => "the virtual addresses could not be claimed",
             Self::Tracked => "a tracked object is down",
-            Self::Group => "a member of its sync group is at fault",
+            Self::Group => "another member of the sync group is at fault",
         })
     }
 }
@@ -167,4 +167,26 @@ pub enum Gate {
     Held,
     /// It cannot take part at all.
     Fault(FaultReason),
+}
+
+impl Gate {
+    /// The stricter of both: a fault before [`Held`](Self::Held) before [`Open`](Self::Open). Of two faults this
+    /// one.
+    ///
+    /// ```
+    /// use lvs_vrrp::{FaultReason, Gate};
+    ///
+    /// let own = Gate::Fault(FaultReason::LinkDown);
+    /// assert_eq!(own.and(Gate::Fault(FaultReason::Group)), own);
+    /// assert_eq!(Gate::Open.and(Gate::Held), Gate::Held);
+    /// ```
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Fault(_), _) => self,
+            (_, Self::Fault(_)) => other,
+            (Self::Held, _) | (_, Self::Held) => Self::Held,
+            (Self::Open, Self::Open) => Self::Open,
+        }
+    }
 }

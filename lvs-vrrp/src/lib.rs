@@ -10,6 +10,8 @@
 //! | [`Advert`], [`Ipv4Header`] | the codec: parse without allocating, write into a buffer of yours | – |
 //! | [`timing`] | skew time and master down interval, to the nanosecond | – |
 //! | [`Router`] | the state machine, without sockets, clock or threads | – |
+//! | [`SyncGroup`] | several routers that are master together or not at all | – |
+//! | [`Tracker`] | what tracked interfaces, scripts, processes and files do to a priority | – |
 //! | [`Demux`] | which instance a packet is for, and whether it may believe it; [`Refusal`] says why not | – |
 //! | [`Driver`], [`Handle`] | raw sockets, one timer and the routers of a host, in one future | `tokio` |
 //!
@@ -129,6 +131,8 @@ mod router;
 mod socket;
 #[cfg(feature = "tokio")]
 mod stats;
+mod sync_group;
+mod tracker;
 mod types;
 
 pub use action::{Action, FaultReason, Gate, Reason, Transition};
@@ -162,6 +166,8 @@ pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
 pub use stats::Stats;
+pub use sync_group::{Standing, SyncGroup};
+pub use tracker::{Explanation, Fact, Tracked, TrackedKind, Tracker};
 pub use types::{
     Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
 };

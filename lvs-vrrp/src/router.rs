@@ -371,6 +371,12 @@ impl Router {
         Ownership { epoch: self.epoch, role: self.role(), announcements }
     }
 
+    /// The gate that was set last.
+    #[must_use]
+    pub const fn gate(&self) -> Gate {
+        self.gate
+    }
+
     /// The other masters that are heard while this router is master too: usually none, and never more than
     /// four, the first that were heard.
     pub fn conflicts(&self) -> impl Iterator<Item = Conflict> + '_ {
