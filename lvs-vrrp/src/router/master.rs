@@ -217,10 +217,10 @@ impl Master {
             self.advertise_at = now + config.interval().duration();
             self.advertise(now, config, actions);
         }
-        if let Claim::Confirmed(rounds) = &mut self.claim {
-            if before.announcements() != config.announcements() {
-                rounds.reschedule(now, config.announcements());
-            }
+        if let Claim::Confirmed(rounds) = &mut self.claim
+            && before.announcements() != config.announcements()
+        {
+            rounds.reschedule(now, config.announcements());
         }
     }
 
