@@ -110,13 +110,11 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        let bursts = vrrp::bursts(instance.garp);
         self.routers.push(vrrp::router(instance, priority).map_err(|error| fail(&error))?);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
-            bursts,
         });
         let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
         self.scripts.insert(instance.name.clone(), scripts);
