@@ -110,13 +110,12 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        let bursts = vrrp::bursts(instance.garp);
-        self.routers.push(vrrp::router(instance, priority).map_err(|error| fail(&error))?);
+        self.routers
+            .push(vrrp::router(instance, priority, start_delay(global)).map_err(|error| fail(&error))?);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
-            bursts,
         });
         let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
         self.scripts.insert(instance.name.clone(), scripts);
@@ -151,6 +150,14 @@ impl Plan {
         self.pools.push(pool);
         Ok(())
     }
+}
+
+/// How long the virtual routers wait before they do anything: as long as both delays want.
+fn start_delay(global: &model::Global) -> Duration {
+    // A clock that cannot be read says that the host was just booted.
+    let up =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    global.startup_delay.max(global.delay_after_boot.saturating_sub(up))
 }
 
 const fn forwarding(method: model::Method) -> Forwarding {
