@@ -230,11 +230,14 @@ fn instance_scripts(
         let identity = identity(user).map_err(|reason| format!("{keyword}: {reason}"))?;
         Ok(Some(Script { command: script.command.clone(), identity }))
     };
+    // Nothing takes an instance out of the configuration yet, but what is wrong with the script is wrong now.
+    script("notify_deleted", &notify.deleted)?;
     Ok(InstanceScripts {
         master: script("notify_master", &notify.master)?,
         backup: script("notify_backup", &notify.backup)?,
         fault: script("notify_fault", &notify.fault)?,
         stop: script("notify_stop", &notify.stop)?,
+        master_rx_lower_pri: script("notify_master_rx_lower_pri", &notify.master_rx_lower_pri)?,
         any: script("notify", &notify.any)?,
     })
 }
@@ -249,8 +252,11 @@ impl Plan {
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
 fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
     let unnamed = |scripts: &InstanceScripts| {
-        let InstanceScripts { master, backup, fault, stop, any } = scripts;
-        [master, backup, fault, stop, any].into_iter().flatten().any(|script| script.identity.is_none())
+        let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
+        [master, backup, fault, stop, master_rx_lower_pri, any]
+            .into_iter()
+            .flatten()
+            .any(|script| script.identity.is_none())
     };
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
     Some(format!(

@@ -153,11 +153,9 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = cx.script(n)),
     script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = cx.script(n)),
     script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = cx.script(n)),
-    later(script(
-        "notify_master_rx_lower_pri",
-        "notify_master_rx_lower_pri COMMAND [USER [GROUP]]",
-        |cx, n, d| d.notify.master_rx_lower_pri = cx.script(n),
-    )),
+    script("notify_master_rx_lower_pri", "notify_master_rx_lower_pri COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.notify.master_rx_lower_pri = cx.script(n)
+    }),
     Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
         d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
     }),
