@@ -6,6 +6,7 @@ use lvs_core::Instant;
 
 use super::{Buffers, Driver, is_worth_a_line};
 use crate::action::Action;
+use crate::conflict::ConflictEvent;
 use crate::delivery::Delivery;
 use crate::driver::handle::EventKind;
 use crate::driver::timers::Timer;
@@ -29,9 +30,12 @@ impl Driver {
                     tracing::debug!(instance = &*facts.name, %transition, "role changed");
                     Some(EventKind::Changed(transition))
                 }
-                Action::Conflict(conflict) => {
-                    facts.counters.conflict();
-                    Some(EventKind::Conflict(conflict))
+                Action::Conflict(event) => {
+                    match event {
+                        ConflictEvent::Began(_) => facts.counters.conflict(),
+                        ConflictEvent::Unheard(_) | ConflictEvent::Ended(..) => {}
+                    }
+                    Some(EventKind::Conflict(event))
                 }
                 Action::WantsMaster => Some(EventKind::WantsMaster),
             };
