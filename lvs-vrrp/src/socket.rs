@@ -3,11 +3,9 @@
 // What `nix` has for this keeps pointers between calls, so that a driver could not move to its thread.
 #![allow(unsafe_code)]
 
-use std::io;
-use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
+use std::{io, mem, ptr};
 
 use socket2::SockAddr;
 

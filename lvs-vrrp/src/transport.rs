@@ -5,10 +5,9 @@ pub(crate) mod raw;
 pub(crate) mod udp;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
+use std::{fmt, io};
 
 use lvs_core::Family;
 

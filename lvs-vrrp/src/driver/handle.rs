@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lvs_core::{ClaimResult, Epoch, Instant, Link, Ownership, Role};
 use tokio::sync::{Notify, watch};
 
-use crate::action::{Conflict, Gate, Transition};
+use crate::action::{Gate, Transition};
+use crate::conflict::ConflictEvent;
 use crate::driver::config;
 use crate::driver::config::InstanceConfig;
 use crate::error::Error;
@@ -83,7 +84,7 @@ impl Instance {
         &self.facts().name
     }
 
-    /// Role, mastership and announcement rounds, always the latest. Never reads old news: what changed twice
+    /// Role, mastership and announcements, always the latest. Never reads old news: what changed twice
     /// is seen once.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
@@ -260,8 +261,8 @@ pub struct Event {
 pub enum EventKind {
     /// The role changed.
     Changed(Transition),
-    /// Another router says that it is master too.
-    Conflict(Conflict),
+    /// Another router is master too, or is not any more.
+    Conflict(ConflictEvent),
     /// It would be master if its gate were open.
     WantsMaster,
     /// The role of a group changed to this. It comes behind the changes of its members; the first tells how the

@@ -8,6 +8,7 @@ use lvs_core::{Instant, Role};
 use super::{Driver, is_worth_a_line};
 use crate::action::Action;
 use crate::clock;
+use crate::conflict::ConflictEvent;
 use crate::delivery::Delivery;
 use crate::driver::handle::EventKind;
 use crate::driver::interface::{Mouth, Origin};
@@ -49,9 +50,12 @@ impl Driver {
                     tracing::debug!(instance = &*facts.name, %transition, "role changed");
                     Some(EventKind::Changed(transition))
                 }
-                Action::Conflict(conflict) => {
-                    facts.counters.conflict();
-                    Some(EventKind::Conflict(conflict))
+                Action::Conflict(event) => {
+                    match event {
+                        ConflictEvent::Began(_) => facts.counters.conflict(),
+                        ConflictEvent::Unheard(_) | ConflictEvent::Ended(..) => {}
+                    }
+                    Some(EventKind::Conflict(event))
                 }
                 Action::WantsMaster => Some(EventKind::WantsMaster),
             };
