@@ -17,16 +17,24 @@ pub use targets::configuration::configuration;
 pub use targets::demux::demux;
 pub use targets::ipv4_header::ipv4_header;
 
-/// A name, and a function that panics if something does not hold.
-pub type Target = (&'static str, fn(&[u8]));
+/// A parser that is tried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, and that of its folder in the corpus.
+    pub name: &'static str,
+    /// Panics if something does not hold for an input.
+    pub body: fn(&[u8]),
+    /// How many inputs it takes in the time of one of the slowest target.
+    pub pace: usize,
+}
 
 /// All of them.
 pub const TARGETS: [Target; 5] = [
-    ("advert", advert),
-    ("ipv4_header", ipv4_header),
-    ("ah", ah),
-    ("demux", demux),
-    ("configuration", configuration),
+    Target { name: "advert", body: advert, pace: 100 },
+    Target { name: "ipv4_header", body: ipv4_header, pace: 100 },
+    Target { name: "ah", body: ah, pace: 20 },
+    Target { name: "demux", body: demux, pace: 20 },
+    Target { name: "configuration", body: configuration, pace: 1 },
 ];
 
 /// Where the inputs of a target lie that are tried each time.
