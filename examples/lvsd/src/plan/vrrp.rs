@@ -32,14 +32,17 @@ pub(super) fn router(
         used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
     planned.delivery = delivery(&instance.delivery);
     planned.authentication = match &instance.authentication {
-        Some(model::Authentication::Pass(password) | model::Authentication::Ah(password)) => {
+        Some(model::Authentication::Pass(password)) => {
             Authentication::Password(AuthPass::truncated(&password.bytes()))
         }
+        Some(model::Authentication::Ah(key)) => Authentication::Ah(AuthPass::truncated(&key.bytes())),
         None => Authentication::None,
     };
-    if instance.plain_checksum {
-        planned.checksum = ChecksumForm::MessageOnly;
-    }
+    planned.checksum = match instance.checksum {
+        model::Checksum::WithAddresses => ChecksumForm::PseudoHeader,
+        model::Checksum::MessageAlone => ChecksumForm::MessageOnly,
+        model::Checksum::OldUnicast => ChecksumForm::OldUnicast,
+    };
     Ok(planned)
 }
 

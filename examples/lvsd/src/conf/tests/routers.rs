@@ -52,7 +52,7 @@ fn the_defaults_are_keepalived_s() {
     assert_eq!(instance.family, Family::Ipv4);
     assert_eq!(instance.down_timer_adverts, 3);
     assert_eq!(instance.answers, Answers::default());
-    assert!(!instance.yield_when_late && !instance.plain_checksum);
+    assert!(!instance.yield_when_late && instance.checksum == Checksum::WithAddresses);
     assert!(instance.check_addresses && instance.track_interface);
     assert_eq!((instance.garp.lower_prio_repeat, instance.garp.lower_prio_delay), (5, seconds(5)));
 }
@@ -66,13 +66,15 @@ fn an_instance_takes_what_it_does_not_say_from_global_defs() {
     let all =
         Answers { lower_prio_no_advert: true, higher_prio_send_advert: true, owner_ignore_adverts: true };
     assert_eq!(inherited.answers, all);
-    assert!(inherited.plain_checksum && !inherited.check_addresses);
+    assert_eq!(inherited.checksum, Checksum::MessageAlone);
+    assert!(!inherited.check_addresses);
     assert_eq!(inherited.version, Version::V3);
     let own = " down_timer_adverts 2\n lower_prio_no_advert off\n higher_prio_send_advert no\n \
         owner_ignore_adverts false\n skip_check_adv_addr off\n v3_checksum_as_v2 off\n version 2";
     let own = under(global, own, &[]);
     assert_eq!((own.down_timer_adverts, own.answers), (2, Answers::default()));
-    assert!(!own.plain_checksum && own.check_addresses);
+    assert_eq!(own.checksum, Checksum::WithAddresses);
+    assert!(own.check_addresses);
     assert_eq!(own.version, Version::V2);
 }
 
@@ -188,6 +190,18 @@ fn groups_are_multicast_and_of_their_family() {
     );
     let both = with(" mcast_dst_ip 224.0.0.20\n unicast_peer {\n 10.0.0.2\n }", &["conflict 7:2"]);
     assert!(matches!(both.delivery, Delivery::Unicast { .. }));
+}
+
+#[test]
+fn old_checksums_are_for_unicast() {
+    let peer = " unicast_peer {\n 10.0.0.2\n }\n version 3\n";
+    let sum = |more: &str| with(&format!("{peer}{more}"), &[]).checksum;
+    assert_eq!(sum(" old_unicast_checksum"), Checksum::OldUnicast);
+    assert_eq!(sum(" old_unicast_checksum never"), Checksum::WithAddresses);
+    assert_eq!(sum(" v3_checksum_as_v2"), Checksum::MessageAlone);
+    assert_eq!(with(" old_unicast_checksum", &["conflict 7:2"]).checksum, Checksum::WithAddresses);
+    refused(&instance(&format!("{peer} v3_checksum_as_v2\n old_unicast_checksum")), &["conflict 12:2"]);
+    refused(&instance(&format!("{peer} old_unicast_checksum always")), &["bad-value 11:23"]);
 }
 
 #[test]

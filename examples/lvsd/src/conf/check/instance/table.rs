@@ -7,6 +7,7 @@ use super::super::no_effect::Subject;
 use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, later};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
+use super::delivery::OldChecksum;
 use super::election::priority;
 use crate::conf::known::Kind;
 use crate::conf::model::InitialState;
@@ -102,6 +103,13 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::flag("check_unicast_src", |_, n, d| d.check_unicast_src = Some(n.keyword.span)),
     Keyword::boolean("v3_checksum_as_v2", "v3_checksum_as_v2 [on|off]", |cx, n, d| {
         d.plain_checksum = cx.boolean(n);
+    }),
+    Keyword::words("old_unicast_checksum", "old_unicast_checksum [never]", 0, 1, |cx, n, d| {
+        let old = match n.args.first() {
+            None => Some(OldChecksum::Sent),
+            Some(word) => cx.one_of("old_unicast_checksum", word, &[("never", OldChecksum::Never)]),
+        };
+        d.old_unicast_checksum.set(n, old);
     }),
     Keyword::flag("native_ipv6", |_, n, d| d.native_ipv6 = Some(n.keyword.span)),
     Keyword::value("kernel_rx_buf_size", "kernel_rx_buf_size BYTES", |cx, n, _| {
