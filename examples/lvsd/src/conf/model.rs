@@ -125,8 +125,10 @@ pub struct VrrpInstance {
     pub checksum: Checksum,
     /// Whether a list of addresses in an advert that differs from ours is worth a warning.
     pub check_addresses: bool,
-    /// Whether it is at fault while its interface is down or its source address missing (no `dont_track_primary`).
+    /// Whether it is at fault while its interface is down (no `dont_track_primary`).
     pub track_interface: bool,
+    /// Whether it is at fault while the source address that was given is not there (`track_src_ip`).
+    pub track_source: bool,
     /// The addresses that move with it and that adverts list: of one family, at most 255 of IPv4 or 89 of IPv6.
     pub addresses: Vec<VirtualAddress>,
     /// The addresses that move with it and that adverts do not list, of any family.

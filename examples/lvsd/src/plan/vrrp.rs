@@ -30,6 +30,9 @@ pub(super) fn router(
     let used: BTreeSet<&String> = all.map(|vip| &vip.key.interface).collect();
     planned.tracked_interfaces =
         used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
+    planned.ignores_link_state = !instance.track_interface;
+    planned.tracks_source = instance.track_source;
+    planned.is_faulty_without_peers = true;
     planned.delivery = delivery(&instance.delivery);
     planned.authentication = match &instance.authentication {
         Some(model::Authentication::Pass(password)) => {
