@@ -112,6 +112,8 @@ pub mod timing;
 
 mod action;
 mod addresses;
+#[cfg(feature = "ah")]
+mod ah;
 mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
@@ -125,6 +127,7 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
+mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -137,6 +140,8 @@ mod types;
 
 pub use action::{Action, FaultReason, Gate, Reason, Transition};
 pub use addresses::{AddressIter, AddressList};
+#[cfg(feature = "ah")]
+pub use ah::{Ah, AhSender};
 pub use config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
 pub use conflict::{Conflict, ConflictEnd, ConflictEvent, Verdict};
 pub use delivery::{Delivery, Multicast, Peer, Unicast};
@@ -162,6 +167,7 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
+pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
