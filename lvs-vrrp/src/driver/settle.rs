@@ -96,6 +96,8 @@ impl Driver {
         if needs_new_ways {
             self.interfaces[place].close();
         }
+        let is_needed_down = members.iter().any(|&index| self.members[index].config.ignores_link_state);
+        self.interfaces[place].is_needed_down = is_needed_down;
         let (channels, families) = self.needed_ways(place);
         self.interfaces[place].listen_to(channels);
         self.interfaces[place].speak(&families);
