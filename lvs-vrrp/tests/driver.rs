@@ -1,6 +1,6 @@
 //! Drivers that hear each other in memory or by UDP on the loopback interface, without privileges.
 #![cfg(feature = "tokio")]
-#![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
+#![allow(clippy::unwrap_used, clippy::panic)] // What cannot be had is a failed test.
 
 use std::collections::BTreeMap;
 use std::io;
