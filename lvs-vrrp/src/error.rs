@@ -77,6 +77,9 @@ pub enum ConfigError {
     /// RFC 9568 removed it, and VRRPv3 packets have no place for it.
     #[error("version 3 has no authentication; use version 2 or remove it")]
     AuthenticationInVersion3,
+    /// The crate was built without the feature `ah`.
+    #[error("authentication headers are not built in")]
+    NoAuthenticationHeaders,
     /// The destination of multicast adverts is not a group.
     #[error("{0} is not a multicast group")]
     NotAGroup(IpAddr),

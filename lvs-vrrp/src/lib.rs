@@ -114,6 +114,8 @@ pub mod timing;
 
 mod action;
 mod addresses;
+#[cfg(feature = "ah")]
+mod ah;
 mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
@@ -127,6 +129,7 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
+mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -141,6 +144,8 @@ mod types;
 
 pub use action::{Action, FaultReason, Gate, Reason, Transition};
 pub use addresses::{AddressIter, AddressList};
+#[cfg(feature = "ah")]
+pub use ah::{Ah, AhSender};
 pub use config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
 pub use conflict::{Conflict, ConflictEnd, ConflictEvent, Verdict};
 pub use delivery::{Delivery, Multicast, Peer, Unicast};
@@ -170,6 +175,7 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
+pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]

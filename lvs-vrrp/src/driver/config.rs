@@ -102,10 +102,13 @@ impl InstanceConfig {
     }
 
     pub(crate) fn listener(&self, own_address: IpAddr) -> Listener {
-        Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
+        let listener = Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
             .with_authentication(self.authentication)
-            .with_addresses(self.addresses.clone())
-            .with_own_address(own_address)
+            .with_own_address(own_address);
+        match AddressList::of(&self.addresses) {
+            Some(addresses) => listener.with_addresses(addresses),
+            None => listener,
+        }
     }
 
     /// The advert that this instance sends; `None` only where [`check`] would have refused the configuration.
@@ -145,8 +148,13 @@ impl InstanceConfig {
             Advert::new(self.vrid, Advertised::Resigning, self.router.interval(), addresses)?;
         }
         match (self.router.interval().version(), self.authentication) {
-            (Version::V3, Authentication::Password(_)) => return Err(ConfigError::AuthenticationInVersion3),
-            (Version::V2, Authentication::Password(_) | Authentication::None)
+            (Version::V3, Authentication::Password(_) | Authentication::Ah(_)) => {
+                return Err(ConfigError::AuthenticationInVersion3);
+            }
+            (Version::V2, Authentication::Ah(_)) if !cfg!(feature = "ah") => {
+                return Err(ConfigError::NoAuthenticationHeaders);
+            }
+            (Version::V2, Authentication::Password(_) | Authentication::Ah(_) | Authentication::None)
             | (Version::V3, Authentication::None) => {}
         }
         match &self.delivery {

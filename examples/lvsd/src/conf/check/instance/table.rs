@@ -4,9 +4,10 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, later};
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
+use super::delivery::OldChecksum;
 use super::election::priority;
 use crate::conf::known::Kind;
 use crate::conf::model::InitialState;
@@ -45,27 +46,27 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let delay = cx.seconds(n, Duration::ZERO, Duration::from_secs(1000));
         d.preempt_delay.set(n, delay);
     }),
-    later(Keyword::value("down_timer_adverts", "down_timer_adverts 1-100", |cx, n, d| {
+    Keyword::value("down_timer_adverts", "down_timer_adverts 1-100", |cx, n, d| {
         let adverts = cx.number_u8("down_timer_adverts", first(n), 1..=100);
         d.down_timer_adverts.set(n, adverts);
-    })),
-    later(timer_expired("timer_expired_backup", "timer_expired_backup [1-254]")),
-    later(timer_expired("thread_timer_expired", "thread_timer_expired [1-254]")),
-    later(Keyword::boolean("lower_prio_no_advert", "lower_prio_no_advert [on|off]", |cx, n, d| {
+    }),
+    timer_expired("timer_expired_backup", "timer_expired_backup [1-254]"),
+    timer_expired("thread_timer_expired", "thread_timer_expired [1-254]"),
+    Keyword::boolean("lower_prio_no_advert", "lower_prio_no_advert [on|off]", |cx, n, d| {
         let silent = cx.boolean(n);
         d.lower_prio_no_advert.set(n, silent);
-    })),
-    later(Keyword::boolean("higher_prio_send_advert", "higher_prio_send_advert [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("higher_prio_send_advert", "higher_prio_send_advert [on|off]", |cx, n, d| {
         let send = cx.boolean(n);
         d.higher_prio_send_advert.set(n, send);
-    })),
-    later(Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
         d.owner_ignore_adverts = cx.boolean(n);
-    })),
-    later(Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
         let strict = cx.boolean(n);
         d.strict_mode.set(n, strict);
-    })),
+    }),
     Keyword::flag("accept", |_, n, d| d.accept = Some(n.keyword.span)),
     Keyword::boolean("skip_check_adv_addr", "skip_check_adv_addr [on|off]", |cx, n, d| {
         d.skip_check_adv_addr = cx.boolean(n);
@@ -98,10 +99,18 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);
         d.unicast_ttl.set(n, ttl);
     }),
-    later(Keyword::flag("unicast_fault_no_peer", |_, n, d| d.unicast_fault_no_peer = Some(n.keyword.span))),
+    Keyword::flag("unicast_fault_no_peer", |_, n, d| d.unicast_fault_no_peer = Some(n.keyword.span)),
     Keyword::flag("check_unicast_src", |_, n, d| d.check_unicast_src = Some(n.keyword.span)),
     Keyword::boolean("v3_checksum_as_v2", "v3_checksum_as_v2 [on|off]", |cx, n, d| {
         d.plain_checksum = cx.boolean(n);
+    }),
+    Keyword::flag("track_src_ip", |_, _, d| d.track_src_ip = true),
+    Keyword::words("old_unicast_checksum", "old_unicast_checksum [never]", 0, 1, |cx, n, d| {
+        let old = match n.args.first() {
+            None => Some(OldChecksum::Sent),
+            Some(word) => cx.one_of("old_unicast_checksum", word, &[("never", OldChecksum::Never)]),
+        };
+        d.old_unicast_checksum.set(n, old);
     }),
     Keyword::flag("native_ipv6", |_, n, d| d.native_ipv6 = Some(n.keyword.span)),
     Keyword::value("kernel_rx_buf_size", "kernel_rx_buf_size BYTES", |cx, n, _| {
@@ -110,7 +119,7 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         }
     }),
     Keyword::flag("linkbeat_use_polling", |cx, n, _| cx.no_effect(Subject::Polling, n)),
-    later(Keyword::flag("dont_track_primary", |_, _, d| d.dont_track_primary = true)),
+    Keyword::flag("dont_track_primary", |_, _, d| d.dont_track_primary = true),
     // Gratuitous ARP.
     Keyword::value("garp_master_delay", "garp_master_delay SECONDS", |cx, n, d| d.garp.set_delay(cx, n)),
     Keyword::value("garp_master_repeat", "garp_master_repeat PACKETS", |cx, n, d| d.garp.set_repeat(cx, n)),
@@ -120,16 +129,16 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
         d.garp.set_refresh_repeat(cx, n);
     }),
-    later(Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
+    Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
         let is_some = d.garp.lower_prio_delay.is_some_and(|delay| !delay.is_zero());
         d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
-    })),
-    later(Keyword::value("garp_lower_prio_repeat", "garp_lower_prio_repeat PACKETS", |cx, n, d| {
+    }),
+    Keyword::value("garp_lower_prio_repeat", "garp_lower_prio_repeat PACKETS", |cx, n, d| {
         d.garp.set_lower_prio_repeat(cx, n);
         let is_some = d.garp.lower_prio_repeat.is_some_and(|packets| packets > 0);
         d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
-    })),
+    }),
     // Authentication.
     Keyword::block("authentication", "authentication { … }", 0, 0, |cx, n, d| {
         d.authentication_at = Some(n.keyword.span);
@@ -153,11 +162,9 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = cx.script(n)),
     script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = cx.script(n)),
     script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = cx.script(n)),
-    later(script(
-        "notify_master_rx_lower_pri",
-        "notify_master_rx_lower_pri COMMAND [USER [GROUP]]",
-        |cx, n, d| d.notify.master_rx_lower_pri = cx.script(n),
-    )),
+    script("notify_master_rx_lower_pri", "notify_master_rx_lower_pri COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.notify.master_rx_lower_pri = cx.script(n)
+    }),
     Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
         d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
     }),
