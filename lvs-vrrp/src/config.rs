@@ -225,6 +225,11 @@ impl Config {
         self.claim_timeout.unwrap_or_else(|| self.master_down_interval(self.interval).max(MIN_CLAIM_TIMEOUT))
     }
 
+    /// The claim timeout if it does not follow from interval and priority.
+    pub(crate) const fn fixed_claim_timeout(&self) -> Option<Duration> {
+        self.claim_timeout
+    }
+
     /// How long this router, as a backup, waits for a master of that interval: the interval times
     /// [`down_timer_adverts`](Self::down_timer_adverts), and the skew.
     #[must_use]

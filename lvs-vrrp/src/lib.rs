@@ -108,6 +108,7 @@
 mod readme {}
 
 pub mod ipv4;
+pub mod record;
 pub mod timing;
 
 mod action;
