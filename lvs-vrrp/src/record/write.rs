@@ -68,8 +68,13 @@ fn put_config(text: &mut String, config: &Config) {
     put(text, format_args!(" repeat={} delay={}", schedule.repeat(), nanos(schedule.delay())));
     put(text, format_args!(" refresh={}", nanos(schedule.refresh())));
     put(text, format_args!(" refresh_repeat={}", schedule.refresh_repeat()));
-    put(text, format_args!(" lower_prio_repeat={}", schedule.lower_prio_repeat()));
-    put(text, format_args!(" lower_prio_delay={}", nanos(schedule.lower_prio_delay())));
+    let (lower_prio_repeat, lower_prio_delay) = schedule.fixed_lower_prio();
+    if let Some(packets) = lower_prio_repeat {
+        put(text, format_args!(" lower_prio_repeat={packets}"));
+    }
+    if let Some(delay) = lower_prio_delay {
+        put(text, format_args!(" lower_prio_delay={}", nanos(delay)));
+    }
     for (key, is_on) in [
         ("lower_prio_no_advert", config.lower_prio_no_advert()),
         ("higher_prio_send_advert", config.higher_prio_send_advert()),
