@@ -1,8 +1,9 @@
 //! Turns a checked configuration into the values that the crates take.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU8;
+mod vrrp;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,7 @@ use lvs_core::{
     Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
-use lvs_vrrp::{
-    AnnounceSchedule, Authentication, Config as RouterConfig, Delivery, InstanceConfig, Interval, Multicast,
-    Peer, Preempt, Priority, Start, Unicast, Vrid,
-};
+use lvs_vrrp::{InstanceConfig, Priority};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::conf::{self, Span, model};
@@ -112,10 +110,11 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        self.routers.push(router(instance, priority).map_err(|error| fail(&error))?);
+        self.routers
+            .push(vrrp::router(instance, priority, start_delay(global)).map_err(|error| fail(&error))?);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
-            addresses: instance.addresses.clone(),
+            addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
         });
         let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
@@ -153,85 +152,12 @@ impl Plan {
     }
 }
 
-fn router(
-    instance: &model::VrrpInstance,
-    priority: Priority,
-) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
-    let interval = match instance.version {
-        model::Version::V2 => {
-            // The configuration holds whole seconds for this version; saturating is for what cannot be.
-            Interval::seconds(u8::try_from(instance.advert_interval.as_secs()).unwrap_or(u8::MAX))?
-        }
-        model::Version::V3 => {
-            let centis = instance.advert_interval.as_millis() / 10;
-            Interval::centis(u16::try_from(centis).unwrap_or(u16::MAX))?
-        }
-    };
-    let preempt = match (instance.preempt, instance.preempt_delay) {
-        (false, _) => Preempt::Never,
-        (true, Duration::ZERO) => Preempt::Always,
-        (true, delay) => Preempt::After(delay),
-    };
-    let start = match instance.state {
-        model::InitialState::Master => Start::Master,
-        model::InitialState::Backup => Start::Backup,
-    };
-    let config = RouterConfig::new(interval, priority)
-        .with_preempt(preempt)
-        .with_start(start)
-        .with_announcements(announcements(instance.garp));
-    let authentication = match &instance.authentication {
-        Some(password) => Authentication::Password(lvs_vrrp::AuthPass::truncated(&password.bytes())),
-        None => Authentication::None,
-    };
-    let addresses = instance.addresses.iter().map(|vip| vip.key.address).filter(IpAddr::is_ipv4);
-    let vrid = Vrid::new(instance.virtual_router_id.get())?;
-    let mut planned =
-        InstanceConfig::new(&instance.name, &instance.interface, vrid, addresses.collect(), config);
-    let used: BTreeSet<&String> = instance.addresses.iter().map(|vip| &vip.key.interface).collect();
-    planned.tracked_interfaces =
-        used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
-    planned.delivery = delivery(&instance.transport);
-    planned.authentication = authentication;
-    Ok(planned)
-}
-
-fn delivery(transport: &model::Transport) -> Delivery {
-    match transport {
-        model::Transport::Multicast { group, source } => {
-            let mut multicast = Multicast::to((*group).into());
-            multicast.source = source.map(IpAddr::from);
-            Delivery::Multicast(multicast)
-        }
-        model::Transport::Unicast { source, peers, ttl, check_source } => {
-            let mut unicast = Unicast::to([]);
-            unicast.peers = peers.iter().map(peer).collect();
-            unicast.source = source.map(IpAddr::from);
-            unicast.ttl = *ttl;
-            unicast.check_source = *check_source;
-            Delivery::Unicast(unicast)
-        }
-    }
-}
-
-fn peer(peer: &model::Peer) -> Peer {
-    let mut planned = Peer::new(peer.address.into());
-    planned.min_ttl = peer.min_ttl;
-    planned.max_ttl = peer.max_ttl;
-    planned
-}
-
-/// The configuration holds 1 to 255 packets; saturating is for what cannot be.
-fn announcements(garp: model::Garp) -> AnnounceSchedule {
-    let count = |packets: u32| {
-        let packets = u8::try_from(packets).unwrap_or(u8::MAX);
-        NonZeroU8::new(packets).unwrap_or(NonZeroU8::MIN)
-    };
-    AnnounceSchedule::default()
-        .with_repeat(count(garp.repeat))
-        .with_delay(garp.delay)
-        .with_refresh(garp.refresh.unwrap_or(Duration::ZERO))
-        .with_refresh_repeat(count(garp.refresh_repeat))
+/// How long the virtual routers wait before they do anything: as long as both delays want.
+fn start_delay(global: &model::Global) -> Duration {
+    // A clock that cannot be read says that the host was just booted.
+    let up =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    global.startup_delay.max(global.delay_after_boot.saturating_sub(up))
 }
 
 const fn forwarding(method: model::Method) -> Forwarding {
@@ -304,11 +230,14 @@ fn instance_scripts(
         let identity = identity(user).map_err(|reason| format!("{keyword}: {reason}"))?;
         Ok(Some(Script { command: script.command.clone(), identity }))
     };
+    // Nothing takes an instance out of the configuration yet, but what is wrong with the script is wrong now.
+    script("notify_deleted", &notify.deleted)?;
     Ok(InstanceScripts {
         master: script("notify_master", &notify.master)?,
         backup: script("notify_backup", &notify.backup)?,
         fault: script("notify_fault", &notify.fault)?,
         stop: script("notify_stop", &notify.stop)?,
+        master_rx_lower_pri: script("notify_master_rx_lower_pri", &notify.master_rx_lower_pri)?,
         any: script("notify", &notify.any)?,
     })
 }
@@ -323,8 +252,11 @@ impl Plan {
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
 fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
     let unnamed = |scripts: &InstanceScripts| {
-        let InstanceScripts { master, backup, fault, stop, any } = scripts;
-        [master, backup, fault, stop, any].into_iter().flatten().any(|script| script.identity.is_none())
+        let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
+        [master, backup, fault, stop, master_rx_lower_pri, any]
+            .into_iter()
+            .flatten()
+            .any(|script| script.identity.is_none())
     };
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
     Some(format!(
