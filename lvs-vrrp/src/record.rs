@@ -292,18 +292,36 @@ pub struct ParseError {
     pub reason: String,
 }
 
-/// The words for what keeps a router from taking part.
-const FAULTS: [(FaultReason, &str); 9] = [
-    (FaultReason::LinkMissing, "link-missing"),
-    (FaultReason::LinkDown, "link-down"),
-    (FaultReason::TrackedLinkMissing, "tracked-link-missing"),
-    (FaultReason::TrackedLinkDown, "tracked-link-down"),
-    (FaultReason::NoAddress, "no-address"),
-    (FaultReason::Socket, "socket"),
-    (FaultReason::ClaimFailed, "claim-failed"),
-    (FaultReason::Tracked, "tracked"),
-    (FaultReason::Group, "group"),
+/// What can keep a router from taking part; each has a word.
+const FAULTS: [FaultReason; 11] = [
+    FaultReason::LinkMissing,
+    FaultReason::LinkDown,
+    FaultReason::TrackedLinkMissing,
+    FaultReason::TrackedLinkDown,
+    FaultReason::NoAddress,
+    FaultReason::SourceMissing,
+    FaultReason::NoPeers,
+    FaultReason::Socket,
+    FaultReason::ClaimFailed,
+    FaultReason::Tracked,
+    FaultReason::Group,
 ];
+
+const fn fault_word(reason: FaultReason) -> &'static str {
+    match reason {
+        FaultReason::LinkMissing => "link-missing",
+        FaultReason::LinkDown => "link-down",
+        FaultReason::TrackedLinkMissing => "tracked-link-missing",
+        FaultReason::TrackedLinkDown => "tracked-link-down",
+        FaultReason::NoAddress => "no-address",
+        FaultReason::SourceMissing => "source-missing",
+        FaultReason::NoPeers => "no-peers",
+        FaultReason::Socket => "socket",
+        FaultReason::ClaimFailed => "claim-failed",
+        FaultReason::Tracked => "tracked",
+        FaultReason::Group => "group",
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lvs_core::{ClaimResult, Epoch, Instant};
 
-use super::{FAULTS, Input, ParseError};
+use super::{FAULTS, Input, ParseError, fault_word};
 use crate::action::Gate;
 use crate::config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
 use crate::types::{Advertised, Interval, Priority};
@@ -90,8 +90,8 @@ fn input(line: &str) -> Result<(Duration, Input), String> {
         ("gate", ["open"]) => Input::Gate(Gate::Open),
         ("gate", ["held"]) => Input::Gate(Gate::Held),
         ("gate", ["fault", wanted]) => {
-            let reason = FAULTS.into_iter().find(|(_, word)| word == wanted);
-            let (reason, _) = reason.ok_or_else(|| format!("{wanted:?} is no reason for a fault"))?;
+            let reason = FAULTS.into_iter().find(|reason| fault_word(*reason) == *wanted);
+            let reason = reason.ok_or_else(|| format!("{wanted:?} is no reason for a fault"))?;
             Input::Gate(Gate::Fault(reason))
         }
         ("claimed", [epoch, "confirmed"]) => claimed(epoch, ClaimResult::Confirmed)?,

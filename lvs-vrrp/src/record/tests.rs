@@ -61,7 +61,7 @@ fn every_input_is_read_as_it_was_written() {
         Input::Address([10, 0, 0, 9].into()),
         Input::Config(everything),
     ];
-    inputs.extend(FAULTS.map(|(reason, _)| Input::Gate(Gate::Fault(reason))));
+    inputs.extend(FAULTS.map(|reason| Input::Gate(Gate::Fault(reason))));
     let start = Instant::from_nanos(9);
     let mut recording = Recording::new(start, &everything, [10, 0, 0, 1].into(), usize::MAX);
     for (offset, input) in (0..).zip(&inputs) {

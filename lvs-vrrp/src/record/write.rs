@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lvs_core::{ClaimResult, Instant};
 
-use super::{FAULTS, Input};
-use crate::action::{FaultReason, Gate};
+use super::{Input, fault_word};
+use crate::action::Gate;
 use crate::config::{Config, Preempt, Start};
 use crate::types::Interval;
 
@@ -26,7 +26,7 @@ pub(super) fn line(text: &mut String, offset: Duration, input: &Input) {
         Input::Disable => text.push_str("disable"),
         Input::Gate(Gate::Open) => text.push_str("gate open"),
         Input::Gate(Gate::Held) => text.push_str("gate held"),
-        Input::Gate(Gate::Fault(reason)) => put(text, format_args!("gate fault {}", fault(*reason))),
+        Input::Gate(Gate::Fault(reason)) => put(text, format_args!("gate fault {}", fault_word(*reason))),
         Input::Claimed { epoch, result } => {
             let result = match result {
                 ClaimResult::Confirmed => "confirmed",
@@ -93,12 +93,6 @@ fn put_interval(text: &mut String, interval: Interval) {
         Interval::Seconds(seconds) => put(text, format_args!("{seconds}s")),
         Interval::Centis(centis) => put(text, format_args!("{}cs", centis.get())),
     }
-}
-
-fn fault(wanted: FaultReason) -> &'static str {
-    let word = FAULTS.into_iter().find(|(reason, _)| *reason == wanted);
-    // A reason without a word is refused when it is read, so that it cannot pass for another.
-    word.map_or("unknown", |(_, word)| word)
 }
 
 /// An instant can be no later than that many nanoseconds, so more would make no difference.
