@@ -1,0 +1,935 @@
+//! The network as it lives: hosts with their clocks and processes, packets under way, timers, and the loop.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use lvs_core::{ClaimResult, Epoch, Instant, Role};
+use lvs_vrrp::{
+    Action, Advertised, Config, Demux, FaultReason, Gate, Interval, Listener, Priority, Router, Standing,
+    SyncGroup, Transport, Vrid,
+};
+
+use crate::clock::{Clock, NEVER, Rate};
+use crate::coverage::Happening;
+use crate::decoder::{self, Heard, Receiver};
+use crate::network::{Fate, Network};
+use crate::observer::{Input, Violation, Watch};
+use crate::options::Options;
+use crate::random::Random;
+use crate::totals::Totals;
+use crate::trace::Trace;
+use crate::wire::{GROUP, Sender};
+
+/// Everything there is, at one moment.
+#[derive(Debug)]
+pub struct World {
+    /// What it was made from.
+    pub options: Options,
+    /// True time.
+    pub now: Instant,
+    /// The hosts.
+    pub hosts: Vec<Host>,
+    /// The links between them.
+    pub network: Network,
+    /// What happened.
+    pub trace: Trace,
+    /// What was counted.
+    pub totals: Totals,
+    /// The first thing that was wrong.
+    pub violation: Option<Violation>,
+    /// Instances of each host, each on a segment of its own.
+    instances: usize,
+    nodes: Vec<Node>,
+    /// When each node's timer is looked at.
+    timers: Vec<Instant>,
+    agenda: BinaryHeap<Reverse<(Instant, u64, Event)>>,
+    entries: u64,
+    last_arrival: Instant,
+    lags: Random,
+    claims: Random,
+    probes: Random,
+    buffers: Buffers,
+}
+
+/// A machine with its clock and one process.
+#[derive(Debug)]
+pub struct Host {
+    /// Its clock.
+    pub clock: Clock,
+    /// What its process does.
+    pub process: Process,
+    /// How late it runs what is due at most.
+    pub lag: Duration,
+    group: Option<SyncGroup>,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// It runs.
+    Runs,
+    /// It does not run. Its sockets fill, or nothing reaches the host.
+    Paused {
+        /// Whether packets wait for it.
+        hears: bool,
+    },
+    /// There is none.
+    Dead,
+}
+
+/// One instance on one host.
+#[derive(Debug)]
+pub struct Node {
+    /// The machine under test.
+    pub router: Router,
+    /// What it must be.
+    pub watch: Watch,
+    /// Whether the link is up.
+    pub link_is_up: bool,
+    /// Whether the application holds it back.
+    pub is_held: bool,
+    /// Whether the kernel refuses the addresses.
+    pub claims_fail: bool,
+    /// Whether the host has the addresses.
+    pub has_addresses: bool,
+    /// Adverts that it sent.
+    pub adverts: u64,
+    /// Announcement rounds of it.
+    pub rounds: u64,
+    /// When it sent the last advert with a priority, in true time.
+    pub advertised_at: Instant,
+    /// When it became master last.
+    pub master_since: Instant,
+    /// How often it became master.
+    pub masterships: u64,
+    demux: Demux,
+    sender: Sender,
+    receiver: Receiver,
+    /// For this mastership the addresses are wanted.
+    claimed: Option<Epoch>,
+    /// What waits in the sockets, and whether it will be believed.
+    backlog: VecDeque<(bool, Vec<u8>)>,
+    /// What its timer was when it was set.
+    armed: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A packet reaches a node.
+    Arrives { node: usize, packet: usize },
+    /// The kernel is done with a claim.
+    Claimed { node: usize, epoch: Epoch },
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    packet: Vec<u8>,
+    datagram: Vec<u8>,
+    actions: Vec<Action>,
+    /// Packets under way, and places for more.
+    packets: Vec<Vec<u8>>,
+    free: Vec<usize>,
+}
+
+impl World {
+    /// The network of these options, before anything runs. `keep` lines of what happened are kept.
+    #[must_use]
+    pub fn new(options: Options, keep: usize) -> Self {
+        let instances = options.instances;
+        let mut dice = Random::new(options.seed, 2);
+        let now = Instant::from_nanos(1_000_000_000);
+        let mut hosts = Vec::new();
+        let mut nodes = Vec::new();
+        for (place, host) in options.hosts.iter().enumerate() {
+            let shown = Instant::from_nanos(1_000_000_000 + dice.below(1 << 50));
+            hosts.push(Host {
+                clock: Clock::new(now, shown, host.rate),
+                process: Process::Dead,
+                lag: options.lag,
+                group: None,
+            });
+            for segment in 0..instances {
+                nodes.push(Node::new(&options, place, segment, &host.config));
+            }
+        }
+        let network = Network::new(hosts.len(), instances, options.delay, Random::new(options.seed, 3));
+        Self {
+            now,
+            network,
+            trace: Trace::new(keep),
+            totals: Totals::default(),
+            violation: None,
+            instances,
+            timers: vec![NEVER; nodes.len()],
+            nodes,
+            hosts,
+            agenda: BinaryHeap::new(),
+            entries: 0,
+            last_arrival: now,
+            lags: Random::new(options.seed, 4),
+            claims: Random::new(options.seed, 5),
+            probes: Random::new(options.seed, 6),
+            buffers: Buffers::default(),
+            options,
+        }
+    }
+
+    /// How many segments there are, and instances on each host.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.instances
+    }
+
+    /// The instance of a host on a segment.
+    #[must_use]
+    pub fn node(&self, host: usize, segment: usize) -> &Node {
+        &self.nodes[host * self.instances + segment]
+    }
+
+    /// The same, to change.
+    pub fn node_mut(&mut self, host: usize, segment: usize) -> &mut Node {
+        &mut self.nodes[host * self.instances + segment]
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Hosts whose instance on a segment is master, whether their process runs or not.
+    #[must_use]
+    pub fn masters(&self, segment: usize) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|&host| self.is_master(host, segment)).collect()
+    }
+
+    /// Whether the instance of a host on a segment is master.
+    #[must_use]
+    pub fn is_master(&self, host: usize, segment: usize) -> bool {
+        self.hosts[host].process != Process::Dead
+            && self.node(host, segment).router.role() == Role::Master
+    }
+
+    /// When the last packet that is under way arrives.
+    #[must_use]
+    pub fn last_arrival(&self) -> Instant {
+        self.last_arrival
+    }
+
+    /// Notes something that is wrong; only the first counts.
+    pub fn fail(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let what = what();
+            self.trace.remark(self.now, || format!("!!! {rule}: {what}"));
+            self.violation = Some(Violation { rule, what });
+        }
+    }
+
+    /// Fails unless something holds.
+    pub fn check(&mut self, rule: &'static str, holds: bool, what: impl FnOnce(&Self) -> String) {
+        if !holds {
+            let what = what(self);
+            self.fail(rule, || what);
+        }
+    }
+
+    /// Lets this time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    /// Lets time pass until then.
+    pub fn run_until(&mut self, end: Instant) {
+        while self.violation.is_none() && self.step(end) {}
+        self.pass_to(end);
+    }
+
+    /// Lets time pass until something no longer holds, but not beyond `end`; false if it still held then.
+    pub fn run_while(&mut self, end: Instant, holds: impl Fn(&Self) -> bool) -> bool {
+        while self.violation.is_none() && holds(self) {
+            if !self.step(end) {
+                self.pass_to(end);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn pass_to(&mut self, moment: Instant) {
+        if moment > self.now {
+            let routers = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+            self.totals.router_time += (moment - self.now) * routers;
+            self.now = moment;
+        }
+    }
+
+    /// The next event, if it is not after `end`. Packets go before timers, as the driver has it.
+    fn step(&mut self, end: Instant) -> bool {
+        let timer = self.timers.iter().copied().min().unwrap_or(NEVER);
+        let event = self.agenda.peek().map_or(NEVER, |Reverse((at, ..))| *at);
+        let at = timer.min(event);
+        if at > end || at == NEVER {
+            return false;
+        }
+        self.pass_to(at);
+        self.totals.events += 1;
+        if event <= timer {
+            if let Some(Reverse((_, _, event))) = self.agenda.pop() {
+                self.handle(event);
+            }
+        } else if let Some(node) = self.timers.iter().position(|&timer| timer == at) {
+            self.timers[node] = NEVER;
+            self.nodes[node].armed = None;
+            self.feed(node, Input::Timeout);
+        }
+        true
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrives { node, packet } => {
+                let octets = std::mem::take(&mut self.buffers.packets[packet]);
+                match self.hosts[node / self.instances].process {
+                    Process::Runs => self.receive(node, &octets),
+                    Process::Paused { hears } => {
+                        if hears {
+                            self.nodes[node].wait_for_reader(&octets);
+                        }
+                    }
+                    Process::Dead => {}
+                }
+                self.buffers.packets[packet] = octets;
+                self.buffers.free.push(packet);
+            }
+            Event::Claimed { node, epoch } => self.claim_is_done(node, epoch),
+        }
+    }
+
+    /// A datagram is read from a socket: judged by the demultiplexer and by the second decoder.
+    fn receive(&mut self, index: usize, octets: &[u8]) {
+        let node = &mut self.nodes[index];
+        if !node.link_is_up {
+            return;
+        }
+        let heard = decoder::read(octets, &node.receiver);
+        let accepted = node.demux.accept(octets);
+        match (accepted, heard) {
+            (Ok(accepted), Some(heard)) => {
+                let says = Heard {
+                    source: accepted.source,
+                    priority: accepted.advert.advertised().octet(),
+                    interval: nanos(accepted.advert.interval().duration()),
+                    count: u8::try_from(accepted.advert.addresses().len()).unwrap_or(u8::MAX),
+                };
+                if says != heard {
+                    self.fail("A9", || format!("{octets:?} was read as {says:?}, but says {heard:?}"));
+                    return;
+                }
+                let there = self.hosts[index / self.instances].clock.read(self.now);
+                node.router.handle_advert(there, accepted.source.into(), &accepted.advert);
+                self.probe_duplicate(index, there, octets);
+                self.carry_out(index, Input::Advert(heard));
+            }
+            (Err(_), None) => {
+                self.totals.refused += 1;
+                node.watch.cover_happening(Happening::Refused, &mut self.totals.coverage);
+                let now = self.now;
+                self.trace.remark(now, || format!("{index} refuses {octets:?}"));
+            }
+            (Ok(accepted), None) => {
+                let what = format!("{octets:?} must be refused, was accepted as {accepted:?}");
+                self.fail("A8", || what);
+            }
+            (Err(refused), Some(heard)) => {
+                let what = format!("{octets:?} says {heard:?}, but was refused: {refused:?}");
+                self.fail("A8", || what);
+            }
+        }
+    }
+
+    /// A8: the same packet at the same instant once more changes nothing. Tried on a copy, now and then.
+    fn probe_duplicate(&mut self, index: usize, there: Instant, octets: &[u8]) {
+        if !self.probes.happens(PROBES) {
+            return;
+        }
+        let node = &self.nodes[index];
+        let Ok(accepted) = node.demux.accept(octets) else { return };
+        let mut once = node.router.clone();
+        while once.poll_action().is_some() {}
+        let mut twice = once.clone();
+        twice.handle_advert(there, accepted.source.into(), &accepted.advert);
+        let more = std::iter::from_fn(|| twice.poll_action())
+            .find(|action| !matches!(action, Action::Announce { .. }));
+        let is_same = once.role() == twice.role() && once.master_interval() == twice.master_interval();
+        // A resignation that is heard twice at once by a master asks for one answer, and a second in time.
+        let same_timer = once.poll_timeout() == twice.poll_timeout() || once.role() == Role::Master;
+        if more.is_some() || !is_same || !same_timer {
+            let what = format!("{octets:?} once more made {once:?} do {more:?} and be {twice:?}");
+            self.fail("A8", || what);
+        }
+    }
+
+    /// Gives a router an input, unless its process does not run, and does all that follows.
+    pub fn feed(&mut self, index: usize, input: Input) {
+        let host = index / self.instances;
+        if self.hosts[host].process != Process::Runs {
+            return;
+        }
+        let there = self.hosts[host].clock.read(self.now);
+        let probes = matches!(input, Input::Timeout) && self.probes.happens(PROBES);
+        let node = &mut self.nodes[index];
+        match input {
+            Input::Enable => node.router.enable(there),
+            Input::Disable => node.router.disable(there),
+            Input::Gate(gate) => node.router.set_gate(there, gate),
+            Input::Claimed(epoch, result) => node.router.handle_claimed(there, epoch, result),
+            Input::Timeout => {
+                if probes {
+                    self.probe_early(index, there);
+                }
+                self.nodes[index].router.handle_timeout(there);
+            }
+            Input::Configured(config) => {
+                node.router.reconfigure(there, config);
+                node.configured(&config, &self.options);
+            }
+            Input::Address(address) => {
+                node.router.set_address(IpAddr::V4(address));
+                node.sender.source = address;
+                let config = *node.router.config();
+                node.configured(&config, &self.options);
+            }
+            Input::Advert(_) => {}
+        }
+        self.carry_out(index, input);
+    }
+
+    /// A10: too early, again, or with a time that went back, nothing happens.
+    fn probe_early(&mut self, index: usize, there: Instant) {
+        let node = &self.nodes[index];
+        let Some(deadline) = node.router.poll_timeout() else { return };
+        let mut router = node.router.clone();
+        let early = deadline - Duration::from_nanos(1);
+        for now in [early.min(there), deadline - Duration::from_secs(1), Instant::ORIGIN] {
+            if now < deadline {
+                router.handle_timeout(now);
+            }
+        }
+        if router != node.router {
+            let what = format!("{:?} at {there:?} became {router:?} too early", node.router);
+            self.fail("A10", || what);
+        }
+    }
+
+    /// Does what a router decided, has it judged, and sets its timer.
+    fn carry_out(&mut self, index: usize, input: Input) {
+        let mut actions = std::mem::take(&mut self.buffers.actions);
+        actions.clear();
+        let host = index / self.instances;
+        let there = self.hosts[host].clock.read(self.now);
+        let node = &mut self.nodes[index];
+        actions.extend(std::iter::from_fn(|| node.router.poll_action()));
+        // A13.
+        let is_bounded = actions.len() <= MOST_ACTIONS;
+        let now = self.now;
+        self.trace.note(now, code(index, input), || format!("{index} {input:?} -> {actions:?}"));
+        if let Err(Violation { rule, what }) =
+            node.watch.judge(there, input, &actions, &node.router, &mut self.totals.coverage)
+        {
+            self.fail(rule, || format!("router {index} at its {there:?}: {what}"));
+        }
+        self.check("A13", is_bounded, |_| format!("{input:?} led to {actions:?}"));
+        for &action in &actions {
+            self.act(index, action);
+        }
+        self.buffers.actions = actions;
+        self.arm(index);
+        self.settle_group(host, index);
+    }
+
+    fn act(&mut self, index: usize, action: Action) {
+        let now = self.now;
+        match action {
+            Action::Advertise(advertised) => self.send(index, advertised),
+            Action::Claim { epoch } => {
+                self.totals.takeovers += 1;
+                let node = &mut self.nodes[index];
+                let is_second = node.claimed.replace(epoch).is_some();
+                node.master_since = now;
+                node.masterships += 1;
+                self.check("A4", !is_second, |_| format!("router {index} claims twice"));
+                let delay = self.claims.time(self.options.claim);
+                self.enter(now + delay, Event::Claimed { node: index, epoch });
+            }
+            Action::Release { epoch } => {
+                let node = &mut self.nodes[index];
+                let was = node.claimed.take();
+                node.has_addresses = false;
+                self.check("A4", was == Some(epoch), |_| format!("router {index} releases {epoch} of {was:?}"));
+            }
+            Action::Announce { epoch, .. } => {
+                let node = &mut self.nodes[index];
+                node.rounds += 1;
+                let holds = node.claimed == Some(epoch);
+                self.check("A3", holds, |_| format!("router {index} announces what it does not have"));
+            }
+            Action::Changed(_) | Action::Conflict(_) | Action::WantsMaster => {}
+        }
+    }
+
+    /// Puts an advert on the wire, and on all links.
+    fn send(&mut self, index: usize, advertised: Advertised) {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        let interval = node.router.config().interval();
+        let Buffers { packet, datagram, .. } = &mut self.buffers;
+        let is_written = node.sender.write(advertised, interval, packet, datagram);
+        // A9.
+        let expected = Heard {
+            source: node.sender.source,
+            priority: match advertised {
+                Advertised::Resigning => 0,
+                Advertised::Running(_) => node.watch.rules().priority,
+            },
+            interval: node.watch.rules().interval,
+            count: u8::try_from(node.sender.addresses.len()).unwrap_or(u8::MAX),
+        };
+        let reader = Receiver { own_address: None, ..node.receiver };
+        let says = decoder::read(datagram, &reader);
+        if !is_written || says != Some(expected) {
+            let what = format!("router {index} sent {datagram:?}: {says:?}, expected {expected:?}");
+            self.fail("A9", || what);
+            return;
+        }
+        node.adverts += 1;
+        if let Advertised::Running(_) = advertised {
+            node.advertised_at = now;
+        }
+        if !node.link_is_up {
+            return;
+        }
+        self.totals.sent += 1;
+        let (from, segment) = (index / self.instances, index % self.instances);
+        let octets = std::mem::take(&mut self.buffers.datagram);
+        for to in 0..self.hosts.len() {
+            if to != from {
+                match self.network.carry(now, segment, from, to) {
+                    Fate::Lost => self.totals.lost += 1,
+                    Fate::Arrives(at) => self.deliver(at, to, segment, &octets),
+                    Fate::Twice(first, second) => {
+                        self.totals.doubled += 1;
+                        self.deliver(first, to, segment, &octets);
+                        self.deliver(second, to, segment, &octets);
+                    }
+                }
+            }
+        }
+        self.buffers.datagram = octets;
+    }
+
+    /// Lets a packet reach a host then.
+    pub fn deliver(&mut self, at: Instant, host: usize, segment: usize, octets: &[u8]) {
+        let packets = &mut self.buffers.packets;
+        let packet = self.buffers.free.pop().unwrap_or_else(|| {
+            packets.push(Vec::new());
+            packets.len() - 1
+        });
+        packets[packet].clear();
+        packets[packet].extend_from_slice(octets);
+        self.last_arrival = self.last_arrival.max(at);
+        self.enter(at, Event::Arrives { node: host * self.instances + segment, packet });
+    }
+
+    /// The same for one that is to be refused: it is not counted among those under way.
+    pub fn deliver_damaged(&mut self, at: Instant, host: usize, segment: usize, octets: &[u8]) {
+        let before = self.last_arrival;
+        self.deliver(at, host, segment, octets);
+        self.last_arrival = before;
+    }
+
+    /// What an instance demands of a packet.
+    #[must_use]
+    pub fn receiver(&self, host: usize, segment: usize) -> &Receiver {
+        &self.node(host, segment).receiver
+    }
+
+    fn claim_is_done(&mut self, index: usize, epoch: Epoch) {
+        let process = self.hosts[index / self.instances].process;
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        if node.claimed != Some(epoch) || process == Process::Dead {
+            return;
+        }
+        if let Process::Paused { .. } = process {
+            // The applier does not run either: it answers a little after the end of the pause.
+            self.enter(now + RETRY, Event::Claimed { node: index, epoch });
+            return;
+        }
+        let result = if node.claims_fail { ClaimResult::Missing } else { ClaimResult::Confirmed };
+        node.has_addresses = result == ClaimResult::Confirmed;
+        if result == ClaimResult::Missing {
+            self.enter(now + RETRY, Event::Claimed { node: index, epoch });
+        }
+        self.feed(index, Input::Claimed(epoch, result));
+    }
+
+    /// The applier looks at the addresses again: they were taken, or can be had again.
+    pub fn look_at_addresses(&mut self, host: usize, segment: usize) {
+        let node = host * self.instances + segment;
+        if let Some(epoch) = self.nodes[node].claimed {
+            self.nodes[node].has_addresses &= !self.nodes[node].claims_fail;
+            self.enter(self.now, Event::Claimed { node, epoch });
+        }
+    }
+
+    /// Sets the timer of a node by the clock of its host, and late by the lag of the host.
+    fn arm(&mut self, index: usize) {
+        let host = &self.hosts[index / self.instances];
+        let node = &mut self.nodes[index];
+        let timer =
+            if host.process == Process::Runs { node.router.poll_timeout() } else { None };
+        if node.armed == timer {
+            return;
+        }
+        node.armed = timer;
+        self.timers[index] = match timer {
+            None => NEVER,
+            Some(deadline) => {
+                let due = host.clock.when(deadline).max(self.now);
+                if host.lag > Duration::ZERO { due + self.lags.time(host.lag) } else { due }
+            }
+        };
+    }
+
+    /// All members of a group are master or none is (A12).
+    fn settle_group(&mut self, host: usize, changed: usize) {
+        let Some(mut group) = self.hosts[host].group.take() else { return };
+        let first = host * self.instances;
+        let own = self.nodes[changed].own_gate();
+        group.handle_standing(changed - first, Standing::of(&self.nodes[changed].router, own));
+        let mut turns = 0;
+        while let Some((member, gate)) = group.poll_gate() {
+            let index = first + member;
+            let own = self.nodes[index].own_gate();
+            self.feed(index, Input::Gate(own.and(gate)));
+            group.handle_standing(member, Standing::of(&self.nodes[index].router, own));
+            turns += 1;
+            self.check("A13", turns <= 3 * self.instances, |_| "the group does not settle".to_owned());
+        }
+        let masters = (0..self.instances).filter(|&segment| self.is_master(host, segment)).count();
+        self.check("A12", masters == 0 || masters == self.instances, |world| {
+            format!("{masters} of {} members of host {host} are master", world.instances)
+        });
+        self.hosts[host].group = Some(group);
+    }
+
+    /// Sets the gate of an instance to what its link, its application and its group say.
+    pub fn apply_gate(&mut self, host: usize, segment: usize) {
+        let index = host * self.instances + segment;
+        if self.hosts[host].process != Process::Runs {
+            return;
+        }
+        let own = self.nodes[index].own_gate();
+        let gate = match self.hosts[host].group.as_mut() {
+            None => own,
+            Some(group) => {
+                group.handle_standing(segment, Standing::of(&self.nodes[index].router, own));
+                own.and(group.gate(segment))
+            }
+        };
+        self.feed(index, Input::Gate(gate));
+    }
+
+    /// Starts the process of a host that has none.
+    pub fn start(&mut self, host: usize) {
+        if self.hosts[host].process != Process::Dead {
+            return;
+        }
+        self.hosts[host].process = Process::Runs;
+        let now = self.now;
+        self.trace.note(now, 1000 + host as u64, || format!("host {host} starts"));
+        for segment in 0..self.instances {
+            let config = *self.node(host, segment).router.config();
+            let tie = self.options.tie;
+            let node = self.node_mut(host, segment);
+            node.router = Router::new(config, IpAddr::V4(node.sender.source));
+            node.watch = Watch::new(&config, node.sender.source, tie);
+            // E13: what an earlier process left behind goes before any waiting.
+            node.has_addresses = false;
+        }
+        if self.instances > 1 {
+            let first = host * self.instances;
+            let standings = self.nodes[first..first + self.instances].iter().map(|node| {
+                Standing::of(&node.router, node.own_gate())
+            });
+            self.hosts[host].group = Some(SyncGroup::new(standings));
+        }
+        for segment in 0..self.instances {
+            self.apply_gate(host, segment);
+        }
+        for segment in 0..self.instances {
+            self.feed(host * self.instances + segment, Input::Enable);
+        }
+    }
+
+    /// Stops the process of a host as it should be.
+    pub fn stop(&mut self, host: usize) {
+        self.resume(host);
+        let now = self.now;
+        self.trace.note(now, 2000 + host as u64, || format!("host {host} stops"));
+        for segment in 0..self.instances {
+            self.feed(host * self.instances + segment, Input::Disable);
+        }
+        self.end(host);
+    }
+
+    /// Ends the process of a host without a word. Its addresses stay, unless the host loses its power.
+    pub fn kill(&mut self, host: usize, loses_power: bool) {
+        let now = self.now;
+        self.trace.note(now, 3000 + host as u64, || format!("host {host} dies, power lost: {loses_power}"));
+        if loses_power {
+            for segment in 0..self.instances {
+                self.node_mut(host, segment).has_addresses = false;
+            }
+        }
+        self.end(host);
+    }
+
+    fn end(&mut self, host: usize) {
+        let now = self.now;
+        self.hosts[host].process = Process::Dead;
+        self.hosts[host].clock.set_standing_still(now, false);
+        self.hosts[host].group = None;
+        for segment in 0..self.instances {
+            let node = self.node_mut(host, segment);
+            node.claimed = None;
+            node.backlog.clear();
+            node.armed = None;
+            self.timers[host * self.instances + segment] = NEVER;
+        }
+    }
+
+    /// Stops a host or its process for a while.
+    pub fn pause(&mut self, host: usize, hears: bool, clock_stands_still: bool) {
+        if self.hosts[host].process != Process::Runs {
+            return;
+        }
+        let now = self.now;
+        self.trace.note(now, 4000 + host as u64, || {
+            format!("host {host} is paused, hears {hears}, clock stands still {clock_stands_still}")
+        });
+        self.hosts[host].process = Process::Paused { hears };
+        self.hosts[host].clock.set_standing_still(now, clock_stands_still);
+        for segment in 0..self.instances {
+            self.arm(host * self.instances + segment);
+        }
+    }
+
+    /// Lets a paused host go on: by the driver's contract it reads all that waits before it looks at timers.
+    pub fn resume(&mut self, host: usize) {
+        let Process::Paused { .. } = self.hosts[host].process else { return };
+        let now = self.now;
+        self.trace.note(now, 5000 + host as u64, || format!("host {host} goes on"));
+        self.hosts[host].process = Process::Runs;
+        self.hosts[host].clock.set_standing_still(now, false);
+        let first = host * self.instances;
+        for segment in 0..self.instances {
+            for (_, octets) in std::mem::take(&mut self.nodes[first + segment].backlog) {
+                self.receive(first + segment, &octets);
+            }
+        }
+        for segment in 0..self.instances {
+            // What happened while it could not know.
+            self.apply_gate(host, segment);
+            self.feed(first + segment, Input::Timeout);
+            self.arm(first + segment);
+        }
+    }
+
+    /// Changes the rate of a host's clock.
+    pub fn set_rate(&mut self, host: usize, rate: Rate) {
+        let now = self.now;
+        self.trace.note(now, 6000 + host as u64, || format!("clock of host {host}: {rate:?}"));
+        self.hosts[host].clock.set_rate(now, rate);
+        for segment in 0..self.instances {
+            let index = host * self.instances + segment;
+            self.nodes[index].armed = None;
+            self.timers[index] = NEVER;
+            self.arm(index);
+        }
+    }
+
+    /// Changes the link of an instance.
+    pub fn set_link(&mut self, host: usize, segment: usize, is_up: bool) {
+        self.node_mut(host, segment).link_is_up = is_up;
+        self.apply_gate(host, segment);
+    }
+
+    /// Changes the configuration of all instances of a host, keeping what each has of its own.
+    pub fn configure(&mut self, host: usize, change: impl Fn(Config) -> Config) {
+        for segment in 0..self.instances {
+            let index = host * self.instances + segment;
+            let config = change(*self.nodes[index].router.config());
+            if self.hosts[host].process == Process::Runs {
+                self.feed(index, Input::Configured(config));
+            } else {
+                // It is read at the next start.
+                let node = &mut self.nodes[index];
+                if self.hosts[host].process == Process::Dead {
+                    node.router = Router::new(config, IpAddr::V4(node.sender.source));
+                    node.watch = Watch::new(&config, node.sender.source, self.options.tie);
+                    node.configured(&config, &self.options);
+                }
+            }
+        }
+    }
+
+    /// Writes an advert that nobody sent, as if it came from that address.
+    pub fn forge(
+        &mut self,
+        segment: usize,
+        source: Ipv4Addr,
+        advertised: Advertised,
+        interval: Interval,
+    ) -> Vec<u8> {
+        let sender = Sender { source, ..self.node(0, segment).sender.clone() };
+        let mut datagram = Vec::new();
+        if !sender.write(advertised, interval, &mut self.buffers.packet, &mut datagram) {
+            self.fail("A9", || "a forged advert cannot be written".to_owned());
+        }
+        datagram
+    }
+
+    /// The address that a host sends from on a segment.
+    #[must_use]
+    pub fn source(&self, host: usize, segment: usize) -> Ipv4Addr {
+        self.node(host, segment).sender.source
+    }
+
+    /// Whether the addresses of a segment are on a host.
+    #[must_use]
+    pub fn has_addresses(&self, host: usize, segment: usize) -> bool {
+        self.node(host, segment).has_addresses
+    }
+
+    fn enter(&mut self, at: Instant, event: Event) {
+        self.entries += 1;
+        self.agenda.push(Reverse((at, self.entries, event)));
+    }
+}
+
+impl Node {
+    fn new(options: &Options, host: usize, segment: usize, config: &Config) -> Self {
+        let place = u8::try_from(host).unwrap_or(u8::MAX);
+        let net = u8::try_from(segment).unwrap_or(u8::MAX);
+        let vrid = Vrid::new(net + 1).expect("1 or 2");
+        // Addresses are in another order than places: hosts are not sorted by anything.
+        let source = Ipv4Addr::new(10, 0, net, 10 + place * 3 % 8);
+        let addresses: Vec<Ipv4Addr> =
+            (0..options.addresses).map(|n| Ipv4Addr::new(10, 0, net, 100 + u8::try_from(n).unwrap_or(0))).collect();
+        let mut node = Self {
+            router: Router::new(*config, IpAddr::V4(source)),
+            watch: Watch::new(config, source, options.tie),
+            link_is_up: true,
+            is_held: false,
+            claims_fail: false,
+            has_addresses: false,
+            adverts: 0,
+            rounds: 0,
+            advertised_at: Instant::ORIGIN,
+            master_since: Instant::ORIGIN,
+            masterships: 0,
+            demux: Demux::new(),
+            sender: Sender { source, vrid, addresses },
+            receiver: Receiver {
+                version: config.interval().version(),
+                vrid: vrid.get(),
+                interval: nanos(config.interval().duration()),
+                group: GROUP,
+                own_address: None,
+            },
+            claimed: None,
+            backlog: VecDeque::new(),
+            armed: None,
+        };
+        node.configured(config, options);
+        node
+    }
+
+    /// Makes its ears follow its configuration.
+    fn configured(&mut self, config: &Config, options: &Options) {
+        let listener = Listener::new(self.sender.vrid, config.interval(), Transport::default())
+            .with_addresses(self.sender.addresses.clone());
+        let own_address = options.knows_own_address.then_some(self.sender.source);
+        let listener = match own_address {
+            Some(address) => listener.with_own_address(address),
+            None => listener,
+        };
+        self.demux.insert(0, listener);
+        self.receiver.interval = nanos(config.interval().duration());
+        self.receiver.own_address = own_address;
+    }
+
+    /// A13: a socket holds only so much. Packets that will be refused are counted apart, so that a run without
+    /// them is the same (A8).
+    fn wait_for_reader(&mut self, octets: &[u8]) {
+        let is_good = decoder::read(octets, &self.receiver).is_some();
+        let waiting = self.backlog.iter().filter(|(good, _)| *good == is_good).count();
+        if self.link_is_up && waiting < BACKLOG {
+            self.backlog.push_back((is_good, octets.to_vec()));
+        }
+    }
+
+    /// What its gate would be without its group.
+    fn own_gate(&self) -> Gate {
+        match (self.link_is_up, self.is_held) {
+            (false, _) => Gate::Fault(FaultReason::LinkDown),
+            (true, true) => Gate::Held,
+            (true, false) => Gate::Open,
+        }
+    }
+
+    /// Its priority now.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.router.config().priority()
+    }
+}
+
+/// What an input is in the trace.
+fn code(index: usize, input: Input) -> u64 {
+    let what = match input {
+        Input::Enable => 1,
+        Input::Disable => 2,
+        Input::Gate(Gate::Open) => 3,
+        Input::Gate(Gate::Held) => 4,
+        Input::Gate(Gate::Fault(_)) => 5,
+        Input::Claimed(epoch, result) => 6 + (epoch.value() << 8) + (u64::from(result == ClaimResult::Missing) << 7),
+        Input::Advert(heard) => 7 + (u64::from(heard.source.to_bits()) << 24) + (u64::from(heard.priority) << 16),
+        Input::Timeout => 8,
+        Input::Configured(config) => 9 + (u64::from(config.priority().get()) << 8),
+        Input::Address(_) => 10,
+    };
+    what + ((index as u64) << 60)
+}
+
+/// A time in nanoseconds.
+#[must_use]
+pub fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Datagrams that a socket holds.
+const BACKLOG: usize = 256;
+
+/// The longest list of actions of one input: an answer, a report and a round, or advert, release, change and
+/// what follows.
+const MOST_ACTIONS: usize = 5;
+
+/// How often the applier tries again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Of a thousand inputs, how many are tried on a copy as well.
+const PROBES: u64 = 20;
