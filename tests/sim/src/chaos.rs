@@ -1,9 +1,8 @@
 //! War: faults of every kind that is on, one after the other and on top of each other, and their end.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use lvs_core::Instant;
+use lvs_core::{Instant, Role};
 use lvs_vrrp::{Advertised, Config, Interval, Preempt, Version};
 
 use crate::clock::Rate;
@@ -12,6 +11,7 @@ use crate::fault::Fault;
 use crate::network::Link;
 use crate::options::priority;
 use crate::random::Random;
+use crate::wire;
 use crate::world::{Process, World, nanos};
 
 /// The script of the faults.
@@ -62,10 +62,12 @@ impl Chaos {
             world.trace.remark(now, || format!("fault: {fault}"));
             world.totals.faults[fault.index()] += 1;
             self.inject(world, fault);
-            let gap = match self.random.below(8) {
+            let gap = match self.random.below(10) {
                 0 => Duration::ZERO,
-                1 => world.options.gap * 6,
-                _ => world.options.gap * 2,
+                // On top of each other.
+                1..=4 => world.options.shortest_interval() * 3,
+                5 => world.options.gap * 6,
+                _ => world.options.gap * 3,
             };
             let gap = self.random.time(gap);
             self.let_pass(world, gap);
@@ -94,6 +96,7 @@ impl Chaos {
             End::Host(host) => {
                 world.resume(host);
                 world.start(host);
+                world.enable(host);
             }
             End::Node(host, segment) => {
                 world.node_mut(host, segment).claims_fail = false;
@@ -128,15 +131,17 @@ impl Chaos {
             let config = world.options.hosts[host].config;
             world.configure(host, |_| config);
             world.start(host);
+            world.enable(host);
         }
     }
 
     fn inject(&mut self, world: &mut World, fault: Fault) {
         let count = world.hosts.len();
-        let host = self.random.place(count);
         let segment = self.random.place(world.segments());
+        let host = self.victim(world, segment);
         let interval = world.options.hosts[host].config.interval().duration();
-        let lasts = self.random.time(interval * 8);
+        let longest = if self.random.happens(150) { interval * 40 } else { interval * 8 };
+        let lasts = self.random.time(longest);
         let until = world.now + lasts;
         match fault {
             Fault::Loss => {
@@ -170,7 +175,7 @@ impl Chaos {
                 self.ends.push((until, End::Links));
             }
             Fault::Partition => {
-                let sides = self.random.next();
+                let sides = self.random.number();
                 for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
                     if (sides >> from) & 1 != (sides >> to) & 1
                         && let Some(link) = world.network.link(segment, from, to)
@@ -196,8 +201,11 @@ impl Chaos {
             Fault::PowerLoss => self.stop_for(world, host, until, |world| world.kill(host, true)),
             Fault::Kill => self.stop_for(world, host, until, |world| world.kill(host, false)),
             Fault::ShutDown => {
+                let process_stays = self.random.happens(500);
                 self.stop_for(world, host, until, |world| {
-                    if world.hosts[host].process != Process::Dead {
+                    if process_stays {
+                        world.disable(host);
+                    } else if world.hosts[host].process != Process::Dead {
                         world.stop(host);
                     }
                 });
@@ -232,14 +240,17 @@ impl Chaos {
                 world.apply_gate(host, segment);
                 self.ends.push((until, End::Node(host, segment)));
             }
-            Fault::Hostile => self.forge(world, segment, 1),
+            Fault::Hostile => {
+                for _ in 0..3 {
+                    self.forge(world, segment, 1);
+                }
+            }
             Fault::Flood => self.forge(world, segment, 20),
             Fault::Damaged => self.damage(world, host, segment),
             Fault::Address => {
                 let last = u8::try_from(10 + self.random.below(8) + 8 * (host as u64 + 1)).unwrap_or(200);
-                let net = u8::try_from(segment).unwrap_or(0);
                 let index = host * world.segments() + segment;
-                let address = Ipv4Addr::new(10, 0, net, last);
+                let address = wire::address(world.options.family, segment, last);
                 world.feed(index, crate::observer::Input::Address(address));
             }
         }
@@ -288,8 +299,8 @@ impl Chaos {
 
     /// Adverts that nobody sent, to one host or to all.
     fn forge(&mut self, world: &mut World, segment: usize, count: u64) {
-        let host = self.random.place(world.hosts.len());
-        let own = world.options.hosts[host].config;
+        let host = self.victim(world, segment);
+        let own = *world.node(host, segment).router.config();
         let interval = match (world.options.version, self.random.below(4)) {
             (Version::V3, 0) => Interval::centis(1 + u16::try_from(self.random.below(400)).unwrap_or(0)),
             _ => Ok(own.interval()),
@@ -303,16 +314,20 @@ impl Chaos {
             _ => own.priority().get(),
         };
         let number = if count > 1 { number.clamp(0, 1) } else { number };
+        let is_echo = count == 1 && self.random.happens(200);
+        let number = if is_echo { own.priority().get() } else { number };
         let advertised = Advertised::from_octet(number);
         let source = match self.random.below(3) {
+            _ if is_echo => world.source(host, segment),
             0 => world.source(host, segment),
-            1 => Ipv4Addr::new(10, 0, 0, 1),
-            _ => Ipv4Addr::new(10, 0, 0, 250),
+            1 => wire::address(world.options.family, segment, 1),
+            _ => wire::address(world.options.family, segment, 250),
         };
         let octets = world.forge(segment, source, advertised, interval);
         let to_all = self.random.happens(500);
         for _ in 0..count {
-            let at = world.now + self.random.time(own.interval().duration());
+            let after = self.random.time(own.interval().duration());
+            let at = if is_echo { world.now } else { world.now + after };
             for to in 0..world.hosts.len() {
                 if to_all || to == host {
                     world.deliver(at, to, segment, &octets);
@@ -321,11 +336,21 @@ impl Chaos {
         }
     }
 
+    /// Backups are many: half of the time somebody else, if there is one.
+    fn victim(&mut self, world: &World, segment: usize) -> usize {
+        let any = self.random.place(world.hosts.len());
+        let is_backup = |host: &usize| world.node(*host, segment).router.role() == Role::Backup;
+        let others: Vec<usize> = (0..world.hosts.len()).filter(|host| !is_backup(host)).collect();
+        let other = self.random.one_of(&others).unwrap_or(any);
+        if self.random.happens(500) { other } else { any }
+    }
+
     /// Packets that are wrong in some respect, of a number of its own.
     fn damage(&mut self, world: &mut World, host: usize, segment: usize) {
         let own = world.options.hosts[host].config;
+        let header = if world.options.family == lvs_core::Family::Ipv4 { 20 } else { 40 };
         for _ in 0..10 {
-            let source = Ipv4Addr::new(10, 0, 0, 240);
+            let source = wire::address(world.options.family, segment, 240);
             let number = u8::try_from(self.damage.below(256)).unwrap_or(0);
             let mut octets = world.forge(segment, source, Advertised::from_octet(number), own.interval());
             match self.damage.below(6) {
@@ -333,14 +358,14 @@ impl Chaos {
                 1 => octets.push(0),
                 2 => octets.clear(),
                 3 => {
-                    for octet in octets.iter_mut().skip(20) {
+                    for octet in octets.iter_mut().skip(header) {
                         *octet = u8::try_from(self.damage.below(256)).unwrap_or(0);
                     }
                 }
                 // One bit; those that do not matter (type of service, identification, TTL is one that does)
                 // make a packet that is right, and would not be damage.
                 _ => {
-                    let place = 20 + self.damage.place(octets.len().saturating_sub(20));
+                    let place = header + self.damage.place(octets.len().saturating_sub(header));
                     if let Some(octet) = octets.get_mut(place) {
                         *octet ^= 1 << self.damage.below(8);
                     }
@@ -349,7 +374,10 @@ impl Chaos {
             let at = world.now + self.damage.time(own.interval().duration());
             // Whatever interval it may have been changed to when it arrives.
             let receiver = Receiver { own_address: None, ..*world.receiver(host, segment) };
-            let is_right = [1, 2, 3].into_iter().map(|seconds| seconds * 1_000_000_000).chain([receiver.interval])
+            let is_right = [1, 2, 3]
+                .into_iter()
+                .map(|seconds| seconds * 1_000_000_000)
+                .chain([receiver.interval])
                 .chain([nanos(own.interval().duration())])
                 .any(|interval| decoder::read(&octets, &Receiver { interval, ..receiver }).is_some());
             if self.sends_damaged && !is_right {

@@ -99,19 +99,13 @@ impl Cell {
         (self.happening as usize * 4 + role) * 8 + rest
     }
 
-    /// Whether there is such a cell. A timer does not run in Initialize, nobody starts twice, an address of
-    /// no mastership is not answered for, and the owner is nobody's backup for longer than its gate is shut.
+    /// Whether there is such a cell: no timer runs in Initialize.
     #[must_use]
     pub fn is_possible(self) -> bool {
-        match (self.happening, self.role) {
-            (Happening::Timer, Role::Initialize)
-            | (
-                Happening::StartOfOwner | Happening::Start | Happening::Open,
-                Role::Backup | Role::Master | Role::Fault,
-            ) => false,
-            (Happening::StartOfOwner | Happening::Start, Role::Initialize) => true,
-            _ => true,
-        }
+        !matches!(
+            (self.happening, self.role),
+            (Happening::Timer | Happening::Claimed | Happening::Unclaimed, Role::Initialize)
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It shares nothing with the crate under test, so that a mistake of one is not a mistake of both.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_vrrp::Version;
 
@@ -10,7 +10,7 @@ use lvs_vrrp::Version;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// Who sent it.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// The priority octet.
     pub priority: u8,
     /// Its interval in nanoseconds.
@@ -29,31 +29,22 @@ pub struct Receiver {
     /// Its own interval in nanoseconds; version 2 demands the same.
     pub interval: u64,
     /// The group it listens to.
-    pub group: Ipv4Addr,
+    pub group: IpAddr,
     /// Its own address, from which nothing may come, if it looks at that.
-    pub own_address: Option<Ipv4Addr>,
+    pub own_address: Option<IpAddr>,
 }
 
-/// Reads an IPv4 datagram as this receiver has to (RFC 9568 §7.1, RFC 3768 §7.1); `None` if it is to be
+/// Reads an IP datagram as this receiver has to (RFC 9568 §7.1, RFC 3768 §7.1); `None` if it is to be
 /// discarded.
 #[must_use]
 pub fn read(datagram: &[u8], receiver: &Receiver) -> Option<Heard> {
-    let octet = |place: usize| datagram.get(place).copied();
-    let word = |place: usize| Some(u16::from_be_bytes([octet(place)?, octet(place + 1)?]));
-    let address = |place: usize| {
-        Some(Ipv4Addr::new(octet(place)?, octet(place + 1)?, octet(place + 2)?, octet(place + 3)?))
+    let (source, destination, message) = match receiver.group {
+        IpAddr::V4(_) => read_ipv4(datagram)?,
+        IpAddr::V6(_) => read_ipv6(datagram)?,
     };
-    let header = usize::from(octet(0)? & 15) * 4;
-    let total = usize::from(word(2)?);
-    let is_fragment = word(6)? & 0x3fff != 0;
-    if octet(0)? / 16 != 4 || header < 20 || octet(9)? != 112 || is_fragment || octet(8)? != 255 {
-        return None;
-    }
-    let (source, destination) = (address(12)?, address(16)?);
     if destination != receiver.group || Some(source) == receiver.own_address {
         return None;
     }
-    let message = datagram.get(header..total)?;
     let &[kind, vrid, priority, count, fifth, sixth, ..] = message else { return None };
     if vrid != receiver.vrid || message.len() < 8 {
         return None;
@@ -62,14 +53,25 @@ pub fn read(datagram: &[u8], receiver: &Receiver) -> Option<Heard> {
         Version::V2 => 2,
         Version::V3 => 3,
     };
-    let trailer = if version == 2 { 8 } else { 0 };
-    if kind != version * 16 + 1 || message.len() != 8 + 4 * usize::from(count) + trailer {
+    let (trailer, size) = (if version == 2 { 8 } else { 0 }, if source.is_ipv4() { 4 } else { 16 });
+    if kind != version * 16 + 1 || message.len() != 8 + size * usize::from(count) + trailer {
         return None;
     }
     let plain = add(0, message);
-    let length = u32::try_from(message.len()).ok()?;
-    let pseudo = add(add(plain, &source.octets()), &destination.octets()) + 112 + length;
-    if !is_whole(plain) && !(version == 3 && is_whole(pseudo)) {
+    let pseudo =
+        add_address(add_address(plain, source), destination) + 112 + u32::try_from(message.len()).ok()?;
+    let is_intact = match (version, source) {
+        (2, IpAddr::V4(_)) => is_whole(plain),
+        // Both forms are deployed (VR-044).
+        (3, IpAddr::V4(_)) => is_whole(plain) || is_whole(pseudo),
+        (3, IpAddr::V6(_)) => is_whole(pseudo),
+        _ => false,
+    };
+    if !is_intact {
+        return None;
+    }
+    // VR-072.
+    if source.is_ipv6() && !(message.get(8) == Some(&0xfe) && message.get(9)? & 0xc0 == 0x80) {
         return None;
     }
     let interval = if version == 2 {
@@ -88,6 +90,48 @@ pub fn read(datagram: &[u8], receiver: &Receiver) -> Option<Heard> {
     is_allowed.then_some(Heard { source, priority, interval, count })
 }
 
+type Split<'a> = (IpAddr, IpAddr, &'a [u8]);
+
+/// Source, destination and payload of a whole datagram of protocol 112 with TTL 255.
+fn read_ipv4(datagram: &[u8]) -> Option<Split<'_>> {
+    let octet = |place: usize| datagram.get(place).copied();
+    let word = |place: usize| Some(u16::from_be_bytes([octet(place)?, octet(place + 1)?]));
+    let address = |place: usize| {
+        Some(IpAddr::V4(Ipv4Addr::new(
+            octet(place)?,
+            octet(place + 1)?,
+            octet(place + 2)?,
+            octet(place + 3)?,
+        )))
+    };
+    let header = usize::from(octet(0)? & 15) * 4;
+    let total = usize::from(word(2)?);
+    let is_fragment = word(6)? & 0x3fff != 0;
+    if octet(0)? / 16 != 4 || header < 20 || octet(9)? != 112 || is_fragment || octet(8)? != 255 {
+        return None;
+    }
+    Some((address(12)?, address(16)?, datagram.get(header..total)?))
+}
+
+/// The same of IPv6, where adverts have no extension headers.
+fn read_ipv6(datagram: &[u8]) -> Option<Split<'_>> {
+    let (header, rest) = datagram.split_first_chunk::<40>()?;
+    let address = |place: usize| {
+        let octets: [u8; 16] = header.get(place..place + 16)?.try_into().ok()?;
+        Some(IpAddr::V6(Ipv6Addr::from(octets)))
+    };
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let is_ours = header[0] / 16 == 6 && header[6] == 112 && header[7] == 255;
+    if is_ours { Some((address(8)?, address(24)?, rest.get(..length)?)) } else { None }
+}
+
+fn add_address(sum: u32, address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => add(sum, &address.octets()),
+        IpAddr::V6(address) => add(sum, &address.octets()),
+    }
+}
+
 /// RFC 1071, before folding.
 fn add(sum: u32, octets: &[u8]) -> u32 {
     octets.iter().enumerate().fold(sum, |sum, (place, &octet)| {
@@ -97,14 +141,14 @@ fn add(sum: u32, octets: &[u8]) -> u32 {
 
 fn is_whole(sum: u32) -> bool {
     // All ones, or all zeros, which stand for the same number.
-    sum % 0xffff == 0
+    sum.is_multiple_of(0xffff)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+    const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
 
     fn receiver(version: Version) -> Receiver {
         Receiver { version, vrid: 7, interval: 1_000_000_000, group: GROUP, own_address: None }

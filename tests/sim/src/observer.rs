@@ -4,7 +4,7 @@
 //! It keeps a picture of its own, made from what the router was told and from the RFCs, and compares: roles,
 //! timers to the nanosecond, every advert. It does not ask the router for anything but what it compares.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
 use lvs_vrrp::{Action, Advertised, Config, Gate, Preempt, Router, Start};
@@ -40,7 +40,7 @@ pub enum Input {
     /// Another configuration.
     Configured(Config),
     /// Another address.
-    Address(Ipv4Addr),
+    Address(IpAddr),
 }
 
 /// The picture of one router.
@@ -48,7 +48,7 @@ pub enum Input {
 pub struct Watch {
     rules: Rules,
     start: Start,
-    address: Ipv4Addr,
+    address: IpAddr,
     gate: Gate,
     stand: Stand,
     epoch: u64,
@@ -120,7 +120,7 @@ enum Deed {
 impl Watch {
     /// The picture of a router that was just made.
     #[must_use]
-    pub fn new(config: &Config, address: Ipv4Addr, is_tie: bool) -> Self {
+    pub fn new(config: &Config, address: IpAddr, is_tie: bool) -> Self {
         Self {
             rules: Rules::of(config),
             start: config.start(),
@@ -585,7 +585,8 @@ impl Watch {
             Stand::Ruling(ruling) => {
                 let last = ruling.give_up_at.unwrap_or(u64::MAX).min(ruling.advert_at);
                 timer.is_some_and(|timer| {
-                    timer == last || (timer < last
+                    timer == last
+                        || (timer < last
                             && ruling.give_up_at.is_none()
                             && (timer > there || !matches!(input, Input::Timeout)))
                 })

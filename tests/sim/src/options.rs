@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use lvs_core::Family;
 use lvs_vrrp::{Config, Interval, Preempt, Priority, Start, Version};
 
 use crate::clock::Rate;
@@ -16,6 +17,8 @@ pub struct Options {
     pub seed: u64,
     /// The version that all speak.
     pub version: Version,
+    /// Of all addresses.
+    pub family: Family,
     /// The routers, 2 to 8.
     pub hosts: Vec<HostOptions>,
     /// Instances of each host: one, or two in a sync group.
@@ -57,6 +60,7 @@ impl Options {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
         let version = if random.happens(400) { Version::V2 } else { Version::V3 };
+        let family = if version == Version::V3 && random.happens(400) { Family::Ipv6 } else { Family::Ipv4 };
         let count = match random.below(8) {
             0 => 2,
             _ => 3 + random.place(6),
@@ -103,9 +107,8 @@ impl Options {
                     0 => Start::Backup,
                     _ => Start::Master,
                 });
-                let mut config = Config::new(interval, self::priority(priority))
-                    .with_preempt(preempt)
-                    .with_start(start);
+                let mut config =
+                    Config::new(interval, self::priority(priority)).with_preempt(preempt).with_start(start);
                 if random.happens(300) {
                     config = config
                         .with_announce_delay(random.time(Duration::from_secs(10)))
@@ -129,11 +132,12 @@ impl Options {
                 faults = faults.with(fault);
             }
         }
-        // Long intervals cost little and show little: less of them.
-        let patience = if shortest > Duration::from_secs(2) { 1 } else { 4 };
+        // Time at long intervals costs little and shows little: less of it.
+        let patience = if shortest > Duration::from_secs(1) { 1 } else { 12 };
         Self {
             seed,
             version,
+            family,
             hosts,
             instances: if random.happens(200) { 2 } else { 1 },
             tie,
@@ -141,7 +145,7 @@ impl Options {
             lag: Duration::from_micros(lag),
             claim: Duration::from_millis(random.one_of(&[0, 1, 20, 300]).unwrap_or(0)),
             addresses: 1 + random.place(3),
-            knows_own_address: random.happens(800),
+            knows_own_address: random.happens(600),
             faults,
             faults_per_round: 5 + random.below(40),
             rounds: 4,
@@ -163,6 +167,13 @@ impl Options {
         })
     }
 
+    /// The shortest interval of all routers.
+    #[must_use]
+    pub fn shortest_interval(&self) -> Duration {
+        let intervals = self.hosts.iter().map(|host| host.config.interval().duration());
+        intervals.min().unwrap_or_default()
+    }
+
     /// Whether it counts as one of the networks that matter most: intervals of at most a second, and at least
     /// three routers.
     #[must_use]
@@ -180,9 +191,12 @@ pub fn priority(number: u8) -> Priority {
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: version {}, {} routers of {} instances",
+        writeln!(
+            f,
+            "seed {}: version {}, {:?}, {} routers of {} instances",
             self.seed,
             self.version,
+            self.family,
             self.hosts.len(),
             self.instances
         )?;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use lvs_vrrp::Preempt;
 
 use crate::bounds::Rules;
@@ -78,7 +77,9 @@ impl World {
         let down = self.living().map(|host| self.down(host, longest)).max().unwrap_or_default();
         let interval = self.living().map(|host| self.interval(host)).max().unwrap_or_default();
         let patience = self.living().map(|host| self.patience(host)).max().unwrap_or_default();
-        patience + down + interval + self.delay_and_lag() * 2
+        // Without a master at first, the delay begins only when somebody lower becomes it.
+        let first_master = if patience > Duration::ZERO { down } else { Duration::ZERO };
+        first_master + patience + down + interval + self.delay_and_lag() * 2
     }
 
     /// What the preemption of a host is delayed by, in true time.
@@ -132,7 +133,9 @@ impl World {
                 format!("segment {segment} has the master {master} instead of {best:?}: {}", world.state())
             });
             let others = self.living().find(|&host| host != master && self.has_addresses(host, segment));
-            self.check(rule, others.is_none(), |_| format!("{others:?} has addresses, but {master} is master"));
+            self.check(rule, others.is_none(), |_| {
+                format!("{others:?} has addresses, but {master} is master")
+            });
         }
     }
 

@@ -108,7 +108,11 @@ pub fn check(options: &Options) -> Result<Outcome, Box<Failure>> {
     })?;
     let differs = |rule, what: &str| {
         let what = what.to_owned();
-        Box::new(Failure { options: options.clone(), violation: Violation { rule, what }, trace: String::new() })
+        Box::new(Failure {
+            options: options.clone(),
+            violation: Violation { rule, what },
+            trace: String::new(),
+        })
     };
     if play(options, Manner::FAST)?.hash != outcome.hash {
         return Err(differs("A11", "the same seed did something else"));

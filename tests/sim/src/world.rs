@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
 use lvs_vrrp::{
-    Action, Advertised, Config, Demux, FaultReason, Gate, Interval, Listener, Priority, Router, Standing,
-    SyncGroup, Transport, Vrid,
+    Action, Advertised, Config, Delivery, Demux, FaultReason, Gate, Interval, Listener, Priority, Router,
+    Standing, SyncGroup,
 };
 
 use crate::clock::{Clock, NEVER, Rate};
@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::random::Random;
 use crate::totals::Totals;
 use crate::trace::Trace;
-use crate::wire::{GROUP, Sender};
+use crate::wire::{self, Sender};
 
 /// Everything there is, at one moment.
 #[derive(Debug)]
@@ -107,6 +107,8 @@ pub struct Node {
     demux: Demux,
     sender: Sender,
     receiver: Receiver,
+    /// How many processes there were, which do not get each other's answers.
+    processes: u64,
     /// For this mastership the addresses are wanted.
     claimed: Option<Epoch>,
     /// What waits in the sockets, and whether it will be believed.
@@ -120,7 +122,7 @@ enum Event {
     /// A packet reaches a node.
     Arrives { node: usize, packet: usize },
     /// The kernel is done with a claim.
-    Claimed { node: usize, epoch: Epoch },
+    Claimed { node: usize, epoch: Epoch, process: u64 },
 }
 
 #[derive(Debug, Default)]
@@ -208,8 +210,7 @@ impl World {
     /// Whether the instance of a host on a segment is master.
     #[must_use]
     pub fn is_master(&self, host: usize, segment: usize) -> bool {
-        self.hosts[host].process != Process::Dead
-            && self.node(host, segment).router.role() == Role::Master
+        self.hosts[host].process != Process::Dead && self.node(host, segment).router.role() == Role::Master
     }
 
     /// When the last packet that is under way arrives.
@@ -303,7 +304,7 @@ impl World {
                 self.buffers.packets[packet] = octets;
                 self.buffers.free.push(packet);
             }
-            Event::Claimed { node, epoch } => self.claim_is_done(node, epoch),
+            Event::Claimed { node, epoch, process } => self.claim_is_done(node, epoch, process),
         }
     }
 
@@ -314,9 +315,10 @@ impl World {
             return;
         }
         let heard = decoder::read(octets, &node.receiver);
-        let accepted = node.demux.accept(octets);
+        let datagram = wire::split(self.options.family, octets);
+        let accepted = datagram.map(|datagram| node.demux.accept(&datagram));
         match (accepted, heard) {
-            (Ok(accepted), Some(heard)) => {
+            (Some(Ok(accepted)), Some(heard)) => {
                 let says = Heard {
                     source: accepted.source,
                     priority: accepted.advert.advertised().octet(),
@@ -328,21 +330,21 @@ impl World {
                     return;
                 }
                 let there = self.hosts[index / self.instances].clock.read(self.now);
-                node.router.handle_advert(there, accepted.source.into(), &accepted.advert);
+                node.router.handle_advert(there, accepted.source, &accepted.advert);
                 self.probe_duplicate(index, there, octets);
                 self.carry_out(index, Input::Advert(heard));
             }
-            (Err(_), None) => {
+            (None | Some(Err(_)), None) => {
                 self.totals.refused += 1;
                 node.watch.cover_happening(Happening::Refused, &mut self.totals.coverage);
                 let now = self.now;
                 self.trace.remark(now, || format!("{index} refuses {octets:?}"));
             }
-            (Ok(accepted), None) => {
+            (Some(Ok(accepted)), None) => {
                 let what = format!("{octets:?} must be refused, was accepted as {accepted:?}");
                 self.fail("A8", || what);
             }
-            (Err(refused), Some(heard)) => {
+            (refused @ (None | Some(Err(_))), Some(heard)) => {
                 let what = format!("{octets:?} says {heard:?}, but was refused: {refused:?}");
                 self.fail("A8", || what);
             }
@@ -354,12 +356,13 @@ impl World {
         if !self.probes.happens(PROBES) {
             return;
         }
-        let node = &self.nodes[index];
-        let Ok(accepted) = node.demux.accept(octets) else { return };
+        let node = &mut self.nodes[index];
+        let Some(datagram) = wire::split(self.options.family, octets) else { return };
+        let Ok(accepted) = node.demux.accept(&datagram) else { return };
         let mut once = node.router.clone();
         while once.poll_action().is_some() {}
         let mut twice = once.clone();
-        twice.handle_advert(there, accepted.source.into(), &accepted.advert);
+        twice.handle_advert(there, accepted.source, &accepted.advert);
         let more = std::iter::from_fn(|| twice.poll_action())
             .find(|action| !matches!(action, Action::Announce { .. }));
         let is_same = once.role() == twice.role() && once.master_interval() == twice.master_interval();
@@ -396,7 +399,7 @@ impl World {
                 node.configured(&config, &self.options);
             }
             Input::Address(address) => {
-                node.router.set_address(IpAddr::V4(address));
+                node.router.set_address(address);
                 node.sender.source = address;
                 let config = *node.router.config();
                 node.configured(&config, &self.options);
@@ -461,13 +464,15 @@ impl World {
                 node.masterships += 1;
                 self.check("A4", !is_second, |_| format!("router {index} claims twice"));
                 let delay = self.claims.time(self.options.claim);
-                self.enter(now + delay, Event::Claimed { node: index, epoch });
+                self.await_claim(delay, index, epoch);
             }
             Action::Release { epoch } => {
                 let node = &mut self.nodes[index];
                 let was = node.claimed.take();
                 node.has_addresses = false;
-                self.check("A4", was == Some(epoch), |_| format!("router {index} releases {epoch} of {was:?}"));
+                self.check("A4", was == Some(epoch), |_| {
+                    format!("router {index} releases {epoch} of {was:?}")
+                });
             }
             Action::Announce { epoch, .. } => {
                 let node = &mut self.nodes[index];
@@ -555,22 +560,33 @@ impl World {
         &self.node(host, segment).receiver
     }
 
-    fn claim_is_done(&mut self, index: usize, epoch: Epoch) {
+    fn await_claim(&mut self, delay: Duration, node: usize, epoch: Epoch) {
+        let process = self.nodes[node].processes;
+        self.enter(self.now + delay, Event::Claimed { node, epoch, process });
+    }
+
+    fn claim_is_done(&mut self, index: usize, epoch: Epoch, of: u64) {
         let process = self.hosts[index / self.instances].process;
-        let now = self.now;
         let node = &mut self.nodes[index];
-        if node.claimed != Some(epoch) || process == Process::Dead {
+        if node.processes != of || process == Process::Dead {
+            return;
+        }
+        if node.claimed != Some(epoch) {
+            // An answer that comes too late: it must change nothing.
+            let result =
+                if epoch.value().is_multiple_of(2) { ClaimResult::Confirmed } else { ClaimResult::Missing };
+            self.feed(index, Input::Claimed(epoch, result));
             return;
         }
         if let Process::Paused { .. } = process {
             // The applier does not run either: it answers a little after the end of the pause.
-            self.enter(now + RETRY, Event::Claimed { node: index, epoch });
+            self.await_claim(RETRY, index, epoch);
             return;
         }
         let result = if node.claims_fail { ClaimResult::Missing } else { ClaimResult::Confirmed };
         node.has_addresses = result == ClaimResult::Confirmed;
         if result == ClaimResult::Missing {
-            self.enter(now + RETRY, Event::Claimed { node: index, epoch });
+            self.await_claim(RETRY, index, epoch);
         }
         self.feed(index, Input::Claimed(epoch, result));
     }
@@ -580,7 +596,7 @@ impl World {
         let node = host * self.instances + segment;
         if let Some(epoch) = self.nodes[node].claimed {
             self.nodes[node].has_addresses &= !self.nodes[node].claims_fail;
-            self.enter(self.now, Event::Claimed { node, epoch });
+            self.await_claim(Duration::ZERO, node, epoch);
         }
     }
 
@@ -588,8 +604,7 @@ impl World {
     fn arm(&mut self, index: usize) {
         let host = &self.hosts[index / self.instances];
         let node = &mut self.nodes[index];
-        let timer =
-            if host.process == Process::Runs { node.router.poll_timeout() } else { None };
+        let timer = if host.process == Process::Runs { node.router.poll_timeout() } else { None };
         if node.armed == timer {
             return;
         }
@@ -654,35 +669,45 @@ impl World {
             let config = *self.node(host, segment).router.config();
             let tie = self.options.tie;
             let node = self.node_mut(host, segment);
-            node.router = Router::new(config, IpAddr::V4(node.sender.source));
+            node.router = Router::new(config, node.sender.source);
             node.watch = Watch::new(&config, node.sender.source, tie);
             // E13: what an earlier process left behind goes before any waiting.
             node.has_addresses = false;
         }
         if self.instances > 1 {
             let first = host * self.instances;
-            let standings = self.nodes[first..first + self.instances].iter().map(|node| {
-                Standing::of(&node.router, node.own_gate())
-            });
+            let standings = self.nodes[first..first + self.instances]
+                .iter()
+                .map(|node| Standing::of(&node.router, node.own_gate()));
             self.hosts[host].group = Some(SyncGroup::new(standings));
         }
         for segment in 0..self.instances {
             self.apply_gate(host, segment);
         }
-        for segment in 0..self.instances {
-            self.feed(host * self.instances + segment, Input::Enable);
-        }
+        self.enable(host);
     }
 
     /// Stops the process of a host as it should be.
     pub fn stop(&mut self, host: usize) {
+        self.disable(host);
+        self.end(host);
+    }
+
+    /// Makes the routers of a host stop, and its process stay.
+    pub fn disable(&mut self, host: usize) {
         self.resume(host);
         let now = self.now;
         self.trace.note(now, 2000 + host as u64, || format!("host {host} stops"));
         for segment in 0..self.instances {
             self.feed(host * self.instances + segment, Input::Disable);
         }
-        self.end(host);
+    }
+
+    /// Makes the routers of a host take part, if they do not.
+    pub fn enable(&mut self, host: usize) {
+        for segment in 0..self.instances {
+            self.feed(host * self.instances + segment, Input::Enable);
+        }
     }
 
     /// Ends the process of a host without a word. Its addresses stay, unless the host loses its power.
@@ -704,6 +729,7 @@ impl World {
         self.hosts[host].group = None;
         for segment in 0..self.instances {
             let node = self.node_mut(host, segment);
+            node.processes += 1;
             node.claimed = None;
             node.backlog.clear();
             node.armed = None;
@@ -778,7 +804,7 @@ impl World {
                 // It is read at the next start.
                 let node = &mut self.nodes[index];
                 if self.hosts[host].process == Process::Dead {
-                    node.router = Router::new(config, IpAddr::V4(node.sender.source));
+                    node.router = Router::new(config, node.sender.source);
                     node.watch = Watch::new(&config, node.sender.source, self.options.tie);
                     node.configured(&config, &self.options);
                 }
@@ -790,7 +816,7 @@ impl World {
     pub fn forge(
         &mut self,
         segment: usize,
-        source: Ipv4Addr,
+        source: IpAddr,
         advertised: Advertised,
         interval: Interval,
     ) -> Vec<u8> {
@@ -804,7 +830,7 @@ impl World {
 
     /// The address that a host sends from on a segment.
     #[must_use]
-    pub fn source(&self, host: usize, segment: usize) -> Ipv4Addr {
+    pub fn source(&self, host: usize, segment: usize) -> IpAddr {
         self.node(host, segment).sender.source
     }
 
@@ -822,15 +848,10 @@ impl World {
 
 impl Node {
     fn new(options: &Options, host: usize, segment: usize, config: &Config) -> Self {
-        let place = u8::try_from(host).unwrap_or(u8::MAX);
-        let net = u8::try_from(segment).unwrap_or(u8::MAX);
-        let vrid = Vrid::new(net + 1).expect("1 or 2");
-        // Addresses are in another order than places: hosts are not sorted by anything.
-        let source = Ipv4Addr::new(10, 0, net, 10 + place * 3 % 8);
-        let addresses: Vec<Ipv4Addr> =
-            (0..options.addresses).map(|n| Ipv4Addr::new(10, 0, net, 100 + u8::try_from(n).unwrap_or(0))).collect();
+        let sender = Sender::new(options.family, segment, host, options.addresses);
+        let source = sender.source;
         let mut node = Self {
-            router: Router::new(*config, IpAddr::V4(source)),
+            router: Router::new(*config, source),
             watch: Watch::new(config, source, options.tie),
             link_is_up: true,
             is_held: false,
@@ -842,14 +863,16 @@ impl Node {
             master_since: Instant::ORIGIN,
             masterships: 0,
             demux: Demux::new(),
-            sender: Sender { source, vrid, addresses },
+
             receiver: Receiver {
                 version: config.interval().version(),
-                vrid: vrid.get(),
+                vrid: sender.vrid.get(),
                 interval: nanos(config.interval().duration()),
-                group: GROUP,
+                group: lvs_vrrp::group(options.family),
                 own_address: None,
             },
+            sender,
+            processes: 0,
             claimed: None,
             backlog: VecDeque::new(),
             armed: None,
@@ -860,7 +883,7 @@ impl Node {
 
     /// Makes its ears follow its configuration.
     fn configured(&mut self, config: &Config, options: &Options) {
-        let listener = Listener::new(self.sender.vrid, config.interval(), Transport::default())
+        let listener = Listener::new(self.sender.vrid, config.interval(), Delivery::to_group(options.family))
             .with_addresses(self.sender.addresses.clone());
         let own_address = options.knows_own_address.then_some(self.sender.source);
         let listener = match own_address {
@@ -906,13 +929,22 @@ fn code(index: usize, input: Input) -> u64 {
         Input::Gate(Gate::Open) => 3,
         Input::Gate(Gate::Held) => 4,
         Input::Gate(Gate::Fault(_)) => 5,
-        Input::Claimed(epoch, result) => 6 + (epoch.value() << 8) + (u64::from(result == ClaimResult::Missing) << 7),
-        Input::Advert(heard) => 7 + (u64::from(heard.source.to_bits()) << 24) + (u64::from(heard.priority) << 16),
+        Input::Claimed(epoch, result) => {
+            6 + (epoch.value() << 8) + (u64::from(result == ClaimResult::Missing) << 7)
+        }
+        Input::Advert(heard) => 7 + (last_octet(heard.source) << 24) + (u64::from(heard.priority) << 16),
         Input::Timeout => 8,
         Input::Configured(config) => 9 + (u64::from(config.priority().get()) << 8),
         Input::Address(_) => 10,
     };
     what + ((index as u64) << 60)
+}
+
+fn last_octet(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => u64::from(address.octets()[3]),
+        IpAddr::V6(address) => u64::from(address.octets()[15]),
+    }
 }
 
 /// A time in nanoseconds.
