@@ -93,8 +93,8 @@
 //!   drops them.
 //! - Checksums of version 3 are accepted with and without pseudo-header, and always checked.
 //! - Losing adverts are answered at most ten times per interval and announced at most once per second.
-//! - A master that was asleep for three intervals announces its addresses again (keepalived leaves a black
-//!   hole).
+//! - A master that was asleep for three intervals, or found itself not alone for a while, announces its
+//!   addresses again (keepalived leaves a black hole).
 //! - `preempt_delay` does not delay the replacement of a master that is gone.
 //! - Of two owners the one with the lower address becomes backup and keeps its priority.
 //! - A master that cannot get its addresses resigns, and tries again later and later.
@@ -116,6 +116,7 @@ mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
 mod config;
+mod conflict;
 mod delivery;
 mod demux;
 #[cfg(feature = "tokio")]
@@ -134,9 +135,10 @@ mod sync_group;
 mod tracker;
 mod types;
 
-pub use action::{Action, Conflict, FaultReason, Gate, Reason, Transition};
+pub use action::{Action, FaultReason, Gate, Reason, Transition};
 pub use addresses::{AddressIter, AddressList};
-pub use config::{Config, Preempt, Start};
+pub use config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
+pub use conflict::{Conflict, ConflictEnd, ConflictEvent, Verdict};
 pub use delivery::{Delivery, Multicast, Peer, Unicast};
 pub use demux::{Accepted, Demux, Listener, Refused};
 #[cfg(feature = "tokio")]

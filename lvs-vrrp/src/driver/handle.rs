@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lvs_core::{ClaimResult, Epoch, Instant, Link, Ownership};
 use tokio::sync::{Notify, watch};
 
-use crate::action::{Conflict, Gate, Transition};
+use crate::action::{Gate, Transition};
+use crate::conflict::ConflictEvent;
 use crate::stats::{Counters, Stats};
 use crate::types::Priority;
 
@@ -78,7 +79,7 @@ impl Instance {
         &self.facts().name
     }
 
-    /// Role, mastership and announcement rounds, always the latest. Never reads old news: what changed twice
+    /// Role, mastership and announcements, always the latest. Never reads old news: what changed twice
     /// is seen once.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
@@ -187,8 +188,8 @@ pub struct Event {
 pub enum EventKind {
     /// The role changed.
     Changed(Transition),
-    /// Another router says that it is master too.
-    Conflict(Conflict),
+    /// Another router is master too, or is not any more.
+    Conflict(ConflictEvent),
     /// It would be master if its gate were open.
     WantsMaster,
 }

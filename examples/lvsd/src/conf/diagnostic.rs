@@ -45,6 +45,8 @@ pub enum Code {
     MissingKeyword,
     /// `conflict`: words that do not go together.
     Conflict,
+    /// `no-effect`: keepalived reports something because of it; this program does not, and runs all the same.
+    NoEffect,
 }
 
 impl Code {
@@ -66,6 +68,7 @@ impl Code {
             Self::Duplicate => "duplicate",
             Self::MissingKeyword => "missing-keyword",
             Self::Conflict => "conflict",
+            Self::NoEffect => "no-effect",
         }
     }
 }
