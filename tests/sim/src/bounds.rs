@@ -4,6 +4,7 @@ use lvs_vrrp::{Config, Preempt, Version};
 
 /// What a router is configured to do, as the observer keeps it. Times in nanoseconds.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)] // So is the configuration.
 pub struct Rules {
     /// The version that it speaks.
     pub version: Version,
@@ -13,12 +14,22 @@ pub struct Rules {
     pub priority: u8,
     /// Whether it takes over from a lower master.
     pub preempt: Preempt,
+    /// Adverts that may fail to come.
+    pub misses: u64,
+    /// How long it stays out after it was enabled.
+    pub start_delay: u64,
+    /// Whether losing adverts get no answer.
+    pub is_silent_to_losers: bool,
+    /// Whether it sends one advert more before it yields.
+    pub sends_before_yielding: bool,
+    /// Whether it hears nothing as an owner.
+    pub is_deaf_as_owner: bool,
+    /// Whether it yields if it was not run for too long.
+    pub yields_when_late: bool,
     /// How long a master may lack its addresses.
     pub claim_timeout: u64,
-    /// Time to the second announcement round; 0 for none.
-    pub announce_delay: u64,
-    /// Time between later rounds; 0 for none.
-    pub announce_refresh: u64,
+    /// Time between refreshes of announcements; 0 for none.
+    pub refresh: u64,
 }
 
 impl Rules {
@@ -32,8 +43,13 @@ impl Rules {
             priority: config.priority().get(),
             preempt: config.preempt(),
             claim_timeout: nanos(config.claim_timeout()),
-            announce_delay: nanos(config.announce_delay()),
-            announce_refresh: nanos(config.announce_refresh()),
+            misses: u64::from(config.down_timer_adverts().get()),
+            start_delay: nanos(config.start_delay()),
+            is_silent_to_losers: config.lower_prio_no_advert(),
+            sends_before_yielding: config.higher_prio_send_advert(),
+            is_deaf_as_owner: config.owner_ignore_adverts(),
+            yields_when_late: config.yield_when_late(),
+            refresh: nanos(config.announcements().refresh()),
         }
     }
 
@@ -49,10 +65,16 @@ impl Rules {
         skew(self.version, gone_by, self.priority)
     }
 
+    /// The time in which all adverts that may fail to come would have come.
+    #[must_use]
+    pub fn missed(&self, gone_by: u64) -> u64 {
+        self.misses * gone_by
+    }
+
     /// Down_i for an interval that is gone by.
     #[must_use]
     pub fn down(&self, gone_by: u64) -> u64 {
-        3 * gone_by + self.skew(gone_by)
+        self.missed(gone_by) + self.skew(gone_by)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lvs_core::{Instant, Role};
-use lvs_vrrp::{Advertised, Config, Interval, Preempt, Version};
+use lvs_vrrp::{Advertised, Interval, Preempt, Version};
 
 use crate::clock::Rate;
 use crate::decoder::{self, Receiver};
@@ -115,6 +115,9 @@ impl Chaos {
     /// Peace: whatever is wrong ends now, and everything is configured as in the beginning. Clocks keep their
     /// rates.
     pub fn cease(&mut self, world: &mut World) {
+        if world.violation.is_some() {
+            return;
+        }
         self.ends.clear();
         world.network.repair();
         for host in 0..world.hosts.len() {
@@ -284,7 +287,7 @@ impl Chaos {
                 let seconds = 1 + u8::try_from(self.random.below(3)).unwrap_or(0);
                 let Ok(interval) = Interval::seconds(seconds) else { return };
                 for host in 0..world.hosts.len() {
-                    world.configure(host, |config| with_interval(config, interval));
+                    world.configure(host, |config| config.with_interval(interval));
                 }
             }
             Version::V3 => {
@@ -292,7 +295,7 @@ impl Chaos {
                 let base = u64::try_from(base).unwrap_or(1);
                 let centis = u16::try_from(1 + self.random.below(base * 4)).unwrap_or(4095).min(4095);
                 let Ok(interval) = Interval::centis(centis) else { return };
-                world.configure(host, |config| with_interval(config, interval));
+                world.configure(host, |config| config.with_interval(interval));
             }
         }
     }
@@ -314,7 +317,7 @@ impl Chaos {
             _ => own.priority().get(),
         };
         let number = if count > 1 { number.clamp(0, 1) } else { number };
-        let is_echo = count == 1 && self.random.happens(200);
+        let is_echo = count == 1 && self.random.happens(300);
         let number = if is_echo { own.priority().get() } else { number };
         let advertised = Advertised::from_octet(number);
         let source = match self.random.below(3) {
@@ -385,14 +388,4 @@ impl Chaos {
             }
         }
     }
-}
-
-/// A configuration with another interval and all else alike.
-#[must_use]
-pub fn with_interval(config: Config, interval: Interval) -> Config {
-    Config::new(interval, config.priority())
-        .with_preempt(config.preempt())
-        .with_start(config.start())
-        .with_announce_delay(config.announce_delay())
-        .with_announce_refresh(config.announce_refresh())
 }

@@ -99,13 +99,10 @@ impl Cell {
         (self.happening as usize * 4 + role) * 8 + rest
     }
 
-    /// Whether there is such a cell: no timer runs in Initialize.
+    /// Whether there is such a cell: no addresses are claimed in Initialize.
     #[must_use]
     pub fn is_possible(self) -> bool {
-        !matches!(
-            (self.happening, self.role),
-            (Happening::Timer | Happening::Claimed | Happening::Unclaimed, Role::Initialize)
-        )
+        !matches!((self.happening, self.role), (Happening::Claimed | Happening::Unclaimed, Role::Initialize))
     }
 }
 

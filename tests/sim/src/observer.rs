@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
-use lvs_vrrp::{Action, Advertised, Config, Gate, Preempt, Router, Start};
+use lvs_vrrp::{Action, Advertised, Config, ConflictEvent, Gate, Preempt, Router, Start};
 
-use crate::bounds::Rules;
+use crate::bounds::{Rules, skew};
 use crate::coverage::{Cell, Coverage, Happening};
 use crate::decoder::Heard;
 
@@ -61,6 +61,8 @@ pub struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
     Off,
+    /// Enabled, and out until then.
+    Starting(u64),
     /// At fault; with the time of the next attempt if it was for its addresses.
     Faulty(Option<u64>),
     Listening(Listening),
@@ -79,20 +81,51 @@ struct Listening {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ruling {
-    since: u64,
     /// Adver_Timer.
     advert_at: u64,
-    /// When the last advert was sent.
-    sent_at: u64,
+    /// If no advert was sent until then, others may be master (E8a).
+    overtaken_at: u64,
     /// No answer before.
     answer_from: u64,
-    /// No report of a conflict before.
-    report_from: u64,
     /// Without addresses until then; `None` if it has them.
     give_up_at: Option<u64>,
-    rounds: u32,
-    /// When the last round was.
-    announced_at: u64,
+    /// What may still be announced, and told of conflicts: these fill up by time (A13).
+    rounds: Allowance,
+    reports: Allowance,
+    /// The other masters that it told of.
+    rivals: [Option<IpAddr>; 4],
+}
+
+/// How much of something there may be: it grows with time, to a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Allowance {
+    /// In nanoseconds of growth.
+    left: u64,
+    at: u64,
+}
+
+impl Allowance {
+    const fn new(there: u64, count: u64) -> Self {
+        Self { left: count * SECOND, at: there }
+    }
+
+    /// One more, if that many per second and that many at once are allowed.
+    fn take(&mut self, there: u64, per_second: u64, most: u64) -> bool {
+        let grown = there.saturating_sub(self.at).saturating_mul(per_second);
+        self.left = self.left.saturating_add(grown).min(most * SECOND);
+        self.at = there;
+        match self.left.checked_sub(SECOND) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn grant(&mut self, count: u64) {
+        self.left += count * SECOND;
+    }
 }
 
 /// What an input must lead to.
@@ -104,7 +137,8 @@ struct Expected {
     may_announce: bool,
     /// There must be one.
     must_announce: bool,
-    may_report: bool,
+    /// Another master that is heard.
+    rival: Option<IpAddr>,
 }
 
 /// An action, as far as it is foretold.
@@ -150,15 +184,16 @@ impl Watch {
     pub fn gone_by(&self) -> u64 {
         match self.stand {
             Stand::Listening(listening) => listening.gone_by,
-            Stand::Off | Stand::Faulty(_) | Stand::Ruling(_) => self.rules.interval,
+            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) | Stand::Ruling(_) => self.rules.interval,
         }
     }
 
-    /// When it tries again to take part after a failed claim, on its own clock.
+    /// When it takes part, after a start delay or a failed claim, on its own clock.
     #[must_use]
     pub fn retries_at(&self) -> Option<Instant> {
         match self.stand {
             Stand::Faulty(retry) => retry.map(Instant::from_nanos),
+            Stand::Starting(at) => Some(Instant::from_nanos(at)),
             Stand::Off | Stand::Listening(_) | Stand::Ruling(_) => None,
         }
     }
@@ -176,8 +211,12 @@ impl Watch {
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
         self.cover(there.as_nanos(), input, coverage);
+        let rivals = match self.stand {
+            Stand::Ruling(ruling) => ruling.rivals,
+            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) | Stand::Listening(_) => [None; 4],
+        };
         let expected = self.expect(there.as_nanos(), input);
-        self.compare(there.as_nanos(), input, &expected, actions)?;
+        self.compare(there.as_nanos(), input, &expected, rivals, actions)?;
         self.look_at(there.as_nanos(), input, router)
     }
 
@@ -188,14 +227,17 @@ impl Watch {
             Input::Enable => self.on_enable(there, &mut expected),
             Input::Disable => match self.stand {
                 Stand::Off => {}
+                Stand::Starting(_) => self.stand = Stand::Off,
                 Stand::Faulty(_) | Stand::Listening(_) => self.go(Stand::Off, &mut expected),
                 Stand::Ruling(_) => self.resign(Stand::Off, &mut expected),
             },
             Input::Gate(gate) => self.on_gate(there, gate, &mut expected),
             Input::Claimed(epoch, result) => self.on_claimed(there, epoch, result, &mut expected),
+            // VR-066.
+            Input::Advert(_) if self.rules.is_owner() && self.rules.is_deaf_as_owner => {}
             Input::Advert(heard) => match self.stand {
                 // VR-115 to VR-121, first column.
-                Stand::Off | Stand::Faulty(_) => {}
+                Stand::Off | Stand::Starting(_) | Stand::Faulty(_) => {}
                 Stand::Listening(listening) => {
                     self.stand = Stand::Listening(self.listening_hears(listening, there, heard));
                 }
@@ -209,27 +251,33 @@ impl Watch {
     }
 
     fn on_enable(&mut self, there: u64, expected: &mut Expected) {
-        match (self.stand, self.gate) {
-            (Stand::Off, Gate::Open | Gate::Held) => {
-                let wait = match self.start {
-                    Start::Backup => self.rules.down(self.rules.interval),
-                    // One interval and the skew of priority 254.
-                    Start::Master => {
-                        let skew = crate::bounds::skew(self.rules.version, self.rules.interval, 254);
-                        self.rules.interval + skew
-                    }
-                };
-                self.take_part(there, wait, expected);
+        match self.stand {
+            Stand::Off if self.rules.start_delay > 0 => {
+                self.stand = Stand::Starting(there + self.rules.start_delay);
             }
-            (Stand::Off, Gate::Fault(_)) => self.go(Stand::Faulty(None), expected),
-            (Stand::Faulty(_) | Stand::Listening(_) | Stand::Ruling(_), _) => {}
+            Stand::Off => self.start_up(there, expected),
+            Stand::Starting(_) | Stand::Faulty(_) | Stand::Listening(_) | Stand::Ruling(_) => {}
         }
+    }
+
+    /// VR-110, VR-111.
+    fn start_up(&mut self, there: u64, expected: &mut Expected) {
+        if let Gate::Fault(_) = self.gate {
+            self.go(Stand::Faulty(None), expected);
+            return;
+        }
+        let wait = match self.start {
+            Start::Backup => self.rules.down(self.rules.interval),
+            // One interval and the skew of priority 254.
+            Start::Master => self.rules.interval + skew(self.rules.version, self.rules.interval, 254),
+        };
+        self.take_part(there, wait, expected);
     }
 
     fn on_gate(&mut self, there: u64, gate: Gate, expected: &mut Expected) {
         self.gate = gate;
         match (self.stand, gate) {
-            (Stand::Off, _)
+            (Stand::Off | Stand::Starting(_), _)
             | (Stand::Faulty(None), Gate::Fault(_))
             | (Stand::Faulty(Some(_)), Gate::Open | Gate::Held)
             | (Stand::Listening(_), Gate::Held)
@@ -264,7 +312,8 @@ impl Watch {
             (ClaimResult::Confirmed, Some(_)) => {
                 self.given_up = 0;
                 ruling.give_up_at = None;
-                expected.must_announce = true;
+                // The first round and the delayed one.
+                ruling.rounds.grant(2);
                 expected.may_announce = true;
             }
             (ClaimResult::Missing, None) => ruling.give_up_at = Some(there + self.rules.claim_timeout),
@@ -314,18 +363,15 @@ impl Watch {
 
     fn ruling_hears(&mut self, mut ruling: Ruling, there: u64, heard: Heard, expected: &mut Expected) {
         let is_due = there >= ruling.advert_at;
-        let tenth = self.rules.interval / 10;
         if heard.priority == 0 {
             // VR-115; what is due anyway is the answer, and one that would come too soon waits its turn (A7).
             if is_due {
             } else if there >= ruling.answer_from {
-                expected.actions.push(Deed::Advertise(self.rules.priority));
-                ruling.answer_from = there + tenth;
-                ruling.sent_at = there;
+                self.answer(&mut ruling, there, expected);
                 ruling.advert_at = there + self.rules.interval;
             } else if ruling.advert_at > ruling.answer_from {
                 ruling.advert_at = ruling.answer_from;
-                ruling.answer_from += tenth;
+                ruling.answer_from += self.rules.interval / 10;
             }
             self.stand = Stand::Ruling(ruling);
             return;
@@ -333,31 +379,51 @@ impl Watch {
         let (theirs, ours) = ((heard.priority, heard.source), (self.rules.priority, self.address));
         if theirs > ours {
             // A5, VR-116, VR-117.
+            if self.rules.sends_before_yielding {
+                expected.actions.push(Deed::Advertise(self.rules.priority));
+            }
             let mut listening = Listening { down_at: None, gone_by: 0, patient_until: None };
             self.yield_to(&mut listening, there, heard);
-            expected.actions.push(Deed::Release(self.epoch));
-            self.go(Stand::Listening(listening), expected);
+            self.step_down(listening, expected);
+            return;
+        }
+        if self.rules.yields_when_late && there >= ruling.overtaken_at {
+            let listening = self.listening(there, self.rules.down(self.rules.interval));
+            let listening = self.listening_hears(listening, there, heard);
+            self.step_down(listening, expected);
             return;
         }
         if theirs < ours {
             // VR-118, VR-120, A7.
-            if !is_due && there >= ruling.answer_from {
-                expected.actions.push(Deed::Advertise(self.rules.priority));
-                ruling.answer_from = there + tenth;
-                ruling.sent_at = there;
+            if !is_due && there >= ruling.answer_from && !self.rules.is_silent_to_losers {
+                self.answer(&mut ruling, there, expected);
             }
             expected.may_announce = true;
         }
-        if there >= ruling.report_from {
-            expected.may_report = true;
-            ruling.report_from = there + self.rules.down(self.rules.interval);
-        }
+        expected.rival = Some(heard.source);
         self.stand = Stand::Ruling(ruling);
+    }
+
+    /// A7: the next one not before a tenth of the interval.
+    fn answer(&self, ruling: &mut Ruling, there: u64, expected: &mut Expected) {
+        expected.actions.push(Deed::Advertise(self.rules.priority));
+        ruling.answer_from = there + self.rules.interval / 10;
+        ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
+    }
+
+    fn step_down(&mut self, listening: Listening, expected: &mut Expected) {
+        expected.actions.push(Deed::Release(self.epoch));
+        self.go(Stand::Listening(listening), expected);
     }
 
     fn on_timeout(&mut self, there: u64, expected: &mut Expected) {
         match self.stand {
             Stand::Off | Stand::Faulty(None) => {}
+            Stand::Starting(at) => {
+                if there >= at {
+                    self.start_up(there, expected);
+                }
+            }
             Stand::Faulty(Some(retry_at)) => {
                 if there >= retry_at {
                     self.take_part(there, self.rules.down(self.rules.interval), expected);
@@ -375,29 +441,44 @@ impl Watch {
                     }
                 }
             }
-            Stand::Ruling(mut ruling) => {
-                if ruling.give_up_at.is_some_and(|give_up_at| there >= give_up_at) {
-                    let pause = self.rules.claim_timeout << self.given_up.min(6);
-                    self.given_up = self.given_up.saturating_add(1);
-                    self.resign(Stand::Faulty(Some(there + pause)), expected);
-                    return;
-                }
-                expected.may_announce = true;
-                // VR-114, VR-101, VR-103: late or not, one advert, and the period goes on.
-                if there >= ruling.advert_at {
-                    expected.actions.push(Deed::Advertise(self.rules.priority));
-                    // E8a, VR-163.
-                    let gap = there.saturating_sub(ruling.sent_at);
-                    expected.must_announce = ruling.give_up_at.is_none() && gap >= 3 * self.rules.interval;
-                    ruling.sent_at = there;
-                    ruling.advert_at += self.rules.interval;
-                    if ruling.advert_at <= there {
-                        ruling.advert_at = there + self.rules.interval;
-                    }
-                }
-                self.stand = Stand::Ruling(ruling);
+            Stand::Ruling(ruling) => self.ruling_expires(ruling, there, expected),
+        }
+    }
+
+    fn ruling_expires(&mut self, mut ruling: Ruling, there: u64, expected: &mut Expected) {
+        let is_late = there >= ruling.overtaken_at;
+        if is_late && self.rules.yields_when_late {
+            let listening = self.listening(there, self.rules.down(self.rules.interval));
+            self.step_down(listening, expected);
+            return;
+        }
+        match &mut ruling.give_up_at {
+            // Who puts the addresses there was not run either.
+            Some(give_up_at) if is_late => *give_up_at = there + self.rules.claim_timeout,
+            Some(give_up_at) if there >= *give_up_at => {
+                let pause = self.rules.claim_timeout << self.given_up.min(6);
+                self.given_up = self.given_up.saturating_add(1);
+                self.resign(Stand::Faulty(Some(there + pause)), expected);
+                return;
+            }
+            Some(_) | None => {}
+        }
+        expected.may_announce = true;
+        // VR-114, VR-101, VR-103: late or not, one advert, and the period goes on.
+        if there >= ruling.advert_at {
+            expected.actions.push(Deed::Advertise(self.rules.priority));
+            // E8a, VR-163.
+            expected.must_announce = is_late && ruling.give_up_at.is_none();
+            if expected.must_announce {
+                ruling.rounds.grant(1);
+            }
+            ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
+            ruling.advert_at += self.rules.interval;
+            if ruling.advert_at <= there {
+                ruling.advert_at = there + self.rules.interval;
             }
         }
+        self.stand = Stand::Ruling(ruling);
     }
 
     fn on_configured(&mut self, there: u64, config: &Config, expected: &mut Expected) {
@@ -405,7 +486,7 @@ impl Watch {
         self.start = config.start();
         let is_new = before.interval != self.rules.interval;
         match &mut self.stand {
-            Stand::Off | Stand::Faulty(_) => {}
+            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) => {}
             Stand::Listening(listening) => {
                 if is_new && self.rules.version == lvs_vrrp::Version::V2 {
                     listening.gone_by = self.rules.interval;
@@ -417,9 +498,9 @@ impl Watch {
             }
             // E14.
             Stand::Ruling(ruling) => {
-                if is_new {
+                if is_new && there < ruling.advert_at {
                     expected.actions.push(Deed::Advertise(self.rules.priority));
-                    ruling.sent_at = there;
+                    ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
                     ruling.advert_at = there + self.rules.interval;
                 }
             }
@@ -456,14 +537,13 @@ impl Watch {
         expected.actions.push(Deed::Advertise(self.rules.priority));
         expected.actions.push(Deed::Claim(self.epoch));
         let ruling = Ruling {
-            since: there,
             advert_at: there + self.rules.interval,
-            sent_at: there,
+            overtaken_at: there + self.rules.missed(self.rules.interval),
             answer_from: 0,
-            report_from: 0,
             give_up_at: Some(there + self.rules.claim_timeout),
-            rounds: 0,
-            announced_at: 0,
+            rounds: Allowance::new(there, 1),
+            reports: Allowance::new(there, REPORTS),
+            rivals: [None; 4],
         };
         self.go(Stand::Ruling(ruling), expected);
     }
@@ -483,7 +563,7 @@ impl Watch {
 
     fn role(&self) -> Role {
         match self.stand {
-            Stand::Off => Role::Initialize,
+            Stand::Off | Stand::Starting(_) => Role::Initialize,
             Stand::Faulty(_) => Role::Fault,
             Stand::Listening(_) => Role::Backup,
             Stand::Ruling(_) => Role::Master,
@@ -495,10 +575,12 @@ impl Watch {
         there: u64,
         input: Input,
         expected: &Expected,
+        rivals: [Option<IpAddr>; 4],
         actions: &[Action],
     ) -> Result<(), Violation> {
         let mut awaited = expected.actions.iter();
-        let (mut announced, mut reported) = (0, 0);
+        let mut announced = 0;
+        let mut rivals = Rivals(rivals);
         for action in actions {
             let deed = match *action {
                 Action::Advertise(Advertised::Running(priority)) => Deed::Advertise(priority.get()),
@@ -507,13 +589,14 @@ impl Watch {
                 Action::Release { epoch } => Deed::Release(epoch.value()),
                 Action::Changed(transition) => Deed::Changed(transition.from, transition.to),
                 Action::WantsMaster => Deed::WantsMaster,
-                Action::Announce { epoch, round } => {
+                Action::Announce { epoch, packets } => {
                     announced += 1;
-                    self.check_announcement(there, epoch, round, expected)?;
+                    self.check_announcement(there, epoch, packets, expected)?;
                     continue;
                 }
-                Action::Conflict(_) => {
-                    reported += 1;
+                Action::Conflict(event) => {
+                    rivals.note(event)?;
+                    self.check_report(there, event)?;
                     continue;
                 }
             };
@@ -533,40 +616,57 @@ impl Watch {
             let what = format!("{input:?} led to {actions:?} without an announcement");
             return Err(Violation { rule: "E8a", what });
         }
-        // A13.
-        if announced > 1 || reported > u32::from(expected.may_report) {
-            let what = format!("{input:?} led to {actions:?}: too much is said");
+        if announced > 1 {
+            let what = format!("{input:?} led to {actions:?}: two rounds at once");
+            return Err(Violation { rule: "A13", what });
+        }
+        // VR-252: every other master is told of, up to four; and of none once it is over.
+        let is_told = expected.rival.is_none_or(|rival| rivals.is_full() || rivals.has(rival));
+        match &mut self.stand {
+            Stand::Ruling(ruling) if is_told => ruling.rivals = rivals.0,
+            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) | Stand::Listening(_) if rivals.is_empty() => {
+            }
+            _ => {
+                let what = format!("{input:?} led to {actions:?} with the rivals {rivals:?}");
+                return Err(Violation { rule: "VR-252", what });
+            }
+        }
+        Ok(())
+    }
+
+    /// A3 and A13.
+    fn check_announcement(
+        &mut self,
+        there: u64,
+        epoch: Epoch,
+        packets: u8,
+        expected: &Expected,
+    ) -> Result<(), Violation> {
+        // By the schedule at most one per refresh; two kinds of rounds that others cause, each once per second.
+        let per_second =
+            2 + SECOND.checked_div(self.rules.refresh).unwrap_or(0) + u64::from(self.rules.refresh > 0);
+        let Stand::Ruling(ruling) = &mut self.stand else {
+            return Err(Violation { rule: "A3", what: "announced without being master".to_owned() });
+        };
+        let has_addresses = ruling.give_up_at.is_none();
+        if !has_addresses || !expected.may_announce || epoch.value() != self.epoch || packets == 0 {
+            let what = format!("{packets} packets of {epoch} were announced as {ruling:?}, out of place");
+            return Err(Violation { rule: "A3", what });
+        }
+        if !ruling.rounds.take(there, per_second, 8) {
+            let what = format!("too many rounds are announced: {ruling:?}");
             return Err(Violation { rule: "A13", what });
         }
         Ok(())
     }
 
-    fn check_announcement(
-        &mut self,
-        there: u64,
-        epoch: Epoch,
-        round: u32,
-        expected: &Expected,
-    ) -> Result<(), Violation> {
-        let rules = self.rules;
-        let Stand::Ruling(ruling) = &mut self.stand else {
-            return Err(Violation { rule: "A3", what: "announced without being master".to_owned() });
-        };
-        let has_addresses = ruling.give_up_at.is_none();
-        ruling.rounds += 1;
-        if !has_addresses || !expected.may_announce || epoch.value() != self.epoch || round != ruling.rounds {
-            let what = format!("round {round} of {epoch} was announced as {ruling:?}, out of place");
-            return Err(Violation { rule: "A3", what });
+    /// A13: at most twelve events per second can be caused from outside.
+    fn check_report(&mut self, there: u64, event: ConflictEvent) -> Result<(), Violation> {
+        if let Stand::Ruling(ruling) = &mut self.stand
+            && !ruling.reports.take(there, REPORTS, REPORTS)
+        {
+            return Err(Violation { rule: "A13", what: format!("too much is told: {event:?}") });
         }
-        // A13: the first rounds and those after gaps apart, one per second and one per refresh.
-        let passed = there - ruling.since;
-        let refreshes = passed.checked_div(rules.announce_refresh).unwrap_or(0);
-        let most = 4 + passed / 1_000_000_000 + refreshes + passed / rules.interval.saturating_mul(3);
-        if u64::from(ruling.rounds) > most {
-            let what = format!("{} rounds in {passed} ns", ruling.rounds);
-            return Err(Violation { rule: "A13", what });
-        }
-        ruling.announced_at = there;
         Ok(())
     }
 
@@ -579,16 +679,14 @@ impl Watch {
         let timer = router.poll_timeout().map(Instant::as_nanos);
         let is_right = match self.stand {
             Stand::Off | Stand::Faulty(None) => timer.is_none(),
+            Stand::Starting(at) => timer == Some(at),
             Stand::Faulty(retry_at) => timer == retry_at,
             Stand::Listening(listening) => timer == listening.down_at,
-            // There may be an announcement before; after the time was told nothing is overdue.
+            // There may be an announcement or the end of a conflict before; after the time was told nothing is overdue.
             Stand::Ruling(ruling) => {
                 let last = ruling.give_up_at.unwrap_or(u64::MAX).min(ruling.advert_at);
                 timer.is_some_and(|timer| {
-                    timer == last
-                        || (timer < last
-                            && ruling.give_up_at.is_none()
-                            && (timer > there || !matches!(input, Input::Timeout)))
+                    timer == last || (timer < last && (timer > there || !matches!(input, Input::Timeout)))
                 })
             }
         };
@@ -619,7 +717,12 @@ impl Watch {
                 Stand::Listening(Listening { down_at: Some(at), .. }) if is_due(at) => Happening::Timer,
                 Stand::Ruling(ruling) if is_due(ruling.advert_at) => Happening::Timer,
                 Stand::Faulty(Some(at)) if is_due(at) => Happening::Timer,
-                Stand::Off | Stand::Faulty(_) | Stand::Listening(_) | Stand::Ruling(_) => return,
+                Stand::Starting(at) if is_due(at) => Happening::Timer,
+                Stand::Off
+                | Stand::Starting(_)
+                | Stand::Faulty(_)
+                | Stand::Listening(_)
+                | Stand::Ruling(_) => return,
             },
             Input::Advert(heard) => match (heard.priority, heard.priority.cmp(&self.rules.priority)) {
                 (0, _) => Happening::Resignation,
@@ -652,6 +755,41 @@ impl Watch {
     }
 }
 
+/// The other masters that a router told of.
+#[derive(Clone, Copy, Debug)]
+struct Rivals([Option<IpAddr>; 4]);
+
+impl Rivals {
+    fn has(&self, rival: IpAddr) -> bool {
+        self.0.contains(&Some(rival))
+    }
+
+    fn is_full(&self) -> bool {
+        !self.0.contains(&None)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0 == [None; 4]
+    }
+
+    /// Begins once, ends once, and nothing is told of who is none.
+    fn note(&mut self, event: ConflictEvent) -> Result<(), Violation> {
+        let (from, to) = match event {
+            ConflictEvent::Began(conflict) if !self.has(conflict.other) => (None, Some(conflict.other)),
+            ConflictEvent::Unheard(conflict) if self.has(conflict.other) => return Ok(()),
+            ConflictEvent::Ended(conflict, _) => (Some(conflict.other), None),
+            ConflictEvent::Began(_) | ConflictEvent::Unheard(_) => (Some(IpAddr::from([0; 4])), None),
+        };
+        match self.0.iter_mut().find(|rival| **rival == from) {
+            Some(rival) => {
+                *rival = to;
+                Ok(())
+            }
+            None => Err(Violation { rule: "VR-252", what: format!("{event:?} after {:?}", self.0) }),
+        }
+    }
+}
+
 /// Which rule is about such an action.
 fn rule_of(deed: Deed) -> &'static str {
     match deed {
@@ -663,3 +801,8 @@ fn rule_of(deed: Deed) -> &'static str {
         Deed::Changed(..) | Deed::WantsMaster => "A1",
     }
 }
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Events of conflicts per second, and at once.
+const REPORTS: u64 = 12;

@@ -1,10 +1,11 @@
 //! What a seed stands for: a network of routers, and which faults it suffers.
 
 use std::fmt;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use lvs_core::Family;
-use lvs_vrrp::{Config, Interval, Preempt, Priority, Start, Version};
+use lvs_vrrp::{AnnounceSchedule, Config, DownTimerAdverts, Interval, Preempt, Priority, Start, Version};
 
 use crate::clock::Rate;
 use crate::fault::{Fault, Faults};
@@ -90,6 +91,7 @@ impl Options {
         };
         let common_start = random.one_of(&[Some(Start::Backup), Some(Start::Backup), None]).flatten();
         let drift = random.one_of(&[0, 50, 2_000, 20_000, 150_000]).unwrap_or(0);
+        let misses = random.one_of(&[3, 3, 3, 3, 2, 5]).and_then(|misses| DownTimerAdverts::new(misses).ok());
         let hosts = chosen
             .into_iter()
             .map(|priority| {
@@ -110,10 +112,20 @@ impl Options {
                 let mut config =
                     Config::new(interval, self::priority(priority)).with_preempt(preempt).with_start(start);
                 if random.happens(300) {
-                    config = config
-                        .with_announce_delay(random.time(Duration::from_secs(10)))
-                        .with_announce_refresh(random.time(Duration::from_secs(100)));
+                    config = config.with_announcements(schedule(&mut random));
                 }
+                if random.happens(150) {
+                    config = config.with_start_delay(random.time(longest_down));
+                }
+                if let Some(misses) = misses {
+                    config = config.with_down_timer_adverts(misses);
+                }
+                config = config
+                    .with_lower_prio_no_advert(random.happens(100))
+                    .with_higher_prio_send_advert(random.happens(100))
+                    .with_yield_when_late(random.happens(100))
+                    // Two owners that hear nothing would both be master for ever.
+                    .with_owner_ignore_adverts(!(tie && priority == 255) && random.happens(300));
                 if random.happens(200) {
                     config = config.with_claim_timeout(longest_down.max(Duration::from_secs(1)));
                 }
@@ -132,8 +144,12 @@ impl Options {
                 faults = faults.with(fault);
             }
         }
-        // Time at long intervals costs little and shows little: less of it.
-        let patience = if shortest > Duration::from_secs(1) { 1 } else { 12 };
+        // An interval costs the same however long it is: most of them where the time is to be lived.
+        let patience = match shortest.cmp(&Duration::from_secs(1)) {
+            std::cmp::Ordering::Less => 2,
+            std::cmp::Ordering::Equal => 14,
+            std::cmp::Ordering::Greater => 1,
+        };
         Self {
             seed,
             version,
@@ -162,7 +178,7 @@ impl Options {
             ),
         };
         interval.unwrap_or(match version {
-            Version::V2 => Interval::Seconds(std::num::NonZeroU8::MIN),
+            Version::V2 => Interval::Seconds(NonZeroU8::MIN),
             Version::V3 => Interval::Centis(lvs_vrrp::Centis::SECOND),
         })
     }
@@ -181,6 +197,25 @@ impl Options {
         let is_fast = |host: &HostOptions| host.config.interval().duration() <= Duration::from_secs(1);
         self.hosts.len() >= 3 && self.hosts.iter().all(is_fast)
     }
+}
+
+/// Any announcements, from none too many to very many.
+fn schedule(random: &mut Random) -> AnnounceSchedule {
+    let packets = |random: &mut Random| NonZeroU8::new(random.one_of(&[1, 5, 255]).unwrap_or(1));
+    let mut schedule = AnnounceSchedule::default()
+        .with_repeat(packets(random).unwrap_or(NonZeroU8::MIN))
+        .with_delay(random.time(Duration::from_secs(10)))
+        .with_refresh_repeat(packets(random).unwrap_or(NonZeroU8::MIN));
+    if random.happens(500) {
+        schedule = schedule.with_refresh(random.time(Duration::from_secs(100)));
+    }
+    if random.happens(500) {
+        let longest = random.one_of(&[0, 1, 10_000]).unwrap_or(0);
+        schedule = schedule
+            .with_lower_prio_repeat(random.one_of(&[0, 1, 5]).unwrap_or(0))
+            .with_lower_prio_delay(random.time(Duration::from_millis(longest)));
+    }
+    schedule
 }
 
 /// The priority with this number; 0, which is none, gives the default.
@@ -208,12 +243,10 @@ impl fmt::Display for Options {
         for (place, host) in self.hosts.iter().enumerate() {
             writeln!(
                 f,
-                "router {place}: priority {}, interval {:?}, {:?}, {:?}, clock {:?}",
-                host.config.priority(),
+                "router {place}: interval {:?}, clock {:?}, {:?}",
                 host.config.interval().duration(),
-                host.config.preempt(),
-                host.config.start(),
-                host.rate
+                host.rate,
+                host.config
             )?;
         }
         let Self { rounds, faults_per_round, gap, faults, .. } = self;

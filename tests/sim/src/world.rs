@@ -956,9 +956,8 @@ pub fn nanos(time: Duration) -> u64 {
 /// Datagrams that a socket holds.
 const BACKLOG: usize = 256;
 
-/// The longest list of actions of one input: an answer, a report and a round, or advert, release, change and
-/// what follows.
-const MOST_ACTIONS: usize = 5;
+/// The longest list of actions of one input: an advert, the release, the ends of four conflicts, the change.
+const MOST_ACTIONS: usize = 7;
 
 /// How often the applier tries again.
 const RETRY: Duration = Duration::from_millis(500);
