@@ -99,7 +99,9 @@
 //! - Of two owners the one with the lower address becomes backup and keeps its priority.
 //! - A master that cannot get its addresses resigns, and tries again later and later.
 
-#![forbid(unsafe_code)]
+// With sockets it is denied everywhere but in socket.rs.
+#![cfg_attr(not(feature = "tokio"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 // The page above links to the driver.
 #![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -112,6 +114,8 @@ pub mod timing;
 
 mod action;
 mod addresses;
+#[cfg(feature = "ah")]
+mod ah;
 mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
@@ -125,6 +129,7 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
+mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -133,10 +138,14 @@ mod socket;
 mod stats;
 mod sync_group;
 mod tracker;
+#[cfg(feature = "tokio")]
+mod transport;
 mod types;
 
 pub use action::{Action, FaultReason, Gate, Reason, Transition};
 pub use addresses::{AddressIter, AddressList};
+#[cfg(feature = "ah")]
+pub use ah::{Ah, AhSender};
 pub use config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
 pub use conflict::{Conflict, ConflictEnd, ConflictEvent, Verdict};
 pub use delivery::{Delivery, Multicast, Peer, Unicast};
@@ -155,6 +164,10 @@ pub use driver::handle::Handle;
 pub use driver::handle::Instance;
 #[cfg(feature = "tokio")]
 pub use driver::handle::Pulse;
+#[cfg(feature = "tokio")]
+pub use driver::handle::Status;
+#[cfg(feature = "tokio")]
+pub use driver::setup::{GroupConfig, Setup};
 pub use endpoints::{Datagram, Endpoints, group};
 #[cfg(feature = "tokio")]
 pub use error::ConfigError;
@@ -162,12 +175,21 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
+pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
 pub use stats::Stats;
 pub use sync_group::{Standing, SyncGroup};
 pub use tracker::{Explanation, Fact, Tracked, TrackedKind, Tracker};
+#[cfg(feature = "tokio")]
+pub use transport::memory::{MemoryNetwork, MemoryTransport};
+#[cfg(feature = "tokio")]
+pub use transport::raw::RawTransport;
+#[cfg(feature = "tokio")]
+pub use transport::udp::UdpTransport;
+#[cfg(feature = "tokio")]
+pub use transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport};
 pub use types::{
     Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lvs_core::{Director, Notice, Role, Table};
 use lvs_health::Change;
-use lvs_vrrp::EventKind;
+use lvs_vrrp::{ConflictEvent, EventKind, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -246,8 +246,16 @@ impl Daemon {
             EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
             _ => info!("{}: {}", event.instance, event.kind),
         }
-        if let EventKind::Changed(transition) = event.kind {
-            self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+        match event.kind {
+            EventKind::Changed(transition) => {
+                self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+            }
+            EventKind::Conflict(ConflictEvent::Began(conflict))
+                if conflict.verdict != Verdict::SameAddress =>
+            {
+                self.notices.push(Notice::Contested { instance: event.instance.to_string() });
+            }
+            _ => {}
         }
     }
 

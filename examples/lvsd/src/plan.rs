@@ -110,7 +110,8 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        self.routers.push(vrrp::router(instance, priority).map_err(|error| fail(&error))?);
+        self.routers
+            .push(vrrp::router(instance, priority, start_delay(global)).map_err(|error| fail(&error))?);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
@@ -149,6 +150,14 @@ impl Plan {
         self.pools.push(pool);
         Ok(())
     }
+}
+
+/// How long the virtual routers wait before they do anything: as long as both delays want.
+fn start_delay(global: &model::Global) -> Duration {
+    // A clock that cannot be read says that the host was just booted.
+    let up =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    global.startup_delay.max(global.delay_after_boot.saturating_sub(up))
 }
 
 const fn forwarding(method: model::Method) -> Forwarding {
@@ -221,11 +230,14 @@ fn instance_scripts(
         let identity = identity(user).map_err(|reason| format!("{keyword}: {reason}"))?;
         Ok(Some(Script { command: script.command.clone(), identity }))
     };
+    // Nothing takes an instance out of the configuration yet, but what is wrong with the script is wrong now.
+    script("notify_deleted", &notify.deleted)?;
     Ok(InstanceScripts {
         master: script("notify_master", &notify.master)?,
         backup: script("notify_backup", &notify.backup)?,
         fault: script("notify_fault", &notify.fault)?,
         stop: script("notify_stop", &notify.stop)?,
+        master_rx_lower_pri: script("notify_master_rx_lower_pri", &notify.master_rx_lower_pri)?,
         any: script("notify", &notify.any)?,
     })
 }
@@ -240,8 +252,11 @@ impl Plan {
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
 fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
     let unnamed = |scripts: &InstanceScripts| {
-        let InstanceScripts { master, backup, fault, stop, any } = scripts;
-        [master, backup, fault, stop, any].into_iter().flatten().any(|script| script.identity.is_none())
+        let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
+        [master, backup, fault, stop, master_rx_lower_pri, any]
+            .into_iter()
+            .flatten()
+            .any(|script| script.identity.is_none())
     };
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
     Some(format!(

@@ -3,6 +3,8 @@
 mod hostile;
 mod messages;
 mod parity;
+mod routers;
+mod strict;
 mod values;
 
 use super::{Code, Loaded, Style, parse, render};

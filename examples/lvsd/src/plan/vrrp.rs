@@ -1,7 +1,6 @@
 //! Virtual routers as `lvs-vrrp` takes them.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU8;
 use std::time::Duration;
 
 use lvs_vrrp::{
@@ -11,10 +10,11 @@ use lvs_vrrp::{
 
 use crate::conf::model;
 
-/// The router of an instance.
+/// The router of an instance that does nothing for the first `start_delay`.
 pub(super) fn router(
     instance: &model::VrrpInstance,
     priority: Priority,
+    start_delay: Duration,
 ) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
     let vrid = Vrid::new(instance.virtual_router_id.get())?;
     let addresses = |list: &[lvs_core::VirtualAddress]| list.iter().map(|vip| vip.key.address).collect();
@@ -23,7 +23,7 @@ pub(super) fn router(
         &instance.interface,
         vrid,
         addresses(&instance.addresses),
-        config(instance, priority)?,
+        config(instance, priority)?.with_start_delay(start_delay),
     );
     planned.excluded_addresses = addresses(&instance.excluded);
     let all = instance.addresses.iter().chain(&instance.excluded);
@@ -99,15 +99,12 @@ fn peer(peer: &model::Peer) -> Peer {
     planned
 }
 
-/// The configuration holds at most 255 packets; saturating is for what cannot be.
 fn announcements(garp: model::Garp) -> AnnounceSchedule {
-    let count = |packets: u32| u8::try_from(packets).unwrap_or(u8::MAX);
-    let at_least_one = |packets: u32| NonZeroU8::new(count(packets)).unwrap_or(NonZeroU8::MIN);
     AnnounceSchedule::default()
-        .with_repeat(at_least_one(garp.repeat))
+        .with_repeat(garp.repeat)
         .with_delay(garp.delay)
         .with_refresh(garp.refresh.unwrap_or(Duration::ZERO))
-        .with_refresh_repeat(at_least_one(garp.refresh_repeat))
-        .with_lower_prio_repeat(count(garp.lower_prio_repeat))
+        .with_refresh_repeat(garp.refresh_repeat)
+        .with_lower_prio_repeat(garp.lower_prio_repeat)
         .with_lower_prio_delay(garp.lower_prio_delay)
 }
