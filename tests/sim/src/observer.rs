@@ -12,6 +12,7 @@ use lvs_vrrp::{Action, Advertised, Config, ConflictEvent, Gate, Preempt, Router,
 use crate::bounds::{Rules, skew};
 use crate::coverage::{Cell, Coverage, Happening};
 use crate::decoder::Heard;
+use crate::told::{Allowance, Rivals};
 
 /// Something happened that must not: the letter or number of the rule, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,38 +95,6 @@ struct Ruling {
     reports: Allowance,
     /// The other masters that it told of.
     rivals: [Option<IpAddr>; 4],
-}
-
-/// How much of something there may be: it grows with time, to a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Allowance {
-    /// In nanoseconds of growth.
-    left: u64,
-    at: u64,
-}
-
-impl Allowance {
-    const fn new(there: u64, count: u64) -> Self {
-        Self { left: count * SECOND, at: there }
-    }
-
-    /// One more, if that many per second and that many at once are allowed.
-    fn take(&mut self, there: u64, per_second: u64, most: u64) -> bool {
-        let grown = there.saturating_sub(self.at).saturating_mul(per_second);
-        self.left = self.left.saturating_add(grown).min(most * SECOND);
-        self.at = there;
-        match self.left.checked_sub(SECOND) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn grant(&mut self, count: u64) {
-        self.left += count * SECOND;
-    }
 }
 
 /// What an input must lead to.
@@ -752,41 +721,6 @@ impl Watch {
             preempts: self.rules.preempt != Preempt::Never,
             is_tie: self.is_tie,
         });
-    }
-}
-
-/// The other masters that a router told of.
-#[derive(Clone, Copy, Debug)]
-struct Rivals([Option<IpAddr>; 4]);
-
-impl Rivals {
-    fn has(&self, rival: IpAddr) -> bool {
-        self.0.contains(&Some(rival))
-    }
-
-    fn is_full(&self) -> bool {
-        !self.0.contains(&None)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0 == [None; 4]
-    }
-
-    /// Begins once, ends once, and nothing is told of who is none.
-    fn note(&mut self, event: ConflictEvent) -> Result<(), Violation> {
-        let (from, to) = match event {
-            ConflictEvent::Began(conflict) if !self.has(conflict.other) => (None, Some(conflict.other)),
-            ConflictEvent::Unheard(conflict) if self.has(conflict.other) => return Ok(()),
-            ConflictEvent::Ended(conflict, _) => (Some(conflict.other), None),
-            ConflictEvent::Began(_) | ConflictEvent::Unheard(_) => (Some(IpAddr::from([0; 4])), None),
-        };
-        match self.0.iter_mut().find(|rival| **rival == from) {
-            Some(rival) => {
-                *rival = to;
-                Ok(())
-            }
-            None => Err(Violation { rule: "VR-252", what: format!("{event:?} after {:?}", self.0) }),
-        }
     }
 }
 

@@ -147,7 +147,7 @@ impl Options {
         // An interval costs the same however long it is: most of them where the time is to be lived.
         let patience = match shortest.cmp(&Duration::from_secs(1)) {
             std::cmp::Ordering::Less => 2,
-            std::cmp::Ordering::Equal => 14,
+            std::cmp::Ordering::Equal => 17,
             std::cmp::Ordering::Greater => 1,
         };
         Self {

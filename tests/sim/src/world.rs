@@ -1,26 +1,24 @@
 //! The network as it lives: hosts with their clocks and processes, packets under way, timers, and the loop.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
-use lvs_vrrp::{
-    Action, Advertised, Config, Delivery, Demux, FaultReason, Gate, Interval, Listener, Priority, Router,
-    Standing, SyncGroup,
-};
+use lvs_vrrp::{Action, Advertised, Gate, Standing, SyncGroup};
 
-use crate::clock::{Clock, NEVER, Rate};
+use crate::clock::{Clock, NEVER};
 use crate::coverage::Happening;
 use crate::decoder::{self, Heard, Receiver};
 use crate::network::{Fate, Network};
-use crate::observer::{Input, Violation, Watch};
+use crate::node::Node;
+use crate::observer::{Input, Violation};
 use crate::options::Options;
 use crate::random::Random;
 use crate::totals::Totals;
 use crate::trace::Trace;
-use crate::wire::{self, Sender};
+use crate::wire;
 
 /// Everything there is, at one moment.
 #[derive(Debug)]
@@ -40,17 +38,17 @@ pub struct World {
     /// The first thing that was wrong.
     pub violation: Option<Violation>,
     /// Instances of each host, each on a segment of its own.
-    instances: usize,
-    nodes: Vec<Node>,
+    pub(crate) instances: usize,
+    pub(crate) nodes: Vec<Node>,
     /// When each node's timer is looked at.
-    timers: Vec<Instant>,
+    pub(crate) timers: Vec<Instant>,
     agenda: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     entries: u64,
     last_arrival: Instant,
     lags: Random,
     claims: Random,
     probes: Random,
-    buffers: Buffers,
+    pub(crate) buffers: Buffers,
 }
 
 /// A machine with its clock and one process.
@@ -62,7 +60,7 @@ pub struct Host {
     pub process: Process,
     /// How late it runs what is due at most.
     pub lag: Duration,
-    group: Option<SyncGroup>,
+    pub(crate) group: Option<SyncGroup>,
 }
 
 /// What a process does.
@@ -79,44 +77,6 @@ pub enum Process {
     Dead,
 }
 
-/// One instance on one host.
-#[derive(Debug)]
-pub struct Node {
-    /// The machine under test.
-    pub router: Router,
-    /// What it must be.
-    pub watch: Watch,
-    /// Whether the link is up.
-    pub link_is_up: bool,
-    /// Whether the application holds it back.
-    pub is_held: bool,
-    /// Whether the kernel refuses the addresses.
-    pub claims_fail: bool,
-    /// Whether the host has the addresses.
-    pub has_addresses: bool,
-    /// Adverts that it sent.
-    pub adverts: u64,
-    /// Announcement rounds of it.
-    pub rounds: u64,
-    /// When it sent the last advert with a priority, in true time.
-    pub advertised_at: Instant,
-    /// When it became master last.
-    pub master_since: Instant,
-    /// How often it became master.
-    pub masterships: u64,
-    demux: Demux,
-    sender: Sender,
-    receiver: Receiver,
-    /// How many processes there were, which do not get each other's answers.
-    processes: u64,
-    /// For this mastership the addresses are wanted.
-    claimed: Option<Epoch>,
-    /// What waits in the sockets, and whether it will be believed.
-    backlog: VecDeque<(bool, Vec<u8>)>,
-    /// What its timer was when it was set.
-    armed: Option<Instant>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A packet reaches a node.
@@ -126,8 +86,8 @@ enum Event {
 }
 
 #[derive(Debug, Default)]
-struct Buffers {
-    packet: Vec<u8>,
+pub(crate) struct Buffers {
+    pub(crate) packet: Vec<u8>,
     datagram: Vec<u8>,
     actions: Vec<Action>,
     /// Packets under way, and places for more.
@@ -309,7 +269,7 @@ impl World {
     }
 
     /// A datagram is read from a socket: judged by the demultiplexer and by the second decoder.
-    fn receive(&mut self, index: usize, octets: &[u8]) {
+    pub(crate) fn receive(&mut self, index: usize, octets: &[u8]) {
         let node = &mut self.nodes[index];
         if !node.link_is_up {
             return;
@@ -601,7 +561,7 @@ impl World {
     }
 
     /// Sets the timer of a node by the clock of its host, and late by the lag of the host.
-    fn arm(&mut self, index: usize) {
+    pub(crate) fn arm(&mut self, index: usize) {
         let host = &self.hosts[index / self.instances];
         let node = &mut self.nodes[index];
         let timer = if host.process == Process::Runs { node.router.poll_timeout() } else { None };
@@ -657,177 +617,6 @@ impl World {
         self.feed(index, Input::Gate(gate));
     }
 
-    /// Starts the process of a host that has none.
-    pub fn start(&mut self, host: usize) {
-        if self.hosts[host].process != Process::Dead {
-            return;
-        }
-        self.hosts[host].process = Process::Runs;
-        let now = self.now;
-        self.trace.note(now, 1000 + host as u64, || format!("host {host} starts"));
-        for segment in 0..self.instances {
-            let config = *self.node(host, segment).router.config();
-            let tie = self.options.tie;
-            let node = self.node_mut(host, segment);
-            node.router = Router::new(config, node.sender.source);
-            node.watch = Watch::new(&config, node.sender.source, tie);
-            // E13: what an earlier process left behind goes before any waiting.
-            node.has_addresses = false;
-        }
-        if self.instances > 1 {
-            let first = host * self.instances;
-            let standings = self.nodes[first..first + self.instances]
-                .iter()
-                .map(|node| Standing::of(&node.router, node.own_gate()));
-            self.hosts[host].group = Some(SyncGroup::new(standings));
-        }
-        for segment in 0..self.instances {
-            self.apply_gate(host, segment);
-        }
-        self.enable(host);
-    }
-
-    /// Stops the process of a host as it should be.
-    pub fn stop(&mut self, host: usize) {
-        self.disable(host);
-        self.end(host);
-    }
-
-    /// Makes the routers of a host stop, and its process stay.
-    pub fn disable(&mut self, host: usize) {
-        self.resume(host);
-        let now = self.now;
-        self.trace.note(now, 2000 + host as u64, || format!("host {host} stops"));
-        for segment in 0..self.instances {
-            self.feed(host * self.instances + segment, Input::Disable);
-        }
-    }
-
-    /// Makes the routers of a host take part, if they do not.
-    pub fn enable(&mut self, host: usize) {
-        for segment in 0..self.instances {
-            self.feed(host * self.instances + segment, Input::Enable);
-        }
-    }
-
-    /// Ends the process of a host without a word. Its addresses stay, unless the host loses its power.
-    pub fn kill(&mut self, host: usize, loses_power: bool) {
-        let now = self.now;
-        self.trace.note(now, 3000 + host as u64, || format!("host {host} dies, power lost: {loses_power}"));
-        if loses_power {
-            for segment in 0..self.instances {
-                self.node_mut(host, segment).has_addresses = false;
-            }
-        }
-        self.end(host);
-    }
-
-    fn end(&mut self, host: usize) {
-        let now = self.now;
-        self.hosts[host].process = Process::Dead;
-        self.hosts[host].clock.set_standing_still(now, false);
-        self.hosts[host].group = None;
-        for segment in 0..self.instances {
-            let node = self.node_mut(host, segment);
-            node.processes += 1;
-            node.claimed = None;
-            node.backlog.clear();
-            node.armed = None;
-            self.timers[host * self.instances + segment] = NEVER;
-        }
-    }
-
-    /// Stops a host or its process for a while.
-    pub fn pause(&mut self, host: usize, hears: bool, clock_stands_still: bool) {
-        if self.hosts[host].process != Process::Runs {
-            return;
-        }
-        let now = self.now;
-        self.trace.note(now, 4000 + host as u64, || {
-            format!("host {host} is paused, hears {hears}, clock stands still {clock_stands_still}")
-        });
-        self.hosts[host].process = Process::Paused { hears };
-        self.hosts[host].clock.set_standing_still(now, clock_stands_still);
-        for segment in 0..self.instances {
-            self.arm(host * self.instances + segment);
-        }
-    }
-
-    /// Lets a paused host go on: by the driver's contract it reads all that waits before it looks at timers.
-    pub fn resume(&mut self, host: usize) {
-        let Process::Paused { .. } = self.hosts[host].process else { return };
-        let now = self.now;
-        self.trace.note(now, 5000 + host as u64, || format!("host {host} goes on"));
-        self.hosts[host].process = Process::Runs;
-        self.hosts[host].clock.set_standing_still(now, false);
-        let first = host * self.instances;
-        for segment in 0..self.instances {
-            for (_, octets) in std::mem::take(&mut self.nodes[first + segment].backlog) {
-                self.receive(first + segment, &octets);
-            }
-        }
-        for segment in 0..self.instances {
-            // What happened while it could not know.
-            self.apply_gate(host, segment);
-            self.feed(first + segment, Input::Timeout);
-            self.arm(first + segment);
-        }
-    }
-
-    /// Changes the rate of a host's clock.
-    pub fn set_rate(&mut self, host: usize, rate: Rate) {
-        let now = self.now;
-        self.trace.note(now, 6000 + host as u64, || format!("clock of host {host}: {rate:?}"));
-        self.hosts[host].clock.set_rate(now, rate);
-        for segment in 0..self.instances {
-            let index = host * self.instances + segment;
-            self.nodes[index].armed = None;
-            self.timers[index] = NEVER;
-            self.arm(index);
-        }
-    }
-
-    /// Changes the link of an instance.
-    pub fn set_link(&mut self, host: usize, segment: usize, is_up: bool) {
-        self.node_mut(host, segment).link_is_up = is_up;
-        self.apply_gate(host, segment);
-    }
-
-    /// Changes the configuration of all instances of a host, keeping what each has of its own.
-    pub fn configure(&mut self, host: usize, change: impl Fn(Config) -> Config) {
-        for segment in 0..self.instances {
-            let index = host * self.instances + segment;
-            let config = change(*self.nodes[index].router.config());
-            if self.hosts[host].process == Process::Runs {
-                self.feed(index, Input::Configured(config));
-            } else {
-                // It is read at the next start.
-                let node = &mut self.nodes[index];
-                if self.hosts[host].process == Process::Dead {
-                    node.router = Router::new(config, node.sender.source);
-                    node.watch = Watch::new(&config, node.sender.source, self.options.tie);
-                    node.configured(&config, &self.options);
-                }
-            }
-        }
-    }
-
-    /// Writes an advert that nobody sent, as if it came from that address.
-    pub fn forge(
-        &mut self,
-        segment: usize,
-        source: IpAddr,
-        advertised: Advertised,
-        interval: Interval,
-    ) -> Vec<u8> {
-        let sender = Sender { source, ..self.node(0, segment).sender.clone() };
-        let mut datagram = Vec::new();
-        if !sender.write(advertised, interval, &mut self.buffers.packet, &mut datagram) {
-            self.fail("A9", || "a forged advert cannot be written".to_owned());
-        }
-        datagram
-    }
-
     /// The address that a host sends from on a segment.
     #[must_use]
     pub fn source(&self, host: usize, segment: usize) -> IpAddr {
@@ -843,81 +632,6 @@ impl World {
     fn enter(&mut self, at: Instant, event: Event) {
         self.entries += 1;
         self.agenda.push(Reverse((at, self.entries, event)));
-    }
-}
-
-impl Node {
-    fn new(options: &Options, host: usize, segment: usize, config: &Config) -> Self {
-        let sender = Sender::new(options.family, segment, host, options.addresses);
-        let source = sender.source;
-        let mut node = Self {
-            router: Router::new(*config, source),
-            watch: Watch::new(config, source, options.tie),
-            link_is_up: true,
-            is_held: false,
-            claims_fail: false,
-            has_addresses: false,
-            adverts: 0,
-            rounds: 0,
-            advertised_at: Instant::ORIGIN,
-            master_since: Instant::ORIGIN,
-            masterships: 0,
-            demux: Demux::new(),
-
-            receiver: Receiver {
-                version: config.interval().version(),
-                vrid: sender.vrid.get(),
-                interval: nanos(config.interval().duration()),
-                group: lvs_vrrp::group(options.family),
-                own_address: None,
-            },
-            sender,
-            processes: 0,
-            claimed: None,
-            backlog: VecDeque::new(),
-            armed: None,
-        };
-        node.configured(config, options);
-        node
-    }
-
-    /// Makes its ears follow its configuration.
-    fn configured(&mut self, config: &Config, options: &Options) {
-        let listener = Listener::new(self.sender.vrid, config.interval(), Delivery::to_group(options.family))
-            .with_addresses(self.sender.addresses.clone());
-        let own_address = options.knows_own_address.then_some(self.sender.source);
-        let listener = match own_address {
-            Some(address) => listener.with_own_address(address),
-            None => listener,
-        };
-        self.demux.insert(0, listener);
-        self.receiver.interval = nanos(config.interval().duration());
-        self.receiver.own_address = own_address;
-    }
-
-    /// A13: a socket holds only so much. Packets that will be refused are counted apart, so that a run without
-    /// them is the same (A8).
-    fn wait_for_reader(&mut self, octets: &[u8]) {
-        let is_good = decoder::read(octets, &self.receiver).is_some();
-        let waiting = self.backlog.iter().filter(|(good, _)| *good == is_good).count();
-        if self.link_is_up && waiting < BACKLOG {
-            self.backlog.push_back((is_good, octets.to_vec()));
-        }
-    }
-
-    /// What its gate would be without its group.
-    fn own_gate(&self) -> Gate {
-        match (self.link_is_up, self.is_held) {
-            (false, _) => Gate::Fault(FaultReason::LinkDown),
-            (true, true) => Gate::Held,
-            (true, false) => Gate::Open,
-        }
-    }
-
-    /// Its priority now.
-    #[must_use]
-    pub fn priority(&self) -> Priority {
-        self.router.config().priority()
     }
 }
 
@@ -952,9 +666,6 @@ fn last_octet(address: IpAddr) -> u64 {
 pub fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
-
-/// Datagrams that a socket holds.
-const BACKLOG: usize = 256;
 
 /// The longest list of actions of one input: an advert, the release, the ends of four conflicts, the change.
 const MOST_ACTIONS: usize = 7;
