@@ -1,0 +1,108 @@
+//! Priority, interval, and who takes over from whom.
+
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use super::super::values::decimal;
+use super::super::{Cx, first};
+use super::Draft;
+use crate::conf::diagnostic::{Code, Diagnostic};
+use crate::conf::model::{InitialState, Version};
+use crate::conf::tree::Node;
+
+impl Draft {
+    /// keepalived drops what does not go with a state or with another word, and says so; so does this.
+    pub(super) fn election(&mut self, cx: &mut Cx<'_>, state: InitialState, priority: NonZeroU8) {
+        if let Some(at) = self.nopreempt {
+            let reason = match state {
+                InitialState::Master => Some("`state MASTER`"),
+                InitialState::Backup if priority == NonZeroU8::MAX => Some("priority 255"),
+                InitialState::Backup => None,
+            };
+            if let Some(reason) = reason {
+                cx.report(
+                    Diagnostic::warning(
+                        Code::Conflict,
+                        at,
+                        format!("`nopreempt` does not go with {reason}: it is left out"),
+                    )
+                    .label("this instance does preempt")
+                    .help("write `state BACKUP` on all routers if the running master has to stay"),
+                );
+                self.nopreempt = None;
+            }
+        }
+        if let (Some(at), Some(_)) =
+            (self.preempt_delay.said, self.preempt_delay.value.filter(|d| !d.is_zero()))
+        {
+            let reason = match (state, self.nopreempt) {
+                (InitialState::Master, _) => Some("`state MASTER`"),
+                (InitialState::Backup, Some(_)) => Some("`nopreempt`"),
+                (InitialState::Backup, None) => None,
+            };
+            if let Some(reason) = reason {
+                cx.report(
+                    Diagnostic::warning(
+                        Code::Conflict,
+                        at,
+                        format!("`preempt_delay` does not go with {reason}: it is left out"),
+                    )
+                    .label("no delay"),
+                );
+                self.preempt_delay.value = None;
+            }
+        }
+    }
+
+    pub(super) fn interval(&self, cx: &mut Cx<'_>, version: Version) -> Duration {
+        let (Some(interval), Some(at)) = (self.advert_interval.value, self.advert_interval.said) else {
+            return Duration::from_secs(1);
+        };
+        let wrong = match version {
+            // Differs from keepalived: it rounds and goes on, and then drops the adverts of a router that rounds otherwise.
+            Version::V2 if interval.subsec_nanos() != 0 => Some((
+                "VRRP version 2 counts whole seconds",
+                "write whole seconds, or `version 3` on all routers",
+            )),
+            Version::V3 if interval.subsec_micros() % 10_000 != 0 => {
+                Some(("VRRP version 3 counts steps of 0.01 seconds", "write at most two decimals"))
+            }
+            Version::V3 if interval > Duration::from_millis(40_950) => {
+                Some(("VRRP version 3 has no intervals above 40.95 seconds", "allowed are 0.01 to 40.95"))
+            }
+            Version::V2 | Version::V3 => None,
+        };
+        if let Some((message, help)) = wrong {
+            cx.report(
+                Diagnostic::error(Code::OutOfRange, at, message)
+                    .label(format!("{} s cannot be sent", decimal(interval)))
+                    .help(help),
+            );
+        }
+        interval
+    }
+}
+
+pub(super) fn priority(cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
+    let word = first(node);
+    let number = word.text.parse::<i128>().ok();
+    if let Some(number) = number.filter(|n| !(1..=255).contains(n)) {
+        let instead = if number > 255 {
+            "write 254 or less; the highest number wins, such as `priority 200` here and `priority 100` there"
+        } else {
+            "write 1 or more; 0 is what a router sends when it resigns"
+        };
+        cx.report(
+            Diagnostic::error(
+                Code::OutOfRange,
+                word.span,
+                format!("`priority` is out of range: {}", word.shown()),
+            )
+            .label("must be from 1 to 254")
+            .help("allowed are 1 to 254, and 255 for the router that owns the addresses itself")
+            .help(instead),
+        );
+        return None;
+    }
+    cx.number_u8("priority", word, 1..=255).and_then(NonZeroU8::new)
+}
