@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lvs_core::{ClaimResult, Instant, Role};
+use lvs_core::{ClaimResult, Family, Instant, Role};
 use lvs_vrrp::{
-    Action, Advert, Advertised, AuthPass, Authentication, Config, Demux, Interval, Ipv4Header, Listener,
-    Multicast, Priority, Router, Transport, Vrid,
+    Action, Advert, Advertised, AuthPass, Authentication, Config, Datagram, Delivery, Demux, Endpoints,
+    Interval, Listener, Priority, Router, Vrid,
 };
 
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const TO_GROUP: Endpoints = Endpoints::v4(PEER, Ipv4Addr::new(224, 0, 0, 18));
 const VIPS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 100), Ipv4Addr::new(192, 0, 2, 101)];
 const ROUTERS: u16 = 1_000;
 
@@ -39,14 +39,8 @@ fn advert(interval: Interval, priority: Priority) -> Advert<'static> {
 
 fn packet(advert: &Advert<'_>) -> Vec<u8> {
     let mut packet = Vec::new();
-    advert.write_to(PEER, GROUP, &mut packet);
+    advert.write_to(&TO_GROUP, &mut packet);
     packet
-}
-
-fn datagram(packet: &[u8], ttl: u8) -> Vec<u8> {
-    let mut datagram = Vec::new();
-    Ipv4Header { source: PEER, destination: GROUP, ttl }.write_to(packet, &mut datagram);
-    datagram
 }
 
 fn packets(criterion: &mut Criterion) {
@@ -56,8 +50,8 @@ fn packets(criterion: &mut Criterion) {
     let (v2_packet, v3_packet) = (packet(&v2), packet(&v3));
     let mut damaged = v3_packet.clone();
     damaged[2] ^= 1;
-    assert!(Advert::parse(&v2_packet, PEER, GROUP).is_ok() && Advert::parse(&v3_packet, PEER, GROUP).is_ok());
-    assert!(Advert::parse(&damaged, PEER, GROUP).is_err());
+    assert!(Advert::parse(&v2_packet, &TO_GROUP).is_ok() && Advert::parse(&v3_packet, &TO_GROUP).is_ok());
+    assert!(Advert::parse(&damaged, &TO_GROUP).is_err());
 
     let mut group = criterion.benchmark_group("VRRP advert with 2 addresses");
     group.throughput(Throughput::Elements(1));
@@ -65,14 +59,14 @@ fn packets(criterion: &mut Criterion) {
         [("parse v2", &v2_packet), ("parse v3", &v3_packet), ("refuse wrong checksum", &damaged)]
     {
         group.bench_function(name, |b| {
-            b.iter(|| Advert::parse(black_box(packet), black_box(PEER), GROUP).map(|advert| advert.vrid()));
+            b.iter(|| Advert::parse(black_box(packet), black_box(&TO_GROUP)).map(|advert| advert.vrid()));
         });
     }
     let mut buffer = Vec::with_capacity(64);
     for (name, advert) in [("emit v2", v2), ("emit v3", v3)] {
         group.bench_function(name, |b| {
             b.iter(|| {
-                black_box(&advert).write_to(black_box(PEER), GROUP, &mut buffer);
+                black_box(&advert).write_to(black_box(&TO_GROUP), &mut buffer);
                 black_box(&buffer);
             });
         });
@@ -83,12 +77,12 @@ fn packets(criterion: &mut Criterion) {
 fn demultiplexer(criterion: &mut Criterion) {
     let mut demux = Demux::new();
     for id in 1..=255 {
-        let transport = Transport::Multicast(Multicast::default());
-        let listener = Listener::new(vrid(id), one_second_v3(), transport);
-        demux.insert(id.into(), listener.with_own_address(OWN).with_addresses(VIPS.to_vec()));
+        let listener = Listener::new(vrid(id), one_second_v3(), Delivery::to_group(Family::Ipv4));
+        let vips = VIPS.map(IpAddr::from).to_vec();
+        demux.insert(id.into(), listener.with_own_address(OWN.into()).with_addresses(vips));
     }
     let packet = packet(&advert(one_second_v3(), priority(100)));
-    let (good, routed) = (datagram(&packet, 255), datagram(&packet, 254));
+    let (good, routed) = (Datagram::new(TO_GROUP, 255, &packet), Datagram::new(TO_GROUP, 254, &packet));
     assert!(demux.accept(&good).is_ok() && demux.accept(&routed).is_err());
 
     let mut group = criterion.benchmark_group("VRRP datagram to one of 255 instances");

@@ -8,11 +8,11 @@
 
 use std::error::Error;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use lvs_core::ClaimResult;
 use lvs_vrrp::{
-    AuthPass, Authentication, Config, Driver, InstanceConfig, Interval, Priority, Transport, Unicast, Vrid,
+    AuthPass, Authentication, Config, Delivery, Driver, InstanceConfig, Interval, Priority, Unicast, Vrid,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -64,7 +64,7 @@ fn configuration() -> Result<InstanceConfig, Box<dyn Error>> {
         None => Interval::seconds(interval.parse()?)?,
     };
     let vips = next("the virtual addresses")?;
-    let vips = vips.split(',').map(str::parse).collect::<Result<Vec<Ipv4Addr>, _>>()?;
+    let vips = vips.split(',').map(str::parse).collect::<Result<Vec<IpAddr>, _>>()?;
     let mut config = InstanceConfig::new("router", interface, vrid, vips, Config::new(interval, priority));
     let mut peers = Vec::new();
     for option in arguments {
@@ -77,7 +77,7 @@ fn configuration() -> Result<InstanceConfig, Box<dyn Error>> {
         }
     }
     if !peers.is_empty() {
-        config.transport = Transport::Unicast(Unicast::to(peers));
+        config.delivery = Delivery::Unicast(Unicast::to(peers));
     }
     Ok(config)
 }

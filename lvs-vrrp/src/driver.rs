@@ -14,22 +14,24 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use lvs_core::{Instant, Link, LinkAddress, Ownership, Role};
+use lvs_core::{Family, Instant, Link, LinkAddress, Ownership, Role};
 use tokio::sync::{mpsc, watch};
 
 use crate::action::{Action, FaultReason, Gate};
 use crate::clock;
 use crate::clock::Alarm;
+use crate::delivery::{Delivery, Multicast};
 use crate::demux::{Demux, Refused};
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::{Commands, Event, EventKind, Handle, InstanceFacts, Shared};
 use crate::driver::mismatch::Mismatch;
+use crate::endpoints::{Datagram, Endpoints};
 use crate::error::Error;
 use crate::ipv4::{Ipv4Header, TTL};
+use crate::refusal::Refusal;
 use crate::router::Router;
 use crate::socket::Sockets;
 use crate::stats::Counters;
-use crate::transport::Transport;
 use crate::types::Advertised;
 
 /// The routers of one host, with their sockets and their timer.
@@ -229,7 +231,7 @@ impl Driver {
     fn hear(&mut self, place: usize) {
         let mut errors = 0;
         for _ in 0..MAX_RECEIVED {
-            let interface = &self.interfaces[place];
+            let interface = &mut self.interfaces[place];
             let Some(sockets) = &interface.sockets else { return };
             let length = match sockets.receive(&mut self.buffers.received) {
                 Ok(None) => return,
@@ -245,46 +247,51 @@ impl Driver {
                     continue;
                 }
             };
-            let datagram = self.buffers.received.get(..length).unwrap_or_default();
-            match interface.demux.accept(datagram) {
+            let octets = self.buffers.received.get(..length).unwrap_or_default();
+            let datagram = match Datagram::from_ipv4(octets) {
+                Ok(datagram) => datagram,
+                Err(refusal) => {
+                    self.refuse_nobodys(place, None, refusal);
+                    continue;
+                }
+            };
+            match interface.demux.accept(&datagram) {
                 Ok(accepted) => {
                     let now = clock::now();
                     let router = &mut self.members[accepted.id].router;
                     let configured = router.config().interval();
                     let counters = &self.shared.instances[accepted.id].counters;
                     counters.received(&accepted.advert, configured, accepted.same_addresses);
-                    router.handle_advert(now, accepted.source.into(), &accepted.advert);
+                    router.handle_advert(now, accepted.source, &accepted.advert);
                     let id = accepted.id;
                     self.carry_out(id, now);
                 }
-                Err(refused) => self.refuse(place, &refused, datagram),
+                Err(refused) => self.refuse(place, &refused, &datagram),
             }
         }
     }
 
     /// What was meant for an instance is worth a warning: routers that do not believe each other are all
     /// masters. Other people's virtual routers are not.
-    fn refuse(&self, place: usize, refused: &Refused, datagram: &[u8]) {
-        let Refused { id, source, refusal } = refused;
-        let interface = &self.interfaces[place].name;
-        let counters = match id {
-            Some(id) => Some(&self.shared.instances[*id].counters),
-            None => self.shared.interfaces.get(interface),
+    fn refuse(&self, place: usize, refused: &Refused, datagram: &Datagram<'_>) {
+        let Refused { id: Some(id), source, refusal } = *refused else {
+            return self.refuse_nobodys(place, refused.source, refused.refusal);
         };
-        let before = counters.map_or(0, |counters| counters.refused(*refusal));
-        if !is_worth_a_line(before) {
-            return;
+        let count = self.shared.instances[id].counters.refused(refusal) + 1;
+        if is_worth_a_line(count - 1) {
+            let (interface, config) = (&self.interfaces[place].name, &self.members[id].config);
+            let Mismatch { expected, came } = Mismatch::new(config, refusal, datagram);
+            let (instance, source) = (&config.name, source.map(tracing::field::display));
+            tracing::warn!(instance, interface, source, %refusal, expected, came, count, "advert refused");
         }
-        let count = before + 1;
-        let source = source.map(tracing::field::display);
-        match *id {
-            Some(id) => {
-                let config = &self.members[id].config;
-                let Mismatch { expected, came } = Mismatch::new(config, *refusal, datagram);
-                let instance = &config.name;
-                tracing::warn!(instance, interface, source, %refusal, expected, came, count, "advert refused");
-            }
-            None => tracing::debug!(interface, source, %refusal, count, "advert refused"),
+    }
+
+    fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal) {
+        let interface = &self.interfaces[place].name;
+        let count = self.shared.interfaces.get(interface).map_or(0, |counters| counters.refused(refusal)) + 1;
+        if is_worth_a_line(count - 1) {
+            let source = source.map(tracing::field::display);
+            tracing::debug!(interface, source, %refusal, count, "advert refused");
         }
     }
 
@@ -391,8 +398,10 @@ impl Driver {
         };
         let Buffers { packet, datagram, .. } = &mut self.buffers;
         let mut left = false;
-        let mut send_to = |destination: Ipv4Addr, ttl: u8| {
-            advert.write_to(source, destination, packet);
+        let mut send_to = |destination: IpAddr, ttl: u8| {
+            // TODO(correctness): IPv6 has no sockets yet, RFC 9568 §5.1.2.
+            let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else { return };
+            advert.write_to(&Endpoints::v4(source, destination), packet);
             Ipv4Header { source, destination, ttl }.write_to(packet, datagram);
             match sockets.send(datagram, destination) {
                 Ok(()) => left = true,
@@ -406,9 +415,9 @@ impl Driver {
                 }
             }
         };
-        match &member.config.transport {
-            Transport::Multicast(multicast) => send_to(multicast.group, TTL),
-            Transport::Unicast(unicast) => {
+        match &member.config.delivery {
+            Delivery::Multicast(multicast) => send_to(multicast.group, TTL),
+            Delivery::Unicast(unicast) => {
                 for peer in &unicast.peers {
                     if !member.silent_peers.contains(&peer.address) {
                         send_to(peer.address, unicast.ttl);
@@ -478,7 +487,7 @@ impl Driver {
     fn settle(&mut self, place: usize, needs_new_sockets: bool) {
         let members = self.interfaces[place].members.clone();
         // An owner's are the interface's own, from which the other instances may send (RFC 9568 §4.2).
-        let virtual_addresses: BTreeSet<Ipv4Addr> = members
+        let virtual_addresses: BTreeSet<IpAddr> = members
             .iter()
             .map(|&index| &self.members[index])
             .filter(|member| !member.config.router.priority().is_owner())
@@ -508,10 +517,11 @@ impl Driver {
             let member = &mut self.members[index];
             member.source = Some(source);
             member.silent_peers = interface.own_addresses().chain([source]).collect();
-            member.router.set_address(source.into());
+            member.router.set_address(source);
             let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
             interface.demux.insert(index, listener);
-            member.link_fault = interface.sockets.is_none().then_some(FaultReason::Socket);
+            let is_deaf = interface.sockets.is_none() || member.config.family() == Family::Ipv6;
+            member.link_fault = is_deaf.then_some(FaultReason::Socket);
             self.apply_gate(index);
         }
     }
@@ -549,9 +559,9 @@ struct Member {
     interface: usize,
     /// The places of those that it tracks.
     tracked: BTreeSet<usize>,
-    source: Option<Ipv4Addr>,
+    source: Option<IpAddr>,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
-    silent_peers: BTreeSet<Ipv4Addr>,
+    silent_peers: BTreeSet<IpAddr>,
     link_fault: Option<FaultReason>,
     /// The first of the tracked interfaces that is not as it should be.
     tracked_fault: Option<(usize, FaultReason)>,
@@ -561,14 +571,14 @@ struct Member {
 }
 
 impl Member {
-    fn virtual_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    fn virtual_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.addresses.iter().chain(&self.config.excluded_addresses).copied()
     }
 
     fn group(&self) -> Option<Ipv4Addr> {
-        match &self.config.transport {
-            Transport::Multicast(multicast) => Some(multicast.group),
-            Transport::Unicast(_) => None,
+        match &self.config.delivery {
+            Delivery::Multicast(Multicast { group: IpAddr::V4(group), .. }) => Some(*group),
+            Delivery::Multicast(_) | Delivery::Unicast(_) => None,
         }
     }
 }
@@ -650,32 +660,25 @@ impl Interface {
     fn source_for(
         &self,
         config: &InstanceConfig,
-        virtual_addresses: &BTreeSet<Ipv4Addr>,
-    ) -> Result<Ipv4Addr, FaultReason> {
+        virtual_addresses: &BTreeSet<IpAddr>,
+    ) -> Result<IpAddr, FaultReason> {
         let link = self.link.as_ref().ok_or(FaultReason::LinkMissing)?;
         if !link.up {
             return Err(FaultReason::LinkDown);
         }
-        let may_be_source = |address: &Ipv4Addr| {
-            !virtual_addresses.contains(address)
-                || (config.router.priority().is_owner() && config.owns(*address))
+        let may_be_source = |address: &IpAddr| {
+            let is_ours = config.router.priority().is_owner() && config.owns(*address);
+            Family::of(address) == config.family() && (is_ours || !virtual_addresses.contains(address))
         };
         let primary = || {
-            link.addresses.iter().filter(|address| !address.tagged).find_map(|address| {
-                match address.address {
-                    IpAddr::V4(address) => Some(address).filter(may_be_source),
-                    IpAddr::V6(_) => None,
-                }
-            })
+            let untagged = link.addresses.iter().filter(|address| !address.tagged);
+            untagged.map(|address| address.address).find(may_be_source)
         };
-        config.transport.source().or_else(primary).ok_or(FaultReason::NoAddress)
+        config.delivery.source().or_else(primary).ok_or(FaultReason::NoAddress)
     }
 
-    fn own_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        self.link.iter().flat_map(|link| &link.addresses).filter_map(|address| match address.address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
+    fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.link.iter().flat_map(|link| &link.addresses).map(|address| address.address)
     }
 
     fn broadcasts(&self) -> Vec<Ipv4Addr> {

@@ -1,8 +1,9 @@
 //! What can go wrong outside of the protocol, by who is at fault.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use lvs_core::Family;
 use thiserror::Error;
 
 use crate::types::{OutOfRange, Vrid};
@@ -51,16 +52,37 @@ pub enum ConfigError {
     /// The list of addresses does not fit an advert.
     #[error(transparent)]
     Addresses(#[from] OutOfRange),
+    /// Its addresses, group, peers and source are of both families; a packet has one.
+    #[error("{other} is not {}, as the first virtual address is", family_name(.family))]
+    MixedFamilies {
+        /// The family of the first virtual address.
+        family: Family,
+        /// The first address of the other one.
+        other: IpAddr,
+    },
+    /// Version 2 over IPv6 is nobody's standard (RFC 3768 is IPv4 only).
+    #[error("version 2 has no IPv6; use version 3")]
+    Ipv6InVersion2,
+    /// Receivers refuse such adverts (RFC 9568 §5.2.9, erratum 8300).
+    #[error("the first of the IPv6 addresses must be link-local (fe80::/10), {0} is not")]
+    NotLinkLocal(Ipv6Addr),
     /// RFC 9568 removed it, and VRRPv3 packets have no place for it.
     #[error("version 3 has no authentication; use version 2 or remove it")]
     AuthenticationInVersion3,
     /// The destination of multicast adverts is not a group.
     #[error("{0} is not a multicast group")]
-    NotAGroup(Ipv4Addr),
+    NotAGroup(IpAddr),
     /// An address that no host can have.
     #[error("{0} is not the address of a host")]
-    NotAHost(Ipv4Addr),
+    NotAHost(IpAddr),
     /// Unicast to nobody.
     #[error("unicast needs at least one peer")]
     NoPeers,
+}
+
+const fn family_name(family: &Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
 }

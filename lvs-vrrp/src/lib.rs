@@ -35,7 +35,7 @@
 //! use std::net::Ipv4Addr;
 //!
 //! use lvs_core::{ClaimResult, Instant, Role};
-//! use lvs_vrrp::{Action, Advert, Config, Interval, Ipv4Header, Priority, Router, Vrid};
+//! use lvs_vrrp::{Action, Advert, Config, Endpoints, Interval, Priority, Router, Vrid};
 //!
 //! let interval = Interval::centis(100)?;
 //! let group = Ipv4Addr::new(224, 0, 0, 18);
@@ -57,12 +57,12 @@
 //!             match action {
 //!                 Action::Advertise(advertised) => {
 //!                     let mut packet = Vec::new();
-//!                     let source = addresses[sender];
+//!                     let endpoints = Endpoints::v4(addresses[sender], group);
 //!                     let advert = Advert::new(vrid, advertised, interval, &vips)?;
-//!                     advert.write_to(source, group, &mut packet);
+//!                     advert.write_to(&endpoints, &mut packet);
 //!                     // Across the wire:
-//!                     let advert = Advert::parse(&packet, source, group).expect("nothing damages it");
-//!                     routers[1 - sender].handle_advert(now, source.into(), &advert);
+//!                     let advert = Advert::parse(&packet, &endpoints).expect("nothing damages it");
+//!                     routers[1 - sender].handle_advert(now, endpoints.source(), &advert);
 //!                 }
 //!                 // Add the addresses to the interface, then:
 //!                 Action::Claim { epoch } => {
@@ -111,12 +111,16 @@ pub mod ipv4;
 pub mod timing;
 
 mod action;
+mod addresses;
+mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
 mod config;
+mod delivery;
 mod demux;
 #[cfg(feature = "tokio")]
 mod driver;
+mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
@@ -128,11 +132,12 @@ mod socket;
 mod stats;
 mod sync_group;
 mod tracker;
-mod transport;
 mod types;
 
 pub use action::{Action, Conflict, FaultReason, Gate, Reason, Transition};
+pub use addresses::{AddressIter, AddressList};
 pub use config::{Config, Preempt, Start};
+pub use delivery::{Delivery, Multicast, Peer, Unicast};
 pub use demux::{Accepted, Demux, Listener, Refused};
 #[cfg(feature = "tokio")]
 pub use driver::Driver;
@@ -148,19 +153,19 @@ pub use driver::handle::Handle;
 pub use driver::handle::Instance;
 #[cfg(feature = "tokio")]
 pub use driver::handle::Pulse;
+pub use endpoints::{Datagram, Endpoints, group};
 #[cfg(feature = "tokio")]
 pub use error::ConfigError;
 #[cfg(feature = "tokio")]
 pub use error::Error;
 pub use ipv4::Ipv4Header;
-pub use packet::{AddressIter, AddressList, Advert};
+pub use packet::Advert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
 pub use stats::Stats;
 pub use sync_group::{Standing, SyncGroup};
 pub use tracker::{Explanation, Fact, Tracked, TrackedKind, Tracker};
-pub use transport::{Multicast, Peer, Transport, Unicast};
 pub use types::{
     Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
 };

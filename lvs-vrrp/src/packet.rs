@@ -1,12 +1,18 @@
-//! Adverts of VRRPv2 and VRRPv3 over IPv4, from octets and to octets.
+//! Adverts of VRRPv2 and VRRPv3 over IPv4 and IPv6, from octets and to octets.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::ipv4::PROTOCOL;
+use lvs_core::Family;
+
+use crate::addresses::AddressList;
+use crate::checksum::Sum;
+use crate::endpoints::{Endpoints, group};
 use crate::refusal::Refusal;
-use crate::types::{Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Vrid};
+use crate::types::{
+    Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Version, Vrid,
+};
 
-// VRRPv2, RFC 3768 §5.1 (authentication data: RFC 2338 §5.3.6 to §5.3.10)
+// VRRPv2, IPv4 only, RFC 3768 §5.1 (authentication data: RFC 2338 §5.3.6 to §5.3.10)
 //
 //  0                   1                   2                   3
 //  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -27,7 +33,7 @@ use crate::types::{Advertised, AuthPass, Authentication, Centis, ChecksumForm, I
 // +-------+-------+---------------+---------------+---------------+
 // |reserve|    interval (cs)      |           checksum            |
 // +-------+-----------------------+-------------------------------+
-// |                     count × IPv4 address                      |
+// |                 count × IPv4 or IPv6 address                  |
 // +---------------------------------------------------------------+
 
 /// An advert, the only message that VRRP has.
@@ -37,20 +43,20 @@ use crate::types::{Advertised, AuthPass, Authentication, Centis, ChecksumForm, I
 ///
 /// ```
 /// use std::net::Ipv4Addr;
-/// use lvs_vrrp::{Advert, Advertised, Interval, Priority, Vrid};
+/// use lvs_vrrp::{Advert, Advertised, Endpoints, Interval, Priority, Vrid};
 ///
-/// let (source, group) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(224, 0, 0, 18));
+/// let endpoints = Endpoints::v4(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(224, 0, 0, 18));
 /// let vips = [Ipv4Addr::new(10, 0, 0, 100)];
 /// let advert =
 ///     Advert::new(Vrid::new(51)?, Advertised::Running(Priority::new(150)?), Interval::centis(100)?, &vips)?;
 ///
 /// let mut packet = Vec::new();
-/// advert.write_to(source, group, &mut packet);
+/// advert.write_to(&endpoints, &mut packet);
 /// assert_eq!(packet.len(), 12);
-/// assert_eq!(Advert::parse(&packet, source, group), Ok(advert));
+/// assert_eq!(Advert::parse(&packet, &endpoints), Ok(advert));
 ///
 /// packet[2] = 200; // a higher priority, but the checksum tells
-/// assert_eq!(Advert::parse(&packet, source, group), Err(lvs_vrrp::Refusal::Checksum));
+/// assert_eq!(Advert::parse(&packet, &endpoints), Err(lvs_vrrp::Refusal::Checksum));
 /// # Ok::<(), lvs_vrrp::OutOfRange>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,25 +73,32 @@ impl<'a> Advert<'a> {
     /// An advert to be sent: without authentication, in version 3 with the checksum that is deployed (see
     /// [`ChecksumForm`]).
     ///
+    /// The first of IPv6 addresses has to be link-local, or no receiver believes the advert (RFC 9568 §5.2.9).
+    ///
     /// # Errors
-    /// More than 255 addresses, and none in version 3 (RFC 9568 §5.2.5).
+    /// More than 255 addresses; none in version 3 (RFC 9568 §5.2.5); IPv6 ones in version 2.
     pub fn new(
         vrid: Vrid,
         advertised: Advertised,
         interval: Interval,
-        addresses: &'a [Ipv4Addr],
+        addresses: impl Into<AddressList<'a>>,
     ) -> Result<Self, OutOfRange> {
-        let checksum = match interval {
-            Interval::Seconds(_) => {
-                OutOfRange::check("number of addresses", addresses.len(), 0..=255, "0 to 255")?;
+        let addresses = addresses.into();
+        let count = addresses.len();
+        let checksum = match (interval, addresses.family()) {
+            (Interval::Seconds(_), Family::Ipv4) => {
+                OutOfRange::check("number of addresses", count, 0..=255, "0 to 255")?;
                 ChecksumForm::MessageOnly
             }
-            Interval::Centis(_) => {
-                OutOfRange::check("number of addresses", addresses.len(), 1..=255, "1 to 255")?;
+            (Interval::Seconds(_), Family::Ipv6) => {
+                OutOfRange::check("number of IPv6 addresses in version 2", count, 0..=0, "none")?;
+                ChecksumForm::MessageOnly
+            }
+            (Interval::Centis(_), _) => {
+                OutOfRange::check("number of addresses", count, 1..=255, "1 to 255")?;
                 ChecksumForm::PseudoHeader
             }
         };
-        let addresses = AddressList(Octets::Given(addresses));
         Ok(Self { vrid, advertised, interval, authentication: Authentication::None, checksum, addresses })
     }
 
@@ -99,61 +112,60 @@ impl<'a> Advert<'a> {
         self
     }
 
-    /// The same advert with this form of checksum; version 2 knows one only and stays as it is.
+    /// The same advert with this form of checksum; version 2 and IPv6 know one only each and stay as they are.
     #[must_use]
     pub const fn with_checksum(mut self, checksum: ChecksumForm) -> Self {
-        match self.interval {
-            Interval::Centis(_) => self.checksum = checksum,
-            Interval::Seconds(_) => {}
+        match (self.interval, self.addresses.family()) {
+            (Interval::Centis(_), Family::Ipv4) => self.checksum = checksum,
+            (Interval::Seconds(_), _) | (Interval::Centis(_), Family::Ipv6) => {}
         }
         self
     }
 
-    /// Reads the payload of an IPv4 datagram of protocol 112.
+    /// Reads the payload of a datagram of protocol 112.
     ///
     /// What is checked here holds for every receiver: version, type, length, checksum, addresses, interval
     /// (RFC 9568 §7.1). What depends on the receiver's configuration is checked by [`Demux`](crate::Demux).
     ///
     /// # Errors
     /// The reason why the packet is to be discarded.
-    pub fn parse(packet: &'a [u8], source: Ipv4Addr, destination: Ipv4Addr) -> Result<Self, Refusal> {
+    pub fn parse(packet: &'a [u8], endpoints: &Endpoints) -> Result<Self, Refusal> {
         let (header, body) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Refusal::Length)?;
         let &[version_type, vrid, priority, count, fifth, sixth, _, _] = header;
-        let version = version_type >> 4;
-        if version != 2 && version != 3 {
-            return Err(Refusal::Version);
-        }
+        let family = endpoints.family();
+        let version = match (version_type >> 4, family) {
+            (2, Family::Ipv4) => Version::V2,
+            (3, _) => Version::V3,
+            // VR-029: version 2 over IPv6 is nobody's standard.
+            _ => return Err(Refusal::Version),
+        };
         if version_type & 0x0f != ADVERTISEMENT {
             return Err(Refusal::Type);
         }
-        let (addresses, rest) = body.as_chunks::<4>();
-        let (addresses, trailer) = addresses.split_at_checked(usize::from(count)).ok_or(Refusal::Length)?;
+        let (addresses, trailer) = split(body, family, count.into()).ok_or(Refusal::Length)?;
         let trailer = match (version, trailer) {
-            (2, [first, second]) if rest.is_empty() => Some((first, second)),
-            (3, []) if rest.is_empty() => None,
-            _ => return Err(Refusal::Length),
+            (Version::V2, trailer) => Some(trailer.try_into().map_err(|_| Refusal::Length)?),
+            (Version::V3, []) => None,
+            (Version::V3, _) => return Err(Refusal::Length),
         };
-        let sum = Sum::of(packet);
-        let checksum = if sum.is_intact() {
-            ChecksumForm::MessageOnly
-        } else if version == 3 && sum.with_pseudo_header(source, destination, packet.len()).is_intact() {
-            ChecksumForm::PseudoHeader
-        } else {
-            return Err(Refusal::Checksum);
-        };
+        let checksum = form(packet, version, endpoints).ok_or(Refusal::Checksum)?;
         let (interval, authentication) = match trailer {
-            Some((&[a, b, c, d], &[e, f, g, h])) => {
+            Some(data) => {
                 let interval = Interval::seconds(sixth).map_err(|_| Refusal::IntervalZero)?;
                 let authentication = match fifth {
                     AUTH_NONE => Authentication::None,
-                    AUTH_SIMPLE => Authentication::Password(AuthPass::truncated(&[a, b, c, d, e, f, g, h])),
+                    AUTH_SIMPLE => Authentication::Password(AuthPass::from_octets(data)),
                     _ => return Err(Refusal::AuthType),
                 };
                 (interval, authentication)
             }
             None => {
-                if count == 0 {
-                    return Err(Refusal::CountZero);
+                // VR-071.
+                let first = addresses.into_iter().next().ok_or(Refusal::CountZero)?;
+                // VR-072.
+                match first {
+                    IpAddr::V6(first) if !is_link_local(&first) => return Err(Refusal::NotLinkLocal),
+                    IpAddr::V4(_) | IpAddr::V6(_) => {}
                 }
                 let centis = Centis::new(u16::from_be_bytes([fifth & 0x0f, sixth]));
                 (Interval::Centis(centis.map_err(|_| Refusal::IntervalZero)?), Authentication::None)
@@ -166,13 +178,13 @@ impl<'a> Advert<'a> {
             interval,
             authentication,
             checksum,
-            addresses: AddressList(Octets::Wire(addresses)),
+            addresses,
         })
     }
 
-    /// Puts the octets into `packet`, which is emptied first. Source and destination are part of the
-    /// pseudo-header of version 3.
-    pub fn write_to(&self, source: Ipv4Addr, destination: Ipv4Addr, packet: &mut Vec<u8>) {
+    /// Puts the octets into `packet`, which is emptied first. The endpoints are part of the pseudo-header, and
+    /// of the family of the addresses: sent over the other one, an advert is refused by every receiver.
+    pub fn write_to(&self, endpoints: &Endpoints, packet: &mut Vec<u8>) {
         packet.clear();
         // Lists are at most 255 long: by the count octet, or by `new`.
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
@@ -186,19 +198,18 @@ impl<'a> Advert<'a> {
         let version_type = self.interval.version().number() << 4 | ADVERTISEMENT;
         let priority = self.advertised.octet();
         packet.extend_from_slice(&[version_type, self.vrid.get(), priority, count, fifth, sixth, 0, 0]);
-        for address in self.addresses {
-            packet.extend_from_slice(&address.octets());
-        }
+        self.addresses.write_to(packet);
         if let Some(password) = password {
             packet.extend_from_slice(&password);
         }
         let sum = Sum::of(packet);
-        let checksum = match self.checksum {
+        let sum = match self.checksum {
             ChecksumForm::MessageOnly => sum,
-            ChecksumForm::PseudoHeader => sum.with_pseudo_header(source, destination, packet.len()),
+            ChecksumForm::PseudoHeader => sum.with_pseudo_header(endpoints, packet.len()),
+            ChecksumForm::OldUnicast => sum.with_pseudo_header(&to_group(endpoints), packet.len()),
         };
         if let Some(field) = packet.get_mut(CHECKSUM_FIELD) {
-            field.copy_from_slice(&checksum.field());
+            field.copy_from_slice(&sum.field());
         }
     }
 
@@ -226,7 +237,7 @@ impl<'a> Advert<'a> {
         self.authentication
     }
 
-    /// What its checksum covers; in version 2 always the message alone.
+    /// What its checksum covers: in version 2 always the message alone, in IPv6 always a pseudo-header too.
     #[must_use]
     pub const fn checksum(&self) -> ChecksumForm {
         self.checksum
@@ -245,103 +256,52 @@ pub(crate) fn peek_vrid(packet: &[u8]) -> Option<Vrid> {
     packet.get(1).and_then(|&octet| Vrid::new(octet).ok())
 }
 
-/// The virtual addresses of an advert, up to 255, borrowed.
-#[derive(Clone, Copy)]
-pub struct AddressList<'a>(Octets<'a>);
+/// Whether an address is in fe80::/10 (RFC 4291 §2.4).
+#[must_use]
+pub(crate) const fn is_link_local(address: &Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}
 
-impl AddressList<'_> {
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        match self.0 {
-            Octets::Wire(octets) => octets.len(),
-            Octets::Given(addresses) => addresses.len(),
+/// The first addresses of a message, and what is behind them; `None` if it has fewer.
+fn split(body: &[u8], family: Family, count: usize) -> Option<(AddressList<'_>, &[u8])> {
+    match family {
+        Family::Ipv4 => {
+            let (octets, rest) = body.split_at_checked(count * 4)?;
+            Some((AddressList::wire_v4(octets.as_chunks().0), rest))
         }
-    }
-
-    /// Whether there are none, which only version 2 allows.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl<'a> IntoIterator for AddressList<'a> {
-    type Item = Ipv4Addr;
-    type IntoIter = AddressIter<'a>;
-
-    fn into_iter(self) -> AddressIter<'a> {
-        AddressIter(self.0)
-    }
-}
-
-impl PartialEq for AddressList<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.into_iter().eq(*other)
-    }
-}
-
-impl Eq for AddressList<'_> {}
-
-impl std::fmt::Debug for AddressList<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(*self).finish()
-    }
-}
-
-/// Goes through the addresses of an [`AddressList`].
-#[derive(Clone, Debug)]
-pub struct AddressIter<'a>(Octets<'a>);
-
-impl Iterator for AddressIter<'_> {
-    type Item = Ipv4Addr;
-
-    fn next(&mut self) -> Option<Ipv4Addr> {
-        match &mut self.0 {
-            Octets::Wire(octets) => octets.split_off_first().map(|&octets| octets.into()),
-            Octets::Given(addresses) => addresses.split_off_first().copied(),
+        Family::Ipv6 => {
+            let (octets, rest) = body.split_at_checked(count * 16)?;
+            Some((AddressList::wire_v6(octets.as_chunks().0), rest))
         }
     }
 }
 
-/// Addresses as they are in a packet, or as a sender has them.
-#[derive(Clone, Copy, Debug)]
-enum Octets<'a> {
-    Wire(&'a [[u8; 4]]),
-    Given(&'a [Ipv4Addr]),
+/// The form of checksum with which a message is intact, if there is one (VR-044).
+fn form(packet: &[u8], version: Version, endpoints: &Endpoints) -> Option<ChecksumForm> {
+    let sum = Sum::of(packet);
+    let is_intact = |endpoints: &Endpoints| sum.with_pseudo_header(endpoints, packet.len()).is_intact();
+    match (version, endpoints) {
+        (Version::V2, _) => sum.is_intact().then_some(ChecksumForm::MessageOnly),
+        (Version::V3, Endpoints::V6 { .. }) => is_intact(endpoints).then_some(ChecksumForm::PseudoHeader),
+        (Version::V3, Endpoints::V4 { destination, .. }) => {
+            if is_intact(endpoints) {
+                Some(ChecksumForm::PseudoHeader)
+            } else if sum.is_intact() {
+                Some(ChecksumForm::MessageOnly)
+            } else {
+                // VR-045.
+                let is_old = !destination.is_multicast() && is_intact(&to_group(endpoints));
+                is_old.then_some(ChecksumForm::OldUnicast)
+            }
+        }
+    }
 }
 
-/// An Internet checksum under way (RFC 1071). 65,535 words cannot overflow it.
-#[derive(Clone, Copy)]
-struct Sum(u32);
-
-impl Sum {
-    fn of(octets: &[u8]) -> Self {
-        let (words, odd) = octets.as_chunks::<2>();
-        let sum = words.iter().map(|&word| u32::from(u16::from_be_bytes(word))).sum::<u32>();
-        Self(sum + odd.first().map_or(0, |&octet| u32::from(octet) << 8))
-    }
-
-    fn with_pseudo_header(self, source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> Self {
-        // An advert is at most 1,036 octets long.
-        let length = u32::try_from(length).unwrap_or(0);
-        let sum = Self::of(&source.octets()).0 + Self::of(&destination.octets()).0;
-        Self(self.0 + sum + u32::from(PROTOCOL) + length)
-    }
-
-    fn folded(self) -> u16 {
-        let once = (self.0 >> 16) + (self.0 & 0xffff);
-        u16::try_from((once >> 16) + (once & 0xffff)).unwrap_or(u16::MAX)
-    }
-
-    /// Whether a message that contains its checksum arrived as it was sent.
-    fn is_intact(self) -> bool {
-        self.folded() == 0xffff
-    }
-
-    /// The field of a message whose field is still 0.
-    fn field(self) -> [u8; 2] {
-        (!self.folded()).to_be_bytes()
+/// What keepalived up to 1.3.6 put into the pseudo-header of unicast adverts.
+const fn to_group(endpoints: &Endpoints) -> Endpoints {
+    match Endpoints::new(endpoints.source(), group(endpoints.family())) {
+        Some(endpoints) => endpoints,
+        None => *endpoints,
     }
 }
 

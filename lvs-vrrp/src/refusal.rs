@@ -11,7 +11,7 @@ pub enum Refusal {
     IpHeader,
     /// A fragment, which is not a whole advert.
     Fragment,
-    /// TTL other than 255 (RFC 9568 §7.1), or outside of a unicast peer's limits.
+    /// TTL or hop limit other than 255 (RFC 9568 §7.1), or outside of a unicast peer's limits.
     Ttl,
     /// Sent to the group where the instance speaks unicast, or the reverse, or to another group.
     Destination,
@@ -21,7 +21,7 @@ pub enum Refusal {
     OwnAddress,
     /// No instance with this virtual router identifier here; a matter of other people's routers.
     UnknownVrid,
-    /// Another version than the instance's.
+    /// Another version than the instance's; version 2 over IPv6.
     Version,
     /// A type other than 1, ADVERTISEMENT.
     Type,
@@ -31,6 +31,8 @@ pub enum Refusal {
     Checksum,
     /// VRRPv3 without an address (RFC 9568 §5.2.5, erratum 8299).
     CountZero,
+    /// IPv6 adverts begin with a link-local address (RFC 9568 §5.2.9, erratum 8300).
+    NotLinkLocal,
     /// An interval of 0 (erratum 8301); believing it would make a backup take over at once.
     IntervalZero,
     /// VRRPv2 with another interval than ours (RFC 3768 §7.1).
@@ -43,7 +45,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All reasons, in the order of [`Refusal::index`].
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::IpHeader,
         Self::Fragment,
         Self::Ttl,
@@ -56,6 +58,7 @@ impl Refusal {
         Self::Length,
         Self::Checksum,
         Self::CountZero,
+        Self::NotLinkLocal,
         Self::IntervalZero,
         Self::IntervalMismatch,
         Self::AuthType,
@@ -84,6 +87,7 @@ impl Refusal {
             Self::Length => "length",
             Self::Checksum => "checksum",
             Self::CountZero => "no addresses",
+            Self::NotLinkLocal => "first address is not link-local",
             Self::IntervalZero => "interval zero",
             Self::IntervalMismatch => "interval mismatch",
             Self::AuthType => "authentication type",

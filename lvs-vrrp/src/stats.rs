@@ -25,6 +25,9 @@ pub struct Stats {
     pub resignations_received: u64,
     /// Adverts of version 3 accepted whose checksum covers the message alone (RFC 9568).
     pub message_only_checksums: u64,
+    /// Adverts of version 3 accepted whose checksum is that of old unicast
+    /// ([`ChecksumForm::OldUnicast`]).
+    pub old_unicast_checksums: u64,
     /// Adverts accepted whose list of addresses is not ours.
     pub address_list_differences: u64,
     /// Adverts of version 3 accepted whose interval is not the configured one.
@@ -61,6 +64,7 @@ pub(crate) struct Counters {
     adverts_received: AtomicU64,
     resignations_received: AtomicU64,
     message_only_checksums: AtomicU64,
+    old_unicast_checksums: AtomicU64,
     address_list_differences: AtomicU64,
     interval_differences: AtomicU64,
     became_master: AtomicU64,
@@ -103,6 +107,9 @@ impl Counters {
             (Interval::Centis(_), ChecksumForm::MessageOnly) => {
                 add(&self.message_only_checksums);
             }
+            (Interval::Centis(_), ChecksumForm::OldUnicast) => {
+                add(&self.old_unicast_checksums);
+            }
             (Interval::Centis(_), ChecksumForm::PseudoHeader) | (Interval::Seconds(_), _) => {}
         }
     }
@@ -134,6 +141,7 @@ impl Counters {
             adverts_received: read(&self.adverts_received),
             resignations_received: read(&self.resignations_received),
             message_only_checksums: read(&self.message_only_checksums),
+            old_unicast_checksums: read(&self.old_unicast_checksums),
             address_list_differences: read(&self.address_list_differences),
             interval_differences: read(&self.interval_differences),
             became_master: read(&self.became_master),

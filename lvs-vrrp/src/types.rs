@@ -331,6 +331,12 @@ impl AuthPass {
         Self(password)
     }
 
+    /// The password with these octets, as an advert carries it.
+    #[must_use]
+    pub const fn from_octets(octets: [u8; 8]) -> Self {
+        Self(octets)
+    }
+
     /// The octets of the wire.
     #[must_use]
     pub const fn octets(&self) -> [u8; 8] {
@@ -369,17 +375,22 @@ pub enum Authentication {
     Password(AuthPass),
 }
 
-/// What the checksum of a VRRPv3 advert over IPv4 covers. The set is closed.
+/// What the checksum of an advert covers. The set is closed.
 ///
-/// RFC 9568 §5.2.8 wants the message alone. RFC 5798 was read otherwise by keepalived and FRR, which send and
-/// demand a pseudo-header by default. Adverts with either are accepted, and counted apart.
+/// Only VRRPv3 over IPv4 has a choice: version 2 is always [`ChecksumForm::MessageOnly`], IPv6 always
+/// [`ChecksumForm::PseudoHeader`]. RFC 9568 §5.2.8 wants the message alone. RFC 5798 was read otherwise by
+/// keepalived and FRR, which send and demand a pseudo-header by default. Adverts with any are accepted, and
+/// counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum ChecksumForm {
-    /// Message and IPv4 pseudo-header (source, destination, 0, 112, length): what is deployed.
+    /// Message and pseudo-header (source, destination, 0, 112, length): what is deployed.
     #[default]
     PseudoHeader,
     /// The message alone (RFC 9568; keepalived's `v3_checksum_as_v2`). VRRPv2 knows no other.
     MessageOnly,
+    /// As [`ChecksumForm::PseudoHeader`], but always with the group 224.0.0.18 for a destination: unicast as
+    /// keepalived up to 1.3.6 sends it (`old_unicast_checksum`).
+    OldUnicast,
 }
 
 #[cfg(test)]

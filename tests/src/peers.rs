@@ -1,4 +1,6 @@
-//! The outside parties: Debian's keepalived, ipvsadm and nginx, and the `lvsd` under test.
+//! The outside parties: Debian's keepalived, FRR, ipvsadm and nginx, and the `lvsd` under test.
+
+mod frr;
 
 use std::fs;
 use std::ops::Deref;
@@ -10,6 +12,8 @@ use crate::host::Host;
 use crate::http;
 use crate::poll::poll_until;
 use crate::process::Process;
+
+pub use frr::{Frr, FrrRouter, frr};
 
 /// Starts Debian's keepalived in the foreground with this configuration; it logs in detail to [`Process::log`].
 /// Several can run at once, also on one host.

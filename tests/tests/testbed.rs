@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lvs_tests::{Capture, Host, Segment, Signal, holds_for, http, peers, poll_until};
+use lvs_tests::peers::FrrRouter;
+use lvs_tests::{Capture, Frame, Host, Segment, Signal, holds_for, http, peers, poll_until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long to look for what must not come.
@@ -277,6 +278,42 @@ fn two_keepalived_elect_one_master_and_the_backup_takes_over() {
     poll_until(LIMIT, "two has the VIP alone", || {
         two.has_address("eth0", "10.5.0.100") && !one.has_address("eth0", "10.5.0.100")
     });
+}
+
+#[test]
+fn frr_is_master_of_both_families_by_its_virtual_mac_addresses_and_resigns() {
+    let (_segment, one, two) = pair();
+    let adverts = Capture::start(&two, "eth0", |frame| frame.ip().is_some_and(|ip| ip.protocol == 112));
+    let addresses =
+        ["10.5.0.100", "fe80::5:100", "fd00::5:100"].map(|text| text.parse().expect("an address"));
+    let router = FrrRouter {
+        device: "eth0",
+        vrid: 51,
+        version: 3,
+        priority: 200,
+        centis: 20,
+        preempt: true,
+        addresses: &addresses,
+    };
+    let frr = peers::frr(&one, &router);
+    let from = |mac: &'static str, priority: u8| {
+        move |frame: &Frame| {
+            frame.source_mac().is_some_and(|source| source.to_string() == mac)
+                && frame.ip().is_some_and(|ip| ip.payload.get(2) == Some(&priority))
+        }
+    };
+    for priority in [200, 0] {
+        adverts.wait_for("IPv4", LIMIT, from("00:00:5e:00:01:33", priority));
+        adverts.wait_for("IPv6", LIMIT, from("00:00:5e:00:02:33", priority));
+        if priority != 0 {
+            assert!(frr.terminate().success(), "{}", frr.log());
+        }
+    }
+    // What is there already does not disturb the next one.
+    adverts.clear();
+    let again = peers::frr(&one, &router);
+    adverts.wait_for("IPv4", LIMIT, from("00:00:5e:00:01:33", 200));
+    assert!(again.vrrpd().is_running());
 }
 
 #[test]

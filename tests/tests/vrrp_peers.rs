@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use lvs_core::{ClaimResult, Link, LinkAddress, Role};
 use lvs_tests::{Capture, Frame, Host, Process, Segment, Signal, holds_for, peers, poll_until};
 use lvs_vrrp::{
-    Advert, Advertised, AuthPass, Authentication, Config, Driver, Event, EventKind, FaultReason, Gate,
-    Handle, Instance, InstanceConfig, Interval, Ipv4Header, Priority, Reason, Refusal, Transport, Unicast,
-    Vrid, timing,
+    Advert, Advertised, AuthPass, Authentication, Config, Delivery, Driver, Endpoints, Event, EventKind,
+    FaultReason, Gate, Handle, Instance, InstanceConfig, Interval, Ipv4Header, Priority, Reason, Refusal,
+    Unicast, Vrid, timing,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::sync::oneshot;
@@ -178,7 +178,7 @@ fn forged_adverts_change_nothing_and_are_counted_by_reason() {
     let (source, group) = (address(THEIR_ADDRESS), address("224.0.0.18"));
     let forge = |advert: Advert<'_>, ttl: u8, damage: &dyn Fn(&mut Vec<u8>)| {
         let (mut packet, mut datagram) = (Vec::new(), Vec::new());
-        advert.write_to(source, group, &mut packet);
+        advert.write_to(&Endpoints::v4(source, group), &mut packet);
         damage(&mut packet);
         Ipv4Header { source, destination: group, ttl }.write_to(&packet, &mut datagram);
         datagram
@@ -374,15 +374,15 @@ impl Lan {
 
     fn ours(&self, profile: Profile, number: u8) -> OurRouter {
         let router = Config::new(profile.interval, priority(number));
-        let vips = vec![address(VIP)];
+        let vips = vec![address(VIP).into()];
         let vrid = Vrid::new(VRID).expect("in range");
         let mut config = InstanceConfig::new("ours", "eth0", vrid, vips, router);
         if profile.password {
             config.authentication = Authentication::Password(AuthPass::new(b"1111").expect("4 octets"));
         }
         if profile.unicast {
-            let peers = [OUR_ADDRESS, THEIR_ADDRESS].map(address);
-            config.transport = Transport::Unicast(Unicast::to(peers));
+            let peers = [OUR_ADDRESS, THEIR_ADDRESS].map(|text| address(text).into());
+            config.delivery = Delivery::Unicast(Unicast::to(peers));
         }
         OurRouter::start(&self.us, config)
     }

@@ -23,10 +23,13 @@ enum Presence {
     Installed,
 }
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 13] = [
     Package { name: "iproute2", present: Presence::Program("ip"), vm_only: false },
     Package { name: "keepalived", present: Presence::Program("keepalived"), vm_only: false },
     Package { name: "nginx-light", present: Presence::Program("nginx"), vm_only: false },
+    Package { name: "frr", present: Presence::Program("vtysh"), vm_only: false },
+    Package { name: "tshark", present: Presence::Program("tshark"), vm_only: false },
+    Package { name: "python3-scapy", present: Presence::Installed, vm_only: false },
     Package { name: "util-linux", present: Presence::Program("setpriv"), vm_only: false },
     Package { name: "ipvsadm", present: Presence::Program("ipvsadm"), vm_only: true },
     Package { name: "nftables", present: Presence::Program("nft"), vm_only: true },

@@ -13,8 +13,8 @@ use lvs_core::{
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
 use lvs_vrrp::{
-    Authentication, Config as RouterConfig, InstanceConfig, Interval, Multicast, Peer, Preempt, Priority,
-    Start, Transport, Unicast, Vrid,
+    Authentication, Config as RouterConfig, Delivery, InstanceConfig, Interval, Multicast, Peer, Preempt,
+    Priority, Start, Unicast, Vrid,
 };
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -186,41 +186,38 @@ fn router(
         Some(password) => Authentication::Password(lvs_vrrp::AuthPass::truncated(&password.bytes())),
         None => Authentication::None,
     };
-    let addresses = instance.addresses.iter().filter_map(|vip| match vip.key.address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    });
+    let addresses = instance.addresses.iter().map(|vip| vip.key.address).filter(IpAddr::is_ipv4);
     let vrid = Vrid::new(instance.virtual_router_id.get())?;
     let mut planned =
         InstanceConfig::new(&instance.name, &instance.interface, vrid, addresses.collect(), config);
     let used: BTreeSet<&String> = instance.addresses.iter().map(|vip| &vip.key.interface).collect();
     planned.tracked_interfaces =
         used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
-    planned.transport = transport(&instance.transport);
+    planned.delivery = delivery(&instance.transport);
     planned.authentication = authentication;
     Ok(planned)
 }
 
-fn transport(transport: &model::Transport) -> Transport {
+fn delivery(transport: &model::Transport) -> Delivery {
     match transport {
         model::Transport::Multicast { group, source } => {
-            let mut multicast = Multicast::to(*group);
-            multicast.source = *source;
-            Transport::Multicast(multicast)
+            let mut multicast = Multicast::to((*group).into());
+            multicast.source = source.map(IpAddr::from);
+            Delivery::Multicast(multicast)
         }
         model::Transport::Unicast { source, peers, ttl, check_source } => {
             let mut unicast = Unicast::to([]);
             unicast.peers = peers.iter().map(peer).collect();
-            unicast.source = *source;
+            unicast.source = source.map(IpAddr::from);
             unicast.ttl = *ttl;
             unicast.check_source = *check_source;
-            Transport::Unicast(unicast)
+            Delivery::Unicast(unicast)
         }
     }
 }
 
 fn peer(peer: &model::Peer) -> Peer {
-    let mut planned = Peer::new(peer.address);
+    let mut planned = Peer::new(peer.address.into());
     planned.min_ttl = peer.min_ttl;
     planned.max_ttl = peer.max_ttl;
     planned

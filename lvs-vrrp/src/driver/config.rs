@@ -1,24 +1,27 @@
 //! What an instance of a driver is, beside the router's own configuration.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use lvs_core::Family;
+
+use crate::addresses::AddressList;
 use crate::config::Config;
+use crate::delivery::Delivery;
 use crate::demux::Listener;
 use crate::error::{ConfigError, Error};
-use crate::packet::Advert;
-use crate::transport::Transport;
+use crate::packet::{Advert, is_link_local};
 use crate::types::{Advertised, Authentication, ChecksumForm, Version, Vrid};
 
 /// One virtual router on one interface.
 ///
 /// ```
-/// use lvs_vrrp::{Config, InstanceConfig, Interval, Priority, Transport, Unicast, Vrid};
+/// use lvs_vrrp::{Config, Delivery, InstanceConfig, Interval, Priority, Unicast, Vrid};
 ///
 /// let router = Config::new(Interval::seconds(1)?, Priority::new(150)?);
 /// let mut instance =
 ///     InstanceConfig::new("VI_1", "eth0", Vrid::new(51)?, vec![[192, 168, 33, 20].into()], router);
-/// instance.transport =
-///     Transport::Unicast(Unicast::to([[192, 168, 33, 11].into(), [192, 168, 33, 12].into()]));
+/// instance.delivery =
+///     Delivery::Unicast(Unicast::to([[192, 168, 33, 11].into(), [192, 168, 33, 12].into()]));
 /// # Ok::<(), lvs_vrrp::OutOfRange>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +33,12 @@ pub struct InstanceConfig {
     pub interface: String,
     /// Its identifier, unique per interface and group or peer.
     pub vrid: Vrid,
-    /// The virtual addresses that adverts list, in this order: 1 to 255, in version 2 also none.
-    pub addresses: Vec<Ipv4Addr>,
-    /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`). The driver
-    /// needs them only to know that they are not addresses to send from.
-    pub excluded_addresses: Vec<Ipv4Addr>,
+    /// The virtual addresses that adverts list, in this order: 1 to 255, in version 2 also none. All are of
+    /// one family, and in IPv6 the first is link-local (RFC 9568 §5.2.9).
+    pub addresses: Vec<IpAddr>,
+    /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`), of any family.
+    /// The driver needs them only to know that they are not addresses to send from.
+    pub excluded_addresses: Vec<IpAddr>,
     /// Names of further interfaces that the instance needs, such as those of its virtual addresses: it is at
     /// fault ([`FaultReason::TrackedLinkMissing`](crate::FaultReason::TrackedLinkMissing),
     /// [`FaultReason::TrackedLinkDown`](crate::FaultReason::TrackedLinkDown)) while one of them is missing, down
@@ -42,7 +46,7 @@ pub struct InstanceConfig {
     /// Its own interface need not be among them. Usually none.
     pub tracked_interfaces: Vec<String>,
     /// How adverts travel.
-    pub transport: Transport,
+    pub delivery: Delivery,
     /// Authentication; version 3 has none.
     pub authentication: Authentication,
     /// What the checksum of version 3 covers.
@@ -52,15 +56,16 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
-    /// An instance that sends to the usual group, without authentication.
+    /// An instance that sends to the usual group of its addresses' family, without authentication.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
         interface: impl Into<String>,
         vrid: Vrid,
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
         router: Config,
     ) -> Self {
+        let family = addresses.first().map_or(Family::Ipv4, Family::of);
         Self {
             name: name.into(),
             interface: interface.into(),
@@ -68,15 +73,21 @@ impl InstanceConfig {
             addresses,
             excluded_addresses: Vec::new(),
             tracked_interfaces: Vec::new(),
-            transport: Transport::default(),
+            delivery: Delivery::to_group(family),
             authentication: Authentication::None,
             checksum: ChecksumForm::default(),
             router,
         }
     }
 
-    pub(crate) fn listener(&self, own_address: Ipv4Addr) -> Listener {
-        Listener::new(self.vrid, self.router.interval(), self.transport.clone())
+    /// The family of its addresses and adverts; without addresses it is IPv4, as only version 2 can do without.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.addresses.first().map_or(Family::Ipv4, Family::of)
+    }
+
+    pub(crate) fn listener(&self, own_address: IpAddr) -> Listener {
+        Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
             .with_authentication(self.authentication)
             .with_addresses(self.addresses.clone())
             .with_own_address(own_address)
@@ -84,47 +95,72 @@ impl InstanceConfig {
 
     /// The advert that this instance sends; `None` only where [`check`] would have refused the configuration.
     pub(crate) fn advert(&self, advertised: Advertised) -> Option<Advert<'_>> {
-        let advert = Advert::new(self.vrid, advertised, self.router.interval(), &self.addresses).ok()?;
+        let addresses = AddressList::of(&self.addresses)?;
+        let advert = Advert::new(self.vrid, advertised, self.router.interval(), addresses).ok()?;
         Some(advert.with_authentication(self.authentication).with_checksum(self.checksum))
     }
 
-    pub(crate) fn owns(&self, address: Ipv4Addr) -> bool {
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address) || self.excluded_addresses.contains(&address)
     }
 
+    /// All addresses in its adverts and in front of them.
+    fn used_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let (group, peers) = match &self.delivery {
+            Delivery::Multicast(multicast) => (Some(multicast.group), [].as_slice()),
+            Delivery::Unicast(unicast) => (None, unicast.peers.as_slice()),
+        };
+        let destinations = group.into_iter().chain(peers.iter().map(|peer| peer.address));
+        self.addresses.iter().copied().chain(destinations).chain(self.delivery.source())
+    }
+
     fn check_alone(&self) -> Result<(), ConfigError> {
-        Advert::new(self.vrid, Advertised::Resigning, self.router.interval(), &self.addresses)?;
+        let family = self.family();
+        if let Some(other) = self.used_addresses().find(|address| Family::of(address) != family) {
+            return Err(ConfigError::MixedFamilies { family, other });
+        }
+        if let Some(IpAddr::V6(first)) = self.addresses.first() {
+            match self.router.interval().version() {
+                Version::V2 => return Err(ConfigError::Ipv6InVersion2),
+                Version::V3 if !is_link_local(first) => return Err(ConfigError::NotLinkLocal(*first)),
+                Version::V3 => {}
+            }
+        }
+        if let Some(addresses) = AddressList::of(&self.addresses) {
+            Advert::new(self.vrid, Advertised::Resigning, self.router.interval(), addresses)?;
+        }
         match (self.router.interval().version(), self.authentication) {
             (Version::V3, Authentication::Password(_)) => return Err(ConfigError::AuthenticationInVersion3),
             (Version::V2, Authentication::Password(_) | Authentication::None)
             | (Version::V3, Authentication::None) => {}
         }
-        match &self.transport {
-            Transport::Multicast(multicast) => {
+        match &self.delivery {
+            Delivery::Multicast(multicast) => {
                 if !multicast.group.is_multicast() {
                     return Err(ConfigError::NotAGroup(multicast.group));
                 }
             }
-            Transport::Unicast(unicast) => {
+            Delivery::Unicast(unicast) => {
                 if unicast.peers.is_empty() {
                     return Err(ConfigError::NoPeers);
                 }
                 check_hosts(unicast.peers.iter().map(|peer| peer.address))?;
             }
         }
-        check_hosts(self.transport.source())
+        check_hosts(self.delivery.source())
     }
 
     /// Whether a packet could be meant for either.
     fn overlaps(&self, other: &Self) -> bool {
-        let same_destination = match (&self.transport, &other.transport) {
-            (Transport::Multicast(one), Transport::Multicast(two)) => one.group == two.group,
-            (Transport::Unicast(one), Transport::Unicast(two)) => {
+        let same_destination = match (&self.delivery, &other.delivery) {
+            (Delivery::Multicast(one), Delivery::Multicast(two)) => one.group == two.group,
+            (Delivery::Unicast(one), Delivery::Unicast(two)) => {
                 one.peers.iter().any(|peer| two.peers.iter().any(|other| peer.address == other.address))
             }
-            (Transport::Multicast(_), Transport::Unicast(_))
-            | (Transport::Unicast(_), Transport::Multicast(_)) => false,
+            (Delivery::Multicast(_), Delivery::Unicast(_))
+            | (Delivery::Unicast(_), Delivery::Multicast(_)) => false,
         };
+        // Two groups or peers of different families are not equal.
         same_destination && self.vrid == other.vrid && self.interface == other.interface
     }
 }
@@ -150,9 +186,13 @@ pub(crate) fn check(configs: &[InstanceConfig]) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_hosts(addresses: impl IntoIterator<Item = Ipv4Addr>) -> Result<(), ConfigError> {
+fn check_hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), ConfigError> {
     for address in addresses {
-        if address.is_multicast() || address.is_broadcast() || address.is_unspecified() {
+        let is_broadcast = match address {
+            IpAddr::V4(address) => address.is_broadcast(),
+            IpAddr::V6(_) => false,
+        };
+        if address.is_multicast() || is_broadcast || address.is_unspecified() {
             return Err(ConfigError::NotAHost(address));
         }
     }
@@ -162,7 +202,7 @@ fn check_hosts(addresses: impl IntoIterator<Item = Ipv4Addr>) -> Result<(), Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Multicast, Unicast};
+    use crate::delivery::{Multicast, Unicast};
     use crate::types::{AuthPass, Interval, Priority};
 
     fn instance(name: &str, vrid: u8) -> InstanceConfig {
@@ -189,7 +229,7 @@ mod tests {
         elsewhere.interface = "eth1".into();
         assert!(check(&[instance("a", 1), elsewhere]).is_ok());
         let mut unicast = instance("b", 1);
-        unicast.transport = Transport::Unicast(Unicast::to([[10, 0, 0, 2].into()]));
+        unicast.delivery = Delivery::Unicast(Unicast::to([[10, 0, 0, 2].into()]));
         assert!(check(&[instance("a", 1), unicast.clone()]).is_ok());
         let mut other = unicast.clone();
         other.name = "c".into();
@@ -207,12 +247,48 @@ mod tests {
         config.addresses = vec![[10, 0, 0, 1].into(); 256];
         assert!(complaint(std::slice::from_ref(&config)).contains("allowed is 0 to 255"));
         let mut config = instance("a", 1);
-        config.transport = Transport::Unicast(Unicast::to([]));
+        config.delivery = Delivery::Unicast(Unicast::to([]));
         assert!(complaint(std::slice::from_ref(&config)).contains("at least one peer"));
         let group = [10, 0, 0, 18].into();
-        config.transport = Transport::Multicast(Multicast { group, source: None });
+        config.delivery = Delivery::Multicast(Multicast { group, source: None });
         assert!(complaint(std::slice::from_ref(&config)).contains("10.0.0.18 is not a multicast group"));
-        config.transport = Transport::Unicast(Unicast::to([[224, 0, 0, 18].into()]));
+        config.delivery = Delivery::Unicast(Unicast::to([[224, 0, 0, 18].into()]));
         assert!(complaint(&[config]).contains("224.0.0.18 is not the address of a host"));
+    }
+
+    #[test]
+    fn families_that_are_mixed_and_ipv6_that_nobody_would_believe_are_refused() {
+        // VR-027, VR-028, VR-029.
+        let v6 = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            let router = Config::new(Interval::centis(100).unwrap(), Priority::DEFAULT);
+            InstanceConfig::new("six", "eth0", Vrid::new(1).unwrap(), addresses, router)
+        };
+        let good = v6(&["fe80::1", "2001:db8::1"]);
+        // The same identifier of the other family is another virtual router.
+        assert!(check(&[instance("four", 1), good.clone()]).is_ok());
+        assert_eq!(
+            complaint(&[v6(&["2001:db8::1", "fe80::1"])]),
+            "instance six: the first of the IPv6 addresses must be link-local (fe80::/10), 2001:db8::1 is not"
+        );
+        assert_eq!(
+            complaint(&[v6(&["fe80::1", "10.0.0.1"])]),
+            "instance six: 10.0.0.1 is not IPv6, as the first virtual address is"
+        );
+        let mut other_group = good.clone();
+        other_group.delivery = Delivery::to_group(Family::Ipv4);
+        assert!(complaint(&[other_group]).contains("224.0.0.18 is not IPv6"));
+        let peers = ["fe80::2", "10.0.0.2"].map(|peer| peer.parse().unwrap());
+        let mut other_peer = good.clone();
+        other_peer.delivery = Delivery::Unicast(Unicast::to(peers));
+        assert!(complaint(&[other_peer]).contains("10.0.0.2 is not IPv6"));
+        let mut other_source = instance("four", 1);
+        let mut multicast = Multicast::to([224, 0, 0, 18].into());
+        multicast.source = Some("fe80::1".parse().unwrap());
+        other_source.delivery = Delivery::Multicast(multicast);
+        assert!(complaint(&[other_source]).contains("fe80::1 is not IPv4"));
+        let mut version_2 = good;
+        version_2.router = Config::new(Interval::seconds(1).unwrap(), Priority::DEFAULT);
+        assert!(complaint(&[version_2]).contains("version 2 has no IPv6"));
     }
 }

@@ -1,11 +1,14 @@
 //! Words for a refused packet: what its instance expected, and what came.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use lvs_core::Family;
+
+use crate::delivery::{Delivery, Unicast};
 use crate::driver::config::InstanceConfig;
-use crate::ipv4::{Ipv4Header, TTL};
+use crate::endpoints::Datagram;
+use crate::ipv4::TTL;
 use crate::refusal::Refusal;
-use crate::transport::{Transport, Unicast};
 use crate::types::{Authentication, Interval};
 
 /// What an instance expected of a packet, and what came instead. Never holds a password.
@@ -17,29 +20,24 @@ pub(crate) struct Mismatch {
 
 impl Mismatch {
     /// Puts into words why an instance refused a datagram. Octets that are not there count as 0.
-    pub(crate) fn new(config: &InstanceConfig, refusal: Refusal, datagram: &[u8]) -> Self {
-        let Ok((header, packet)) = Ipv4Header::parse(datagram) else {
-            return Self::words(
-                "a whole IPv4 datagram of protocol 112",
-                format!("{} octets", datagram.len()),
-            );
-        };
+    pub(crate) fn new(config: &InstanceConfig, refusal: Refusal, datagram: &Datagram<'_>) -> Self {
+        let Datagram { endpoints, ttl, payload: packet } = *datagram;
         let octet = |place: usize| packet.get(place).copied().unwrap_or_default();
         let version = octet(0) >> 4;
         match refusal {
             Refusal::IpHeader | Refusal::Fragment => {
                 Self::words("a whole IPv4 datagram of protocol 112", refusal.as_str())
             }
-            Refusal::Ttl => Self::words(ttl(config, header.source), header.ttl.to_string()),
+            Refusal::Ttl => Self::words(limits(config, endpoints.source()), ttl.to_string()),
             Refusal::Destination => {
-                let expected = match &config.transport {
-                    Transport::Multicast(multicast) => format!("to the group {}", multicast.group),
-                    Transport::Unicast(_) => "unicast".to_owned(),
+                let expected = match &config.delivery {
+                    Delivery::Multicast(multicast) => format!("to the group {}", multicast.group),
+                    Delivery::Unicast(_) => "unicast".to_owned(),
                 };
-                Self::words(expected, format!("to {}", header.destination))
+                Self::words(expected, format!("to {}", endpoints.destination()))
             }
-            Refusal::Source => Self::words(peers(config), header.source.to_string()),
-            Refusal::OwnAddress => Self::words("another address than ours", header.source.to_string()),
+            Refusal::Source => Self::words(peers(config), endpoints.source().to_string()),
+            Refusal::OwnAddress => Self::words("another address than ours", endpoints.source().to_string()),
             Refusal::UnknownVrid => Self::words(config.vrid.to_string(), octet(1).to_string()),
             Refusal::Version => {
                 Self::words(config.router.interval().version().number().to_string(), version.to_string())
@@ -47,7 +45,11 @@ impl Mismatch {
             Refusal::Type => Self::words("1", (octet(0) & 0x0f).to_string()),
             Refusal::Length => {
                 let trailer = if version == 2 { AUTHENTICATION_DATA } else { 0 };
-                let expected = HEADER + 4 * usize::from(octet(3)) + trailer;
+                let address = match endpoints.family() {
+                    Family::Ipv4 => 4,
+                    Family::Ipv6 => 16,
+                };
+                let expected = HEADER + address * usize::from(octet(3)) + trailer;
                 Self::words(
                     format!("{expected} octets for {} addresses", octet(3)),
                     format!("{} octets", packet.len()),
@@ -57,6 +59,7 @@ impl Mismatch {
                 "a checksum that fits",
                 format!("{:#06x}", u16::from_be_bytes([octet(6), octet(7)])),
             ),
+            Refusal::NotLinkLocal => Self::words("a link-local address first", "another one"),
             Refusal::CountZero => Self::words("at least one address", "none"),
             Refusal::IntervalZero | Refusal::IntervalMismatch => Self::words(
                 interval(config),
@@ -81,21 +84,21 @@ impl Mismatch {
     }
 }
 
-fn ttl(config: &InstanceConfig, source: Ipv4Addr) -> String {
+fn limits(config: &InstanceConfig, source: IpAddr) -> String {
     let limits = |unicast: &Unicast| {
         let peer = unicast.peers.iter().find(|peer| peer.address == source)?;
         Some(format!("{} to {}", peer.min_ttl.unwrap_or(0), peer.max_ttl.unwrap_or(u8::MAX)))
     };
-    match &config.transport {
-        Transport::Multicast(_) => TTL.to_string(),
-        Transport::Unicast(unicast) => limits(unicast).unwrap_or_else(|| "any".to_owned()),
+    match &config.delivery {
+        Delivery::Multicast(_) => TTL.to_string(),
+        Delivery::Unicast(unicast) => limits(unicast).unwrap_or_else(|| "any".to_owned()),
     }
 }
 
 fn peers(config: &InstanceConfig) -> String {
-    match &config.transport {
-        Transport::Multicast(_) => "anybody".to_owned(),
-        Transport::Unicast(unicast) => {
+    match &config.delivery {
+        Delivery::Multicast(_) => "anybody".to_owned(),
+        Delivery::Unicast(unicast) => {
             let addresses: Vec<String> = unicast.peers.iter().map(|peer| peer.address.to_string()).collect();
             format!("one of the peers {}", addresses.join(", "))
         }
@@ -117,10 +120,13 @@ const AUTHENTICATION_DATA: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::config::Config;
+    use crate::delivery::Peer;
+    use crate::endpoints::Endpoints;
     use crate::packet::Advert;
-    use crate::transport::Peer;
     use crate::types::{Advertised, AuthPass, Priority, Vrid};
 
     const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -137,7 +143,7 @@ mod tests {
 
     fn config(interval: Interval) -> InstanceConfig {
         let router = Config::new(interval, Priority::DEFAULT);
-        InstanceConfig::new("VI_1", "eth0", Vrid::new(51).unwrap(), VIPS.to_vec(), router)
+        InstanceConfig::new("VI_1", "eth0", Vrid::new(51).unwrap(), VIPS.map(IpAddr::from).to_vec(), router)
     }
 
     fn advert(interval: Interval) -> Advert<'static> {
@@ -149,13 +155,14 @@ mod tests {
     fn words(config: &InstanceConfig, advert: Advert<'_>, ttl: u8) -> (Refusal, String, String) {
         let mut demux = crate::demux::Demux::new();
         demux.insert(0, config.listener([10, 0, 0, 1].into()));
-        let (mut packet, mut datagram) = (Vec::new(), Vec::new());
-        advert.write_to(PEER, GROUP, &mut packet);
-        let destination = match config.transport {
-            Transport::Multicast(_) => GROUP,
-            Transport::Unicast(_) => [10, 0, 0, 1].into(),
+        let mut packet = Vec::new();
+        let destination = match config.delivery {
+            Delivery::Multicast(_) => GROUP,
+            Delivery::Unicast(_) => [10, 0, 0, 1].into(),
         };
-        Ipv4Header { source: PEER, destination, ttl }.write_to(&packet, &mut datagram);
+        let endpoints = Endpoints::v4(PEER, destination);
+        advert.write_to(&endpoints, &mut packet);
+        let datagram = Datagram::new(endpoints, ttl, &packet);
         let refusal = demux.accept(&datagram).unwrap_err().refusal;
         let Mismatch { expected, came } = Mismatch::new(config, refusal, &datagram);
         (refusal, expected, came)
@@ -187,24 +194,24 @@ mod tests {
         let mut config = config(seconds(1));
         let mut unicast = Unicast::to([[10, 0, 0, 3].into()]);
         unicast.check_source = true;
-        config.transport = Transport::Unicast(unicast.clone());
+        config.delivery = Delivery::Unicast(unicast.clone());
         let refused = is(Refusal::Source, "one of the peers 10.0.0.3", "10.0.0.2");
         assert_eq!(words(&config, advert(seconds(1)), 255), refused);
-        let mut near = Peer::new(PEER);
+        let mut near = Peer::new(PEER.into());
         near.min_ttl = Some(254);
         unicast.peers.push(near);
-        config.transport = Transport::Unicast(unicast);
+        config.delivery = Delivery::Unicast(unicast);
         assert_eq!(words(&config, advert(seconds(1)), 9), is(Refusal::Ttl, "254 to 255", "9"));
     }
 
     #[test]
     fn any_reason_has_words_for_any_octets() {
         let config = config(seconds(1));
-        let mut whole = Vec::new();
-        Ipv4Header { source: PEER, destination: GROUP, ttl: 255 }.write_to(&[0x21; 40], &mut whole);
+        let whole = [0x21; 40];
         for refusal in Refusal::ALL {
             for length in 0..=whole.len() {
-                let Mismatch { expected, came } = Mismatch::new(&config, refusal, &whole[..length]);
+                let datagram = Datagram::new(Endpoints::v4(PEER, GROUP), 255, &whole[..length]);
+                let Mismatch { expected, came } = Mismatch::new(&config, refusal, &datagram);
                 assert!(!expected.is_empty() && !came.is_empty());
             }
         }

@@ -195,15 +195,15 @@ fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strang
         driver.interfaces[0].is_fed = true;
         driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
         warnings.store(0, Ordering::SeqCst);
-        let hear = |vrid: u8, interval: Interval, ttl: u8| {
-            let vips = [[10, 0, 0, 100].into()];
+        let mut hear = |vrid: u8, interval: Interval, ttl: u8| {
+            let vips = [Ipv4Addr::new(10, 0, 0, 100)];
             let advertised = Advertised::Running(Priority::DEFAULT);
             let vrid = Vrid::new(vrid).unwrap();
             let advert = crate::packet::Advert::new(vrid, advertised, interval, &vips).unwrap();
-            let (source, destination) = ([10, 0, 0, 2].into(), [224, 0, 0, 18].into());
-            let (mut packet, mut datagram) = (Vec::new(), Vec::new());
-            advert.write_to(source, destination, &mut packet);
-            Ipv4Header { source, destination, ttl }.write_to(&packet, &mut datagram);
+            let endpoints = Endpoints::v4([10, 0, 0, 2].into(), [224, 0, 0, 18].into());
+            let mut packet = Vec::new();
+            advert.write_to(&endpoints, &mut packet);
+            let datagram = Datagram::new(endpoints, ttl, &packet);
             let refused = driver.interfaces[0].demux.accept(&datagram).unwrap_err();
             driver.refuse(0, &refused, &datagram);
             warnings.load(Ordering::SeqCst)
@@ -214,7 +214,7 @@ fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strang
         assert_eq!(hear(1, centis, 1), 5, "another reason counts for itself");
         assert_eq!(hear(2, centis, TTL), 5, "another virtual router");
         let stats = handle.instance("a").unwrap().stats();
-        assert_eq!((stats.refused(crate::Refusal::Version), stats.refused(crate::Refusal::Ttl)), (8, 1));
+        assert_eq!((stats.refused(Refusal::Version), stats.refused(Refusal::Ttl)), (8, 1));
     });
 }
 
@@ -234,15 +234,15 @@ fn the_broadcast_address_is_the_last_of_a_network_that_has_one() {
 #[test]
 fn a_driver_refuses_broadcasts_to_its_unicast_instances() {
     let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
-    config.transport = Transport::Unicast(crate::transport::Unicast::to([[10, 0, 0, 2].into()]));
+    config.delivery = Delivery::Unicast(crate::delivery::Unicast::to([[10, 0, 0, 2].into()]));
     let (mut driver, _) = driver(vec![config.clone()]);
     driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
     for (destination, is_accepted) in [([10, 0, 0, 1], true), ([10, 0, 0, 255], false)] {
         let advert = config.advert(Advertised::Running(Priority::DEFAULT)).unwrap();
-        let (source, destination) = ([10, 0, 0, 2].into(), destination.into());
-        let (mut packet, mut datagram) = (Vec::new(), Vec::new());
-        advert.write_to(source, destination, &mut packet);
-        Ipv4Header { source, destination, ttl: TTL }.write_to(&packet, &mut datagram);
+        let endpoints = Endpoints::v4([10, 0, 0, 2].into(), destination.into());
+        let mut packet = Vec::new();
+        advert.write_to(&endpoints, &mut packet);
+        let datagram = Datagram::new(endpoints, TTL, &packet);
         assert_eq!(driver.interfaces[0].demux.accept(&datagram).is_ok(), is_accepted);
     }
 }

@@ -1,3 +1,5 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -64,6 +66,11 @@ const CAPTURES: [Capture; 6] = [
 ];
 
 const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+const TO_GROUP: Endpoints = Endpoints::v4(SOURCE, GROUP);
+const ELSEWHERE: Endpoints = Endpoints::v4(SOURCE, Ipv4Addr::new(224, 0, 0, 81));
+const TO_PEER: Endpoints = Endpoints::v4(SOURCE, Ipv4Addr::new(10, 9, 0, 2));
+const V6_TO_GROUP: Endpoints =
+    Endpoints::v6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12));
 
 const fn seconds(number: u8) -> Interval {
     match Interval::seconds(number) {
@@ -112,18 +119,18 @@ fn keepalived_s_adverts_are_read_and_written_again_octet_by_octet() {
     for (hex, vrid, priority, interval, addresses) in CAPTURES {
         let datagram = octets(hex);
         let (header, packet) = Ipv4Header::parse(&datagram).unwrap();
-        let advert = Advert::parse(packet, header.source, header.destination).unwrap();
+        let advert = Advert::parse(packet, &Endpoints::v4(header.source, header.destination)).unwrap();
         assert_eq!(advert.vrid().get(), vrid);
         assert_eq!(advert.advertised().octet(), priority);
         assert_eq!(advert.interval(), interval);
-        assert!(advert.addresses().into_iter().eq(addresses.iter().map(|&octets| Ipv4Addr::from(octets))));
+        assert!(advert.addresses().into_iter().eq(addresses.iter().map(|&octets| IpAddr::from(octets))));
 
         let vips: Vec<Ipv4Addr> = addresses.iter().map(|&octets| octets.into()).collect();
         let ours = Advert::new(Vrid::new(vrid).unwrap(), Advertised::from_octet(priority), interval, &vips)
             .unwrap()
             .with_authentication(advert.authentication());
         let mut written = Vec::new();
-        ours.write_to(header.source, header.destination, &mut written);
+        ours.write_to(&Endpoints::v4(header.source, header.destination), &mut written);
         assert_eq!(written, packet);
     }
 }
@@ -131,7 +138,7 @@ fn keepalived_s_adverts_are_read_and_written_again_octet_by_octet() {
 #[test]
 fn the_password_of_a_capture_is_the_configured_one() {
     let packet = message(0);
-    let advert = Advert::parse(&packet, SOURCE, GROUP).unwrap();
+    let advert = Advert::parse(&packet, &TO_GROUP).unwrap();
     let password = AuthPass::new(b"1111").unwrap();
     assert_eq!(advert.authentication(), Authentication::Password(password));
 }
@@ -143,19 +150,67 @@ fn version_three_is_accepted_with_either_checksum_and_version_two_only_without_p
     let advert = Advert::new(Vrid::new(1).unwrap(), Advertised::Resigning, centis(4095), &vips).unwrap();
     let mut packet = Vec::new();
     for form in [ChecksumForm::PseudoHeader, ChecksumForm::MessageOnly] {
-        advert.with_checksum(form).write_to(SOURCE, GROUP, &mut packet);
-        assert_eq!(Advert::parse(&packet, SOURCE, GROUP).unwrap().checksum(), form);
+        advert.with_checksum(form).write_to(&TO_GROUP, &mut packet);
+        assert_eq!(Advert::parse(&packet, &TO_GROUP).unwrap().checksum(), form);
     }
     // The last was message only: it holds for every destination. With a pseudo-header it does not.
-    assert!(Advert::parse(&packet, SOURCE, SOURCE).is_ok());
-    advert.write_to(SOURCE, GROUP, &mut packet);
-    assert_eq!(Advert::parse(&packet, SOURCE, SOURCE), Err(Refusal::Checksum));
+    assert!(Advert::parse(&packet, &ELSEWHERE).is_ok());
+    advert.write_to(&TO_GROUP, &mut packet);
+    assert_eq!(Advert::parse(&packet, &ELSEWHERE), Err(Refusal::Checksum));
 
     let mut v2 = message(0);
     v2[CHECKSUM_FIELD].copy_from_slice(&[0, 0]);
-    let field = Sum::of(&v2).with_pseudo_header(SOURCE, GROUP, v2.len()).field();
+    let field = Sum::of(&v2).with_pseudo_header(&TO_GROUP, v2.len()).field();
     v2[CHECKSUM_FIELD].copy_from_slice(&field);
-    assert_eq!(Advert::parse(&v2, SOURCE, GROUP), Err(Refusal::Checksum));
+    assert_eq!(Advert::parse(&v2, &TO_GROUP), Err(Refusal::Checksum));
+}
+
+#[test]
+fn old_unicast_puts_the_group_into_the_pseudo_header_and_is_told_apart() {
+    // VR-045: as keepalived up to 1.3.6 sends it.
+    let vips = [Ipv4Addr::new(10, 9, 0, 100)];
+    let advert = Advert::new(Vrid::new(1).unwrap(), Advertised::Resigning, centis(100), &vips).unwrap();
+    let (mut old, mut to_group) = (Vec::new(), Vec::new());
+    advert.with_checksum(ChecksumForm::OldUnicast).write_to(&TO_PEER, &mut old);
+    advert.write_to(&TO_GROUP, &mut to_group);
+    assert_eq!(old, to_group);
+    assert_eq!(Advert::parse(&old, &TO_PEER).unwrap().checksum(), ChecksumForm::OldUnicast);
+    // What is sent to a group has no such excuse.
+    assert_eq!(Advert::parse(&old, &ELSEWHERE), Err(Refusal::Checksum));
+}
+
+#[test]
+fn ipv6_adverts_have_long_addresses_and_always_the_pseudo_header() {
+    // VR-027, VR-029, VR-042, VR-072. The checksum by hand: the words of header and addresses, of source and
+    // destination in the IPv6 header, 112, and 40 octets.
+    let vips: [Ipv6Addr; 2] = ["fe80::100".parse().unwrap(), "2001:db8::100".parse().unwrap()];
+    let running = Advertised::Running(Priority::DEFAULT);
+    let advert = Advert::new(Vrid::new(1).unwrap(), running, centis(100), &vips).unwrap();
+    let words = [0x3101u32, 0x6402, 0x0064, 0xfe80, 0x0100, 0x2001, 0x0db8, 0x0100];
+    let by_hand: u32 = words.into_iter().chain([0xfe80, 0x0001, 0xff02, 0x0012, 112, 40]).sum();
+    let by_hand = !u16::try_from((by_hand >> 16) + (by_hand & 0xffff)).unwrap();
+    for form in [ChecksumForm::PseudoHeader, ChecksumForm::MessageOnly, ChecksumForm::OldUnicast] {
+        let mut packet = Vec::new();
+        advert.with_checksum(form).write_to(&V6_TO_GROUP, &mut packet);
+        assert_eq!(packet.len(), 8 + 2 * 16);
+        assert_eq!(packet[CHECKSUM_FIELD], by_hand.to_be_bytes());
+        let parsed = Advert::parse(&packet, &V6_TO_GROUP).unwrap();
+        assert_eq!((parsed, parsed.checksum()), (advert, ChecksumForm::PseudoHeader));
+        assert!(parsed.addresses().into_iter().eq(vips.map(IpAddr::from)));
+        let alone = repaired(packet);
+        assert_eq!(Advert::parse(&alone, &V6_TO_GROUP), Err(Refusal::Checksum));
+    }
+    let [local, global] = vips;
+    let mut packet = Vec::new();
+    let reversed = [global, local];
+    let reversed = Advert::new(Vrid::new(1).unwrap(), running, centis(100), &reversed).unwrap();
+    reversed.write_to(&V6_TO_GROUP, &mut packet);
+    assert_eq!(Advert::parse(&packet, &V6_TO_GROUP), Err(Refusal::NotLinkLocal));
+    for (text, is_local) in [("fe80::", true), ("febf:ffff::", true), ("fec0::", false), ("fe7f::", false)] {
+        assert_eq!(is_link_local(&text.parse().unwrap()), is_local, "{text}");
+    }
+    assert!(Advert::new(Vrid::new(1).unwrap(), running, second(), &vips).is_err());
+    assert_eq!(Advert::parse(&message(0), &V6_TO_GROUP), Err(Refusal::Version));
 }
 
 #[test]
@@ -166,7 +221,7 @@ fn every_single_bit_that_changes_is_noticed() {
         for bit in 0..packet.len() * 8 {
             let mut damaged = packet.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Advert::parse(&damaged, SOURCE, GROUP).is_err(), "bit {bit} of capture {capture}");
+            assert!(Advert::parse(&damaged, &TO_GROUP).is_err(), "bit {bit} of capture {capture}");
         }
     }
 }
@@ -174,7 +229,7 @@ fn every_single_bit_that_changes_is_noticed() {
 #[test]
 fn each_reason_to_refuse_a_packet_is_told_apart() {
     let (v2, v3) = (message(0), message(3));
-    let refused = |packet: Vec<u8>| Advert::parse(&packet, SOURCE, GROUP).unwrap_err();
+    let refused = |packet: Vec<u8>| Advert::parse(&packet, &TO_GROUP).unwrap_err();
     for version in [0x01, 0x11, 0x41, 0xf1] {
         assert_eq!(refused(with_octet(v3.clone(), 0, version)), Refusal::Version); // VR-061
     }
@@ -201,12 +256,12 @@ fn a_packet_cut_or_extended_anywhere_is_refused_for_its_length() {
     for capture in [0, 2, 3] {
         let packet = message(capture);
         for length in 0..packet.len() {
-            assert_eq!(Advert::parse(&packet[..length], SOURCE, GROUP), Err(Refusal::Length));
+            assert_eq!(Advert::parse(&packet[..length], &TO_GROUP), Err(Refusal::Length));
         }
         for more in 1..12 {
             let mut longer = packet.clone();
             longer.resize(packet.len() + more, 0);
-            assert_eq!(Advert::parse(&longer, SOURCE, GROUP), Err(Refusal::Length));
+            assert_eq!(Advert::parse(&longer, &TO_GROUP), Err(Refusal::Length));
         }
     }
 }
@@ -215,12 +270,12 @@ fn a_packet_cut_or_extended_anywhere_is_refused_for_its_length() {
 fn reserved_bits_of_version_three_and_data_of_type_zero_are_ignored() {
     // VR-025, VR-200.
     let packet = with_octet(message(3), 4, 0xf0);
-    assert_eq!(Advert::parse(&packet, SOURCE, GROUP).unwrap().interval(), centis(100));
+    assert_eq!(Advert::parse(&packet, &TO_GROUP).unwrap().interval(), centis(100));
     let mut v2 = message(2);
     let last = v2.len() - 1;
     v2[last] = 7;
     let v2 = repaired(v2);
-    assert_eq!(Advert::parse(&v2, SOURCE, GROUP).unwrap().authentication(), Authentication::None);
+    assert_eq!(Advert::parse(&v2, &TO_GROUP).unwrap().authentication(), Authentication::None);
 }
 
 #[test]
@@ -230,8 +285,8 @@ fn lists_that_do_not_fit_an_advert_are_refused_before_anything_is_sent() {
     let vips = vec![Ipv4Addr::new(10, 0, 0, 1); 256];
     assert!(Advert::new(vrid, running, second(), &vips).is_err());
     assert!(Advert::new(vrid, running, centis(1), &vips).is_err());
-    assert!(Advert::new(vrid, running, centis(1), &[]).is_err());
-    assert!(Advert::new(vrid, running, second(), &[]).is_ok());
+    assert!(Advert::new(vrid, running, centis(1), &vips[..0]).is_err());
+    assert!(Advert::new(vrid, running, second(), &vips[..0]).is_ok());
     assert!(Advert::new(vrid, running, centis(1), &vips[..255]).is_ok());
 }
 
@@ -254,7 +309,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back((vrid, advertised, interval, password, vips, alone) in any_advert(),
                                     source: [u8; 4], destination: [u8; 4]) {
-        let (source, destination) = (source.into(), destination.into());
+        let endpoints = Endpoints::v4(source.into(), destination.into());
         let authentication = password.map_or(Authentication::None, |octets| {
             Authentication::Password(AuthPass::truncated(&octets))
         });
@@ -263,8 +318,8 @@ proptest! {
             .with_authentication(authentication)
             .with_checksum(form);
         let mut packet = vec![0xaa; 3];
-        advert.write_to(source, destination, &mut packet);
-        let parsed = Advert::parse(&packet, source, destination).unwrap();
+        advert.write_to(&endpoints, &mut packet);
+        let parsed = Advert::parse(&packet, &endpoints).unwrap();
         prop_assert_eq!(parsed.with_checksum(form), advert);
         prop_assert_eq!(peek_vrid(&packet), Some(vrid));
     }
@@ -282,7 +337,7 @@ proptest! {
             // Half of the point is behind the checksum.
             packet = repaired(packet);
         }
-        if let Ok(advert) = Advert::parse(&packet, SOURCE, GROUP) {
+        if let Ok(advert) = Advert::parse(&packet, &TO_GROUP) {
             let trailer = match advert.interval() {
                 Interval::Seconds(_) => 8,
                 Interval::Centis(_) => 0,

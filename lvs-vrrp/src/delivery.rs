@@ -1,33 +1,48 @@
 //! How adverts travel: to a group, or to each peer.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use crate::ipv4::{GROUP, TTL};
+use lvs_core::Family;
 
-/// How the adverts of an instance travel.
+use crate::endpoints::group;
+use crate::ipv4::TTL;
+
+/// How the adverts of an instance travel: all addresses in it are of the family of its virtual addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Transport {
-    /// To a group, as the RFC has it: received with TTL 255 only.
+pub enum Delivery {
+    /// To a group, as the RFC has it: received with TTL or hop limit 255 only.
     Multicast(Multicast),
     /// To each peer by itself, for networks without multicast (keepalived's `unicast_peer`).
     Unicast(Unicast),
 }
 
-impl Transport {
+impl Delivery {
+    /// To the usual group of a family, from the interface's primary address.
+    #[must_use]
+    pub const fn to_group(family: Family) -> Self {
+        Self::Multicast(Multicast::to(group(family)))
+    }
+
     /// The address to send from, if it is not the interface's primary one.
     #[must_use]
-    pub const fn source(&self) -> Option<Ipv4Addr> {
+    pub const fn source(&self) -> Option<IpAddr> {
         match self {
             Self::Multicast(multicast) => multicast.source,
             Self::Unicast(unicast) => unicast.source,
         }
     }
-}
 
-impl Default for Transport {
-    fn default() -> Self {
-        Self::Multicast(Multicast::default())
+    /// The family of the group or of the first peer; without peers that of the source, or else IPv4.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Multicast(multicast) => Family::of(&multicast.group),
+            Self::Unicast(unicast) => {
+                let first = unicast.peers.first().map(|peer| peer.address).or(unicast.source);
+                first.as_ref().map_or(Family::Ipv4, Family::of)
+            }
+        }
     }
 }
 
@@ -42,23 +57,17 @@ impl Default for Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Multicast {
-    /// The group; 224.0.0.18 unless a `mcast_dst_ip` says otherwise.
-    pub group: Ipv4Addr,
+    /// The group; 224.0.0.18 or ff02::12 unless `vrrp_mcast_group4` or `vrrp_mcast_group6` says otherwise.
+    pub group: IpAddr,
     /// The address to send from (`mcast_src_ip`); `None` for the interface's primary one.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
 }
 
 impl Multicast {
     /// To this group, from the interface's primary address.
     #[must_use]
-    pub const fn to(group: Ipv4Addr) -> Self {
+    pub const fn to(group: IpAddr) -> Self {
         Self { group, source: None }
-    }
-}
-
-impl Default for Multicast {
-    fn default() -> Self {
-        Self::to(GROUP)
     }
 }
 
@@ -83,8 +92,8 @@ pub struct Unicast {
     pub peers: Vec<Peer>,
     /// The address to send from, which also decides between equal priorities (`unicast_src_ip`); `None` for
     /// the interface's primary one.
-    pub source: Option<Ipv4Addr>,
-    /// TTL of what is sent, 0 to 255; 255 unless `unicast_ttl` says otherwise.
+    pub source: Option<IpAddr>,
+    /// TTL or hop limit of what is sent, 0 to 255; 255 unless `unicast_ttl` says otherwise.
     pub ttl: u8,
     /// Whether adverts from others than the peers are refused (`check_unicast_src`).
     pub check_source: bool,
@@ -93,7 +102,7 @@ pub struct Unicast {
 impl Unicast {
     /// To these peers, with all else as usual.
     #[must_use]
-    pub fn to(peers: impl IntoIterator<Item = Ipv4Addr>) -> Self {
+    pub fn to(peers: impl IntoIterator<Item = IpAddr>) -> Self {
         Self {
             peers: peers.into_iter().map(Peer::from).collect(),
             source: None,
@@ -112,7 +121,7 @@ impl Unicast {
 #[non_exhaustive]
 pub struct Peer {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Adverts from it that arrive with a lower TTL are refused.
     pub min_ttl: Option<u8>,
     /// Adverts from it that arrive with a higher TTL are refused.
@@ -122,7 +131,7 @@ pub struct Peer {
 impl Peer {
     /// The router with this address, however far away.
     #[must_use]
-    pub const fn new(address: Ipv4Addr) -> Self {
+    pub const fn new(address: IpAddr) -> Self {
         Self { address, min_ttl: None, max_ttl: None }
     }
 
@@ -131,8 +140,8 @@ impl Peer {
     }
 }
 
-impl From<Ipv4Addr> for Peer {
-    fn from(address: Ipv4Addr) -> Self {
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
         Self::new(address)
     }
 }

@@ -1,0 +1,243 @@
+use std::net::Ipv6Addr;
+
+use super::*;
+use crate::delivery::Multicast;
+use crate::endpoints::{Endpoints, group};
+use crate::ipv4::{GROUP, Ipv4Header};
+use crate::types::{Advertised, AuthPass, Priority};
+
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const VIPS: [Ipv4Addr; 1] = [Ipv4Addr::new(10, 0, 0, 100)];
+
+fn vrid(number: u8) -> Vrid {
+    Vrid::new(number).unwrap()
+}
+
+fn second() -> Interval {
+    Interval::seconds(1).unwrap()
+}
+
+fn centis() -> Interval {
+    Interval::centis(100).unwrap()
+}
+
+fn advert(number: u8, interval: Interval) -> Advert<'static> {
+    Advert::new(vrid(number), Advertised::Running(Priority::DEFAULT), interval, &VIPS).unwrap()
+}
+
+fn datagram(advert: Advert<'_>, source: Ipv4Addr, destination: Ipv4Addr, ttl: u8) -> Vec<u8> {
+    let (mut packet, mut datagram) = (Vec::new(), Vec::new());
+    advert.write_to(&Endpoints::v4(source, destination), &mut packet);
+    Ipv4Header { source, destination, ttl }.write_to(&packet, &mut datagram);
+    datagram
+}
+
+fn demux(listeners: impl IntoIterator<Item = Listener>) -> Demux {
+    let mut demux = Demux::new();
+    for (id, listener) in listeners.into_iter().enumerate() {
+        demux.insert(id, listener.with_own_address(OWN.into()));
+    }
+    demux
+}
+
+fn multicast(number: u8, interval: Interval) -> Listener {
+    Listener::new(vrid(number), interval, Delivery::to_group(Family::Ipv4))
+}
+
+fn unicast(unicast: Unicast) -> Listener {
+    Listener::new(vrid(1), centis(), Delivery::Unicast(unicast))
+}
+
+fn whole(octets: &[u8]) -> Datagram<'_> {
+    Datagram::from_ipv4(octets).unwrap()
+}
+
+fn refusal(demux: &mut Demux, octets: &[u8]) -> (Option<usize>, Refusal) {
+    let refused = demux.accept(&whole(octets)).unwrap_err();
+    (refused.id, refused.refusal)
+}
+
+#[test]
+fn adverts_of_other_virtual_routers_concern_nobody_even_damaged_ones() {
+    // VR-065.
+    let mut demux = demux([multicast(1, centis())]);
+    let mut bytes = datagram(advert(2, centis()), PEER, GROUP, 1);
+    assert_eq!(refusal(&mut demux, &bytes), (None, Refusal::UnknownVrid));
+    bytes[30] ^= 1;
+    assert_eq!(refusal(&mut demux, &bytes), (None, Refusal::UnknownVrid));
+}
+
+#[test]
+fn adverts_to_the_group_need_a_ttl_of_255() {
+    // VR-060.
+    let mut demux = demux([multicast(1, centis())]);
+    for ttl in 0..255 {
+        let bytes = datagram(advert(1, centis()), PEER, GROUP, ttl);
+        assert_eq!(refusal(&mut demux, &bytes), (Some(0), Refusal::Ttl));
+    }
+    assert!(demux.accept(&whole(&datagram(advert(1, centis()), PEER, GROUP, 255))).is_ok());
+}
+
+#[test]
+fn unicast_takes_any_ttl_but_keeps_the_limits_of_a_peer() {
+    // VR-221.
+    let mut open = demux([unicast(Unicast::to([PEER.into()]))]);
+    let limited = Peer { address: PEER.into(), min_ttl: Some(254), max_ttl: Some(254) };
+    let mut limited = demux([unicast(Unicast { peers: vec![limited], ..Unicast::to([]) })]);
+    for ttl in [0, 1, 253, 254, 255] {
+        let bytes = datagram(advert(1, centis()), PEER, OWN, ttl);
+        assert!(open.accept(&whole(&bytes)).is_ok());
+        assert_eq!(limited.accept(&whole(&bytes)).is_ok(), ttl == 254);
+    }
+    let bytes = datagram(advert(1, centis()), STRANGER, OWN, 254);
+    assert_eq!(refusal(&mut limited, &bytes), (Some(0), Refusal::Source));
+}
+
+#[test]
+fn a_multicast_instance_refuses_unicast_and_the_reverse() {
+    // VR-075, VR-224.
+    let mut multicast = demux([multicast(1, centis())]);
+    let bytes = datagram(advert(1, centis()), PEER, OWN, 255);
+    assert_eq!(refusal(&mut multicast, &bytes), (Some(0), Refusal::Destination));
+    let mut unicast = demux([unicast(Unicast::to([PEER.into()]))]);
+    let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
+    assert_eq!(refusal(&mut unicast, &bytes), (Some(0), Refusal::Destination));
+}
+
+#[test]
+fn a_unicast_instance_refuses_broadcasts_and_takes_any_other_address_for_ours() {
+    // VR-075.
+    let broadcast = Ipv4Addr::new(10, 0, 0, 255);
+    let listener = unicast(Unicast::to([PEER.into()])).with_broadcasts(vec![broadcast]);
+    let mut demux = demux([listener]);
+    for source in [PEER, STRANGER] {
+        for destination in [Ipv4Addr::BROADCAST, broadcast] {
+            let bytes = datagram(advert(1, centis()), source, destination, 255);
+            assert_eq!(refusal(&mut demux, &bytes), (Some(0), Refusal::Destination));
+        }
+        for destination in [OWN, Ipv4Addr::new(10, 0, 0, 9)] {
+            assert!(demux.accept(&whole(&datagram(advert(1, centis()), source, destination, 255))).is_ok());
+        }
+    }
+}
+
+#[test]
+fn strangers_are_refused_only_where_the_source_is_checked() {
+    // VR-222.
+    let bytes = datagram(advert(1, centis()), STRANGER, OWN, 255);
+    assert!(demux([unicast(Unicast::to([PEER.into()]))]).accept(&whole(&bytes)).is_ok());
+    let mut checked = demux([unicast(Unicast { check_source: true, ..Unicast::to([PEER.into()]) })]);
+    assert_eq!(refusal(&mut checked, &bytes), (Some(0), Refusal::Source));
+    assert!(checked.accept(&whole(&datagram(advert(1, centis()), PEER, OWN, 255))).is_ok());
+}
+
+#[test]
+fn one_identifier_may_serve_several_groups_and_peers() {
+    let other = Ipv4Addr::new(224, 0, 0, 81);
+    let delivery = Delivery::Multicast(Multicast { group: other.into(), source: None });
+    let mut demux = demux([
+        multicast(1, centis()),
+        Listener::new(vrid(1), centis(), delivery),
+        unicast(Unicast::to([PEER.into()])),
+        unicast(Unicast::to([STRANGER.into()])),
+    ]);
+    for (source, destination, id) in
+        [(PEER, GROUP, 0), (PEER, other, 1), (PEER, OWN, 2), (STRANGER, OWN, 3), (VIPS[0], OWN, 2)]
+    {
+        let bytes = datagram(advert(1, centis()), source, destination, 255);
+        assert_eq!(demux.accept(&whole(&bytes)).unwrap().id, id);
+    }
+}
+
+#[test]
+fn our_own_adverts_are_refused_but_not_those_of_an_owner_whose_address_we_serve() {
+    // VR-008.
+    let mut demux = demux([multicast(1, centis())]);
+    let bytes = datagram(advert(1, centis()), OWN, GROUP, 255);
+    assert_eq!(refusal(&mut demux, &bytes), (Some(0), Refusal::OwnAddress));
+    assert!(demux.accept(&whole(&datagram(advert(1, centis()), VIPS[0], GROUP, 255))).is_ok());
+}
+
+#[test]
+fn each_instance_takes_its_own_version_only() {
+    // VR-061.
+    let mut demux = demux([multicast(1, centis()), multicast(2, second())]);
+    let bytes = datagram(advert(1, second()), PEER, GROUP, 255);
+    assert_eq!(refusal(&mut demux, &bytes), (Some(0), Refusal::Version));
+    let bytes = datagram(advert(2, centis()), PEER, GROUP, 255);
+    assert_eq!(refusal(&mut demux, &bytes), (Some(1), Refusal::Version));
+}
+
+#[test]
+fn version_two_needs_the_same_interval_and_version_three_does_not() {
+    // VR-068, VR-069.
+    let mut demux = demux([multicast(1, centis()), multicast(2, second())]);
+    let bytes = datagram(advert(2, Interval::seconds(2).unwrap()), PEER, GROUP, 255);
+    assert_eq!(refusal(&mut demux, &bytes), (Some(1), Refusal::IntervalMismatch));
+    let bytes = datagram(advert(1, Interval::centis(20).unwrap()), PEER, GROUP, 255);
+    assert!(demux.accept(&whole(&bytes)).is_ok());
+}
+
+#[test]
+fn type_and_data_of_the_authentication_must_be_ours() {
+    // VR-067, VR-201.
+    let password = |text: &[u8]| Authentication::Password(AuthPass::new(text).unwrap());
+    let mut open = demux([multicast(1, second())]);
+    let mut closed = demux([multicast(1, second()).with_authentication(password(b"1111"))]);
+    let send =
+        |authentication| datagram(advert(1, second()).with_authentication(authentication), PEER, GROUP, 255);
+    assert!(open.accept(&whole(&send(Authentication::None))).is_ok());
+    assert!(closed.accept(&whole(&send(password(b"1111")))).is_ok());
+    assert_eq!(refusal(&mut open, &send(password(b"1111"))), (Some(0), Refusal::AuthType));
+    assert_eq!(refusal(&mut closed, &send(Authentication::None)), (Some(0), Refusal::AuthType));
+    assert_eq!(refusal(&mut closed, &send(password(b"1112"))), (Some(0), Refusal::AuthData));
+}
+
+#[test]
+fn another_list_of_addresses_is_told_and_not_refused() {
+    // VR-073, VR-074.
+    let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
+    for (ours, same) in [(vec![VIPS[0]], true), (vec![VIPS[0], OWN], false), (vec![OWN], false)] {
+        let mut demux =
+            demux([multicast(1, centis()).with_addresses(ours.into_iter().map(IpAddr::from).collect())]);
+        assert_eq!(demux.accept(&whole(&bytes)).unwrap().same_addresses, same);
+    }
+}
+
+#[test]
+fn a_replaced_or_removed_instance_hears_nothing_any_more() {
+    let mut demux = demux([multicast(1, centis())]);
+    demux.insert(0, multicast(2, centis()));
+    let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
+    assert_eq!(refusal(&mut demux, &bytes), (None, Refusal::UnknownVrid));
+    demux.remove(0);
+    let bytes = datagram(advert(2, centis()), PEER, GROUP, 255);
+    assert_eq!(refusal(&mut demux, &bytes), (None, Refusal::UnknownVrid));
+}
+
+#[test]
+fn the_families_of_one_identifier_are_two_virtual_routers() {
+    // VR-028, VR-065.
+    let v6_group = group(Family::Ipv6);
+    let vips: [Ipv6Addr; 1] = ["fe80::100".parse().unwrap()];
+    let mut demux = demux([multicast(1, centis())]);
+    let v6_advert = Advert::new(vrid(1), Advertised::Running(Priority::DEFAULT), centis(), &vips).unwrap();
+    let endpoints = Endpoints::new("fe80::2".parse().unwrap(), v6_group).unwrap();
+    let mut packet = Vec::new();
+    v6_advert.write_to(&endpoints, &mut packet);
+    let to_all = Datagram::new(endpoints, 255, &packet);
+    assert_eq!(demux.accept(&to_all).unwrap_err().refusal, Refusal::UnknownVrid);
+
+    let v6 = Listener::new(vrid(1), centis(), Delivery::to_group(Family::Ipv6));
+    demux.insert(6, v6.with_addresses(vips.map(IpAddr::from).to_vec()));
+    let accepted = demux.accept(&to_all).unwrap();
+    assert_eq!((accepted.id, accepted.source), (6, endpoints.source()));
+    assert!(accepted.same_addresses);
+    // VR-060: the hop limit is to IPv6 what the TTL is to IPv4.
+    let routed = Datagram::new(endpoints, 254, &packet);
+    assert_eq!(demux.accept(&routed).unwrap_err().refusal, Refusal::Ttl);
+    let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
+    assert_eq!(demux.accept(&whole(&bytes)).unwrap().id, 0);
+}
