@@ -45,6 +45,8 @@ pub enum Code {
     MissingKeyword,
     /// `conflict`: words that do not go together.
     Conflict,
+    /// `unused`: something that nothing refers to.
+    Unused,
 }
 
 impl Code {
@@ -66,6 +68,7 @@ impl Code {
             Self::Duplicate => "duplicate",
             Self::MissingKeyword => "missing-keyword",
             Self::Conflict => "conflict",
+            Self::Unused => "unused",
         }
     }
 }

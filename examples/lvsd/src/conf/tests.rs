@@ -3,6 +3,7 @@
 mod hostile;
 mod messages;
 mod parity;
+mod tracking;
 mod values;
 
 use super::{Code, Loaded, Style, parse, render};

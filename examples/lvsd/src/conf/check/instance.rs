@@ -12,11 +12,15 @@ use std::time::Duration;
 
 use super::super::diagnostic::{Code, Diagnostic};
 use super::super::known::Kind;
+use super::super::lexer::quoted;
 use super::super::model::{InitialState, NotifyScripts, Peer, Version, VrrpInstance};
 use super::super::source::Span;
 use super::super::tree::Node;
 use super::addresses::AddressDraft;
 use super::global::{self, GarpDraft};
+use super::group::Memberships;
+use super::objects::Objects;
+use super::track::{self, Entry, HasTracks, Tracker};
 use super::{Cx, Seen, inner};
 #[cfg(test)]
 pub(super) use authentication::AUTHENTICATION;
@@ -31,6 +35,26 @@ pub(super) struct Checked {
     vrid_at: Span,
     /// In the order of the instance's addresses.
     addresses_at: Vec<Span>,
+    tracks: Vec<Entry>,
+}
+
+impl Checked {
+    /// Looks up what it tracks, when all that can be tracked is known.
+    pub(super) fn resolve_tracks(
+        &mut self,
+        cx: &mut Cx<'_>,
+        objects: &mut Objects,
+        groups: &Memberships<'_>,
+    ) {
+        let name = &self.instance.name;
+        let place = format!("the instance {}", quoted(name));
+        let tracker = Tracker {
+            place: &place,
+            interface: Some(&self.instance.interface),
+            ignores_weights_of: groups.ignoring_weights_of(name),
+        };
+        self.instance.track = track::resolve(cx, &self.tracks, objects, &tracker);
+    }
 }
 
 /// Checks one block by itself.
@@ -92,9 +116,10 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         interface,
         garp: draft.garp.finish(global.garp),
         notify: draft.notify,
+        track: Vec::new(),
     };
     let vrid_at = draft.virtual_router_id.said.unwrap_or(node.keyword.span);
-    Some(Checked { instance, name_at: name.span, vrid_at, addresses_at })
+    Some(Checked { instance, name_at: name.span, vrid_at, addresses_at, tracks: draft.tracks })
 }
 
 /// A value with the place where it was said; the value is missing if what was said is wrong.
@@ -137,4 +162,11 @@ pub(in crate::conf::check) struct Draft {
     had_bad_address: bool,
     garp: GarpDraft,
     notify: NotifyScripts,
+    tracks: Vec<Entry>,
+}
+
+impl HasTracks for Draft {
+    fn tracks(&mut self) -> &mut Vec<Entry> {
+        &mut self.tracks
+    }
 }

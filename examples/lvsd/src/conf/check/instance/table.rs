@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::super::{Cx, Keyword, Seen, addresses, first, global, inner};
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, track};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::election::priority;
@@ -102,6 +102,10 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = run(cx, n)),
     script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = run(cx, n)),
     script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = run(cx, n)),
+    track::interfaces(),
+    track::scripts(),
+    track::files(),
+    track::processes(),
 ];
 
 const fn script(
