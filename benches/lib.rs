@@ -5,3 +5,6 @@
 //! - `netlink`: messages of the kernel's IPVS, encoded and decoded.
 //!
 //! One file: `cargo bench -p benches --bench vrrp`; one group: add part of its name.
+//!
+//! Beside keepalived, in namespaces: `cargo build --release -p lvsd -p benches`, then `target/release/vrrp_driver cpu`
+//! and `target/release/vrrp_driver takeover`.

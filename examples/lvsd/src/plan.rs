@@ -1,21 +1,20 @@
 //! Turns a checked configuration into the values that the crates take.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+mod vrrp;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lvs_core::check::{Check, Failure, Success};
-use lvs_core::claims::{AddressSet, Bursts};
+use lvs_core::claims::AddressSet;
 use lvs_core::{
     Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
-use lvs_vrrp::{
-    Authentication, Config as RouterConfig, Delivery, InstanceConfig, Interval, Multicast, Peer, Preempt,
-    Priority, Start, Unicast, Vrid,
-};
+use lvs_vrrp::{InstanceConfig, Priority};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::conf::{self, Span, model};
@@ -111,11 +110,11 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        let bursts = bursts(instance.garp);
-        self.routers.push(router(instance, priority).map_err(|error| fail(&error))?);
+        let bursts = vrrp::bursts(instance.garp);
+        self.routers.push(vrrp::router(instance, priority).map_err(|error| fail(&error))?);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
-            addresses: instance.addresses.clone(),
+            addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
             bursts,
         });
@@ -151,85 +150,6 @@ impl Plan {
         }
         self.pools.push(pool);
         Ok(())
-    }
-}
-
-fn router(
-    instance: &model::VrrpInstance,
-    priority: Priority,
-) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
-    let interval = match instance.version {
-        model::Version::V2 => {
-            // The configuration holds whole seconds for this version; saturating is for what cannot be.
-            Interval::seconds(u8::try_from(instance.advert_interval.as_secs()).unwrap_or(u8::MAX))?
-        }
-        model::Version::V3 => {
-            let centis = instance.advert_interval.as_millis() / 10;
-            Interval::centis(u16::try_from(centis).unwrap_or(u16::MAX))?
-        }
-    };
-    let preempt = match (instance.preempt, instance.preempt_delay) {
-        (false, _) => Preempt::Never,
-        (true, Duration::ZERO) => Preempt::Always,
-        (true, delay) => Preempt::After(delay),
-    };
-    let start = match instance.state {
-        model::InitialState::Master => Start::Master,
-        model::InitialState::Backup => Start::Backup,
-    };
-    let config = RouterConfig::new(interval, priority)
-        .with_preempt(preempt)
-        .with_start(start)
-        .with_announce_delay(instance.garp.delay)
-        .with_announce_refresh(instance.garp.refresh.unwrap_or(Duration::ZERO));
-    let authentication = match &instance.authentication {
-        Some(password) => Authentication::Password(lvs_vrrp::AuthPass::truncated(&password.bytes())),
-        None => Authentication::None,
-    };
-    let addresses = instance.addresses.iter().map(|vip| vip.key.address).filter(IpAddr::is_ipv4);
-    let vrid = Vrid::new(instance.virtual_router_id.get())?;
-    let mut planned =
-        InstanceConfig::new(&instance.name, &instance.interface, vrid, addresses.collect(), config);
-    let used: BTreeSet<&String> = instance.addresses.iter().map(|vip| &vip.key.interface).collect();
-    planned.tracked_interfaces =
-        used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
-    planned.delivery = delivery(&instance.transport);
-    planned.authentication = authentication;
-    Ok(planned)
-}
-
-fn delivery(transport: &model::Transport) -> Delivery {
-    match transport {
-        model::Transport::Multicast { group, source } => {
-            let mut multicast = Multicast::to((*group).into());
-            multicast.source = source.map(IpAddr::from);
-            Delivery::Multicast(multicast)
-        }
-        model::Transport::Unicast { source, peers, ttl, check_source } => {
-            let mut unicast = Unicast::to([]);
-            unicast.peers = peers.iter().map(peer).collect();
-            unicast.source = source.map(IpAddr::from);
-            unicast.ttl = *ttl;
-            unicast.check_source = *check_source;
-            Delivery::Unicast(unicast)
-        }
-    }
-}
-
-fn peer(peer: &model::Peer) -> Peer {
-    let mut planned = Peer::new(peer.address.into());
-    planned.min_ttl = peer.min_ttl;
-    planned.max_ttl = peer.max_ttl;
-    planned
-}
-
-/// More packets than 255 in one burst are not sent.
-fn bursts(garp: model::Garp) -> Bursts {
-    let count = |packets: u32| u8::try_from(packets).unwrap_or(u8::MAX);
-    Bursts {
-        repeat: count(garp.repeat),
-        first_rounds: if garp.delay.is_zero() { 1 } else { 2 },
-        refresh_repeat: count(garp.refresh_repeat),
     }
 }
 

@@ -1,10 +1,17 @@
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lvs_core::{Link, LinkAddress};
 use tracing::span;
 
 use super::*;
 use crate::config::Config;
-use crate::types::{Interval, Priority, Vrid};
+use crate::delivery::Delivery;
+use crate::driver::handle::EventKind;
+use crate::endpoints::{Datagram, Endpoints};
+use crate::ipv4::TTL;
+use crate::refusal::Refusal;
+use crate::types::{Advertised, Interval, Priority, Vrid};
 
 /// No host has it, so its sockets cannot be opened, by whomever.
 const NOWHERE: &str = "lvs-nowhere";
@@ -216,19 +223,6 @@ fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strang
         let stats = handle.instance("a").unwrap().stats();
         assert_eq!((stats.refused(Refusal::Version), stats.refused(Refusal::Ttl)), (8, 1));
     });
-}
-
-#[test]
-fn the_broadcast_address_is_the_last_of_a_network_that_has_one() {
-    let of = |address: [u8; 4], prefix_len| {
-        broadcast(&LinkAddress { address: address.into(), prefix_len, tagged: false })
-            .map(|found| found.octets())
-    };
-    assert_eq!(of([10, 0, 0, 1], 24), Some([10, 0, 0, 255]));
-    assert_eq!(of([10, 0, 0, 5], 30), Some([10, 0, 0, 7]));
-    assert_eq!(of([10, 0, 0, 1], 0), Some([255; 4]));
-    assert_eq!(of([10, 0, 0, 1], 31), None);
-    assert_eq!(of([10, 0, 0, 1], 32), None);
 }
 
 #[test]

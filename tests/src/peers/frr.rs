@@ -21,7 +21,7 @@ pub struct FrrRouter<'a> {
     pub vrid: u8,
     /// 2 or 3.
     pub version: u8,
-    /// 1 to 255; 255 is the owner's.
+    /// 1 to 254.
     pub priority: u8,
     /// What it waits between two adverts, in centiseconds; version 2 knows whole seconds only.
     pub centis: u16,
@@ -81,7 +81,8 @@ impl FrrRouter<'_> {
         self.addresses.iter().copied().filter(wanted).collect()
     }
 
-    fn config(&self) -> String {
+    /// What stands in vrrpd's configuration for it.
+    pub fn config(&self) -> String {
         let Self { device, vrid, version, priority, preempt, .. } = self;
         let milliseconds = u32::from(self.centis) * 10;
         let preempt = if *preempt { "" } else { "no " };
@@ -139,7 +140,13 @@ fn add_macvlan(host: &Host, router: &FrrRouter<'_>, family: u8, addresses: &[IpA
     let mut script = format!("ip link add {link} link {device} type macvlan mode bridge && ");
     // No address of its own from the virtual MAC address (RFC 9568 §7.4).
     let _ = write!(script, "ip link set {link} address {mac} addrgenmode none");
-    for address in addresses {
+    if family == 6 {
+        // What it speaks from; not the virtual link-local address, which another may hold.
+        let [.., a, b, c] = host.mac(device).0;
+        let _ = write!(script, " && ip address add fe80::5e00:{a:x}:{b:02x}{c:02x}/64 dev {link}");
+    }
+    let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(six) if six.is_unicast_link_local());
+    for address in addresses.iter().filter(|address| !is_link_local(address)) {
         let length = if address.is_ipv4() { 24 } else { 64 };
         let _ = write!(script, " && ip address add {address}/{length} dev {link}");
     }

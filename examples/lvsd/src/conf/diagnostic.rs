@@ -47,6 +47,8 @@ pub enum Code {
     Conflict,
     /// `unused`: something that nothing refers to.
     Unused,
+    /// `no-effect`: keepalived reports something because of it; this program does not, and runs all the same.
+    NoEffect,
 }
 
 impl Code {
@@ -69,6 +71,7 @@ impl Code {
             Self::MissingKeyword => "missing-keyword",
             Self::Conflict => "conflict",
             Self::Unused => "unused",
+            Self::NoEffect => "no-effect",
         }
     }
 }

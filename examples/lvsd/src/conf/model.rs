@@ -1,12 +1,12 @@
 //! A checked configuration: every value is in range, every default filled in.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use lvs_core::{Protocol, SchedulerName, VirtualAddress, Weight};
+use lvs_core::{Family, Protocol, SchedulerName, VirtualAddress, Weight};
 
 use super::source::Span;
 use super::tracking::{SyncGroup, Track, TrackFile, TrackProcess, TrackScript};
@@ -39,6 +39,40 @@ pub struct Global {
     pub script_user: Option<ScriptUser>,
     /// Refuse scripts that would run as root from a path that others can write to.
     pub enable_script_security: bool,
+    /// `vrrp_startup_delay`: how long no instance does anything after the start, up to 4,294 s.
+    pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: the same, counted from the host's boot.
+    pub delay_after_boot: Duration,
+    /// Log adverts of virtual routers that nobody configured.
+    pub log_unknown_vrids: bool,
+    /// `vrrp_garp_interval` and `vrrp_gna_interval`
+    pub pacing: Pacing,
+    /// How the operating system treats the thread that runs VRRP.
+    pub scheduling: Scheduling,
+}
+
+/// Least time between two announcements on an interface; zero for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pacing {
+    /// Of gratuitous ARP, 1 µs to 4,294.967295 s.
+    pub arp: Duration,
+    /// Of unsolicited neighbour advertisements, in the same range.
+    pub neighbour: Duration,
+}
+
+/// What the operating system is asked for the thread that runs VRRP.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scheduling {
+    /// `vrrp_priority`: niceness, -20 to 19.
+    pub niceness: Option<i8>,
+    /// `vrrp_rt_priority`: priority in `SCHED_RR`, 1 to 99.
+    pub realtime: Option<u8>,
+    /// `vrrp_rlimit_rttime`: longest time on the processor without waiting, in real time, at least 2 µs.
+    pub realtime_limit: Option<Duration>,
+    /// `vrrp_no_swap`
+    pub no_swap: bool,
+    /// `vrrp_cpu_affinity`: the processors it may run on; all if empty.
+    pub processors: Vec<u16>,
 }
 
 /// VRRP's protocol version.
@@ -84,13 +118,29 @@ pub struct VrrpInstance {
     pub preempt: bool,
     /// How long it waits before that, 0 to 1,000 s.
     pub preempt_delay: Duration,
-    /// `authentication` with `auth_type PASS`
-    pub authentication: Option<Password>,
+    /// Adverts of the master that may fail to come, 1 to 100; 3 in the RFCs.
+    pub down_timer_adverts: u8,
+    /// Become backup after a pause in which another may have taken over (`timer_expired_backup`).
+    pub yield_when_late: bool,
+    /// As master, what becomes of adverts of others.
+    pub answers: Answers,
+    /// `authentication`; version 3 has none.
+    pub authentication: Option<Authentication>,
+    /// IPv4 or IPv6, as all of its advertised addresses, its source and its peers are.
+    pub family: Family,
     /// Multicast or unicast.
-    pub transport: Transport,
-    /// The addresses that move with it; at least one, IPv4.
+    pub delivery: Delivery,
+    /// Version 3 over IPv4: the checksum does not cover the IP addresses (`v3_checksum_as_v2`).
+    pub plain_checksum: bool,
+    /// Whether a list of addresses in an advert that differs from ours is worth a warning.
+    pub check_addresses: bool,
+    /// Whether it is at fault while its interface is down or its source address missing (no `dont_track_primary`).
+    pub track_interface: bool,
+    /// The addresses that move with it and that adverts list: of one family, at most 255 of IPv4 or 89 of IPv6.
     pub addresses: Vec<VirtualAddress>,
-    /// Gratuitous ARP.
+    /// The addresses that move with it and that adverts do not list, of any family.
+    pub excluded: Vec<VirtualAddress>,
+    /// Gratuitous ARP and unsolicited neighbour advertisements.
     pub garp: Garp,
     /// Scripts.
     pub notify: NotifyScripts,
@@ -98,21 +148,42 @@ pub struct VrrpInstance {
     pub track: Vec<Track>,
 }
 
+/// What a master does about adverts of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Answers {
+    /// Leaves losing adverts without an answer.
+    pub lower_prio_no_advert: bool,
+    /// Sends one advert before it yields to a better one.
+    pub higher_prio_send_advert: bool,
+    /// Priority 255: takes no notice of them.
+    pub owner_ignore_adverts: bool,
+}
+
+/// Who may send adverts to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// `auth_type PASS`: who knows the password, which is sent in clear text.
+    Pass(Password),
+    /// `auth_type AH`: who knows the key.
+    Ah(Password),
+}
+
 /// How adverts travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transport {
+pub enum Delivery {
     /// To everybody on the link.
     Multicast {
-        /// `vrrp_mcast_group4`
-        group: Ipv4Addr,
+        /// `mcast_dst_ip`, `vrrp_mcast_group4` or `vrrp_mcast_group6`
+        group: IpAddr,
         /// `mcast_src_ip`; the interface's first address if `None`.
-        source: Option<Ipv4Addr>,
+        source: Option<IpAddr>,
     },
     /// To a list of routers.
     Unicast {
         /// `unicast_src_ip`; the interface's first address if `None`.
-        source: Option<Ipv4Addr>,
-        /// Not empty, each address once; the node's own may be among them.
+        source: Option<IpAddr>,
+        /// Each address once; the node's own may be among them. Empty (`unicast_fault_no_peer`): the instance is at fault
+        /// for as long as it runs.
         peers: Vec<Peer>,
         /// TTL of sent adverts.
         ttl: u8,
@@ -125,14 +196,14 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Smallest TTL accepted from it.
     pub min_ttl: Option<u8>,
     /// Largest TTL accepted from it.
     pub max_ttl: Option<u8>,
 }
 
-/// When and how often gratuitous ARP is sent.
+/// When and how often the neighbours are told about addresses: gratuitous ARP, unsolicited neighbour advertisements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Garp {
     /// From becoming master to the second burst; zero means no second burst.
@@ -143,6 +214,10 @@ pub struct Garp {
     pub refresh: Option<Duration>,
     /// Packets per address and refresh, 1 to 255.
     pub refresh_repeat: u32,
+    /// Packets per address after a losing advert was heard, 0 to 255; twice, with `lower_prio_delay` between.
+    pub lower_prio_repeat: u32,
+    /// From the first of these bursts to the second; zero means no second burst.
+    pub lower_prio_delay: Duration,
 }
 
 /// A simple text password as RFC 2338 has it: 1 to 8 bytes. It is never printed.
@@ -182,7 +257,11 @@ pub struct NotifyScripts {
     pub fault: Option<Script>,
     /// The daemon stops.
     pub stop: Option<Script>,
-    /// Any of these; `INSTANCE name STATE priority` is appended to its arguments.
+    /// As master it heard a losing advert.
+    pub master_rx_lower_pri: Option<Script>,
+    /// It is taken out of the configuration.
+    pub deleted: Option<Script>,
+    /// Any change of state; `INSTANCE name STATE priority` is appended to its arguments.
     pub any: Option<Script>,
 }
 

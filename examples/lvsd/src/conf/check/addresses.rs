@@ -1,5 +1,6 @@
 //! `virtual_ipaddress` and `unicast_peer`: blocks whose lines start with an address.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use lvs_core::{AddressScope, VirtualAddress};
@@ -10,12 +11,13 @@ use super::super::lexer::Word;
 use super::super::model::Peer;
 use super::super::source::Span;
 use super::super::tree::Node;
+use super::values::is_host;
 use super::{Cx, inner};
 
 /// An address whose interface may be the instance's, which is not known yet.
 pub(super) struct AddressDraft {
     pub(super) at: Span,
-    address: Ipv4Addr,
+    address: IpAddr,
     prefix_len: u8,
     dev: Option<String>,
     scope: AddressScope,
@@ -24,13 +26,13 @@ pub(super) struct AddressDraft {
 }
 
 impl AddressDraft {
-    pub(super) fn address(&self) -> Ipv4Addr {
+    pub(super) fn address(&self) -> IpAddr {
         self.address
     }
 
     pub(super) fn finish(self, interface: &str) -> VirtualAddress {
         let dev = self.dev.unwrap_or_else(|| interface.to_owned());
-        let mut address = VirtualAddress::new(dev, IpAddr::V4(self.address), self.prefix_len);
+        let mut address = VirtualAddress::new(dev, self.address, self.prefix_len);
         address.scope = self.scope;
         address.label = self.label;
         address.broadcast = self.broadcast;
@@ -38,14 +40,14 @@ impl AddressDraft {
     }
 }
 
-/// The entries of `virtual_ipaddress`.
+/// The entries of `virtual_ipaddress` and `virtual_ipaddress_excluded`.
 pub(super) fn addresses(cx: &mut Cx<'_>, node: &Node) -> Vec<AddressDraft> {
-    inner(node).iter().filter_map(|entry| address(cx, entry)).collect()
+    inner(node).iter().filter_map(|entry| address(cx, entry, &node.keyword.text)).collect()
 }
 
-fn address(cx: &mut Cx<'_>, entry: &Node) -> Option<AddressDraft> {
+fn address(cx: &mut Cx<'_>, entry: &Node, block: &str) -> Option<AddressDraft> {
     no_block(cx, entry);
-    let (address, prefix_len) = prefix(cx, &entry.keyword)?;
+    let (address, prefix_len) = prefix(cx, &entry.keyword, block)?;
     let mut draft = AddressDraft {
         at: entry.keyword.span,
         address,
@@ -87,6 +89,17 @@ fn address(cx: &mut Cx<'_>, entry: &Node) -> Option<AddressDraft> {
         match name {
             "dev" => draft.dev = cx.interface("dev", value),
             "scope" => draft.scope = scope(cx, value)?,
+            _ if address.is_ipv6() => {
+                cx.report(
+                    Diagnostic::error(
+                        Code::Conflict,
+                        word.span,
+                        format!("{} does not go with an IPv6 address", word.shown()),
+                    )
+                    .label("only IPv4 addresses have one")
+                    .help("remove it"),
+                );
+            }
             "label" => draft.label = label(cx, value),
             _ => draft.broadcast = broadcast(cx, value, address, prefix_len),
         }
@@ -103,37 +116,24 @@ fn no_block(cx: &mut Cx<'_>, entry: &Node) {
     }
 }
 
-/// `ADDRESS[/LENGTH]`, a host's address of IPv4.
-fn prefix(cx: &mut Cx<'_>, word: &Word) -> Option<(Ipv4Addr, u8)> {
+/// `ADDRESS[/LENGTH]`, a host's address.
+fn prefix(cx: &mut Cx<'_>, word: &Word, block: &str) -> Option<(IpAddr, u8)> {
     let (address, length) = match word.text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (&*word.text, None),
     };
-    let address = match address.parse() {
-        Ok(IpAddr::V4(address)) => address,
-        Ok(IpAddr::V6(_)) => {
-            cx.report(
-                Diagnostic::error(
-                    Code::NotSupportedYet,
-                    word.span,
-                    "lvsd does not do VRRP over IPv6 yet, nor IPv6 addresses of an instance",
-                )
-                .label("an IPv4 address has to stand here"),
-            );
-            return None;
-        }
-        Err(_) => {
-            not_an_address(cx, word, "virtual_ipaddress");
-            return None;
-        }
+    let Ok(address) = address.parse::<IpAddr>() else {
+        not_an_address(cx, word, block);
+        return None;
     };
-    if address.is_multicast() || address.is_unspecified() || address.is_broadcast() || address.is_loopback() {
+    if !is_host(address) || address.is_loopback() {
         cx.bad(word, format!("{} cannot be a virtual address", word.shown()), "no host may announce it");
         return None;
     }
+    let longest = if address.is_ipv4() { 32 } else { 128 };
     let length = match length {
-        None => 32,
-        Some(text) => match text.parse::<u8>().ok().filter(|n| *n <= 32 && !text.starts_with('+')) {
+        None => longest,
+        Some(text) => match text.parse::<u8>().ok().filter(|n| *n <= longest && !text.starts_with('+')) {
             Some(length) => length,
             None => {
                 cx.report(
@@ -142,8 +142,8 @@ fn prefix(cx: &mut Cx<'_>, word: &Word) -> Option<(Ipv4Addr, u8)> {
                         word.span,
                         format!("the prefix length of {} is out of range", word.shown()),
                     )
-                    .label("must be from /0 to /32")
-                    .help("without one it is /32"),
+                    .label(format!("must be from /0 to /{longest}"))
+                    .help(format!("without one it is /{longest}")),
                 );
                 return None;
             }
@@ -158,7 +158,7 @@ fn not_an_address(cx: &mut Cx<'_>, word: &Word, block: &str) {
         word.span,
         format!("`{block}` holds addresses, not {}", word.shown()),
     )
-    .label("not an IPv4 address");
+    .label("not an IPv4 or IPv6 address");
     if Kind::Instance.knows(&word.text) {
         diagnostic = diagnostic.help(format!("is the `}}` that closes `{block}` missing above?"));
     }
@@ -228,7 +228,9 @@ fn label(cx: &mut Cx<'_>, word: &Word) -> Option<String> {
 }
 
 /// `+` sets the bits of the host part, `-` clears them, as in ip-address(8).
-fn broadcast(cx: &mut Cx<'_>, word: &Word, address: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
+fn broadcast(cx: &mut Cx<'_>, word: &Word, address: IpAddr, prefix_len: u8) -> Option<Ipv4Addr> {
+    // Refused before for the other family.
+    let IpAddr::V4(address) = address else { return None };
     let host = u32::MAX.checked_shr(u32::from(prefix_len)).unwrap_or(0);
     match &*word.text {
         "+" | "-" if prefix_len > 30 => {
@@ -246,12 +248,13 @@ fn broadcast(cx: &mut Cx<'_>, word: &Word, address: Ipv4Addr, prefix_len: u8) ->
 }
 
 /// The entries of `unicast_peer`.
-pub(super) fn peers(cx: &mut Cx<'_>, node: &Node) -> Vec<Peer> {
-    let mut peers: Vec<Peer> = Vec::new();
+pub(super) fn peers(cx: &mut Cx<'_>, node: &Node) -> Vec<(Peer, Span)> {
+    let mut peers: Vec<(Peer, Span)> = Vec::new();
+    let mut known = BTreeSet::new();
     for entry in inner(node) {
         no_block(cx, entry);
         let Some(peer) = peer(cx, entry) else { continue };
-        if peers.iter().any(|p| p.address == peer.address) {
+        if !known.insert(peer.address) {
             cx.report(
                 Diagnostic::warning(
                     Code::Duplicate,
@@ -269,7 +272,7 @@ pub(super) fn peers(cx: &mut Cx<'_>, node: &Node) -> Vec<Peer> {
             );
             break;
         }
-        peers.push(peer);
+        peers.push((peer, entry.keyword.span));
     }
     peers
 }
@@ -279,8 +282,7 @@ fn peer(cx: &mut Cx<'_>, entry: &Node) -> Option<Peer> {
         not_an_address(cx, &entry.keyword, "unicast_peer");
         return None;
     }
-    let mut peer =
-        Peer { address: cx.unicast_ipv4("unicast_peer", &entry.keyword)?, min_ttl: None, max_ttl: None };
+    let mut peer = Peer { address: cx.host("unicast_peer", &entry.keyword)?, min_ttl: None, max_ttl: None };
     let mut words = entry.args.iter();
     while let Some(word) = words.next() {
         let limit = match &*word.text {

@@ -1,11 +1,15 @@
 //! `global_defs`: names, script identity, and defaults for every instance.
 
-use std::net::Ipv4Addr;
+mod table;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::super::diagnostic::{Code, Diagnostic};
-use super::super::model::{Garp, Global, ScriptUser, Version};
-use super::{Cx, Keyword, first};
+pub(super) use table::{TABLE, version};
+
+use super::super::model::{Garp, Global, Pacing, Scheduling, ScriptUser, Version};
+use super::super::source::Span;
+use super::{Cx, first};
 use crate::conf::tree::Node;
 
 /// What was said so far; `None` means keepalived's default.
@@ -14,10 +18,26 @@ pub(super) struct Draft {
     router_id: Option<String>,
     script_user: Option<ScriptUser>,
     enable_script_security: bool,
+    startup_delay: Option<Duration>,
+    delay_after_boot: Option<Duration>,
+    log_unknown_vrids: bool,
+    pacing: Pacing,
+    scheduling: Scheduling,
     pub(super) version: Option<Version>,
     pub(super) mcast_group4: Option<Ipv4Addr>,
+    pub(super) mcast_group6: Option<Ipv6Addr>,
     pub(super) check_unicast_src: bool,
+    pub(super) skip_check_adv_addr: bool,
+    pub(super) plain_checksum: bool,
+    /// Where `vrrp_strict` stands.
+    pub(super) strict: Option<Span>,
+    pub(super) down_timer_adverts: Option<u8>,
+    pub(super) lower_prio_no_advert: bool,
+    pub(super) higher_prio_send_advert: bool,
+    pub(super) owner_ignore_adverts: Option<bool>,
     pub(super) garp: GarpDraft,
+    /// `vrrp_min_garp`
+    min_garp: bool,
 }
 
 impl Draft {
@@ -26,6 +46,36 @@ impl Draft {
             router_id: self.router_id,
             script_user: self.script_user,
             enable_script_security: self.enable_script_security,
+            startup_delay: self.startup_delay.unwrap_or_default(),
+            delay_after_boot: self.delay_after_boot.unwrap_or_default(),
+            log_unknown_vrids: self.log_unknown_vrids,
+            pacing: self.pacing,
+            scheduling: self.scheduling,
+        }
+    }
+
+    /// What an instance says, else what is said here, else keepalived's defaults (2.2.7, measured): those of a losing
+    /// advert are what this block, and not the instance, says of the first burst; in strict mode there are none.
+    pub(super) fn garp(&self, instance: GarpDraft, strict: bool) -> Garp {
+        let (delay, repeat) = if self.min_garp { (0, 1) } else { (5, 5) };
+        let here = self.garp;
+        let delay = here.delay.unwrap_or(Duration::from_secs(delay));
+        let repeat = here.repeat.unwrap_or(repeat);
+        let (lower_prio_delay, lower_prio_repeat) = if strict {
+            (Duration::ZERO, 0)
+        } else {
+            (
+                instance.lower_prio_delay.or(here.lower_prio_delay).unwrap_or(delay),
+                instance.lower_prio_repeat.or(here.lower_prio_repeat).unwrap_or(repeat),
+            )
+        };
+        Garp {
+            delay: instance.delay.unwrap_or(delay),
+            repeat: instance.repeat.unwrap_or(repeat),
+            refresh: instance.refresh.or(here.refresh).filter(|refresh| !refresh.is_zero()),
+            refresh_repeat: instance.refresh_repeat.or(here.refresh_repeat).unwrap_or(1),
+            lower_prio_repeat,
+            lower_prio_delay,
         }
     }
 }
@@ -33,23 +83,15 @@ impl Draft {
 /// The parts of [`Garp`], for the whole file or for one instance.
 #[derive(Default, Clone, Copy)]
 pub(super) struct GarpDraft {
-    pub(super) delay: Option<Duration>,
-    pub(super) repeat: Option<u32>,
-    pub(super) refresh: Option<Duration>,
-    pub(super) refresh_repeat: Option<u32>,
+    delay: Option<Duration>,
+    repeat: Option<u32>,
+    refresh: Option<Duration>,
+    refresh_repeat: Option<u32>,
+    pub(super) lower_prio_delay: Option<Duration>,
+    pub(super) lower_prio_repeat: Option<u32>,
 }
 
 impl GarpDraft {
-    /// This one's parts, else the other's, else keepalived's defaults.
-    pub(super) fn finish(self, defaults: Self) -> Garp {
-        Garp {
-            delay: self.delay.or(defaults.delay).unwrap_or(Duration::from_secs(5)),
-            repeat: self.repeat.or(defaults.repeat).unwrap_or(5),
-            refresh: self.refresh.or(defaults.refresh).filter(|refresh| !refresh.is_zero()),
-            refresh_repeat: self.refresh_repeat.or(defaults.refresh_repeat).unwrap_or(1),
-        }
-    }
-
     pub(super) fn set_delay(&mut self, cx: &mut Cx<'_>, node: &Node) {
         self.delay = cx.whole_seconds(node, 0..=4294);
     }
@@ -65,59 +107,14 @@ impl GarpDraft {
     pub(super) fn set_refresh_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
         self.refresh_repeat = cx.number_u32(&node.keyword.text, first(node), 1..=MAX_REPEAT);
     }
-}
 
-pub(super) const TABLE: &[Keyword<Draft>] = &[
-    Keyword::value("router_id", "router_id NAME", |_, n, d| d.router_id = Some(first(n).text.to_string())),
-    Keyword::words("script_user", "script_user USER [GROUP]", 1, 2, |cx, n, d| {
-        d.script_user = cx.user(&n.args);
-    }),
-    Keyword::flag("enable_script_security", |cx, n, d| {
-        d.enable_script_security = true;
-        cx.report(
-            Diagnostic::warning(
-                Code::NotSupportedYet,
-                n.keyword.span,
-                "`enable_script_security` is read, but lvsd does not check the paths of scripts yet",
-            )
-            .label("no script is refused because of it")
-            .help("see to it that nobody but root can write to scripts that run as root"),
-        );
-    }),
-    Keyword::value("vrrp_version", "vrrp_version 2|3", |cx, n, d| d.version = version(cx, n)),
-    Keyword::value("vrrp_mcast_group4", "vrrp_mcast_group4 224.0.0.18", |cx, n, d| {
-        let word = first(n);
-        d.mcast_group4 = cx.ipv4("vrrp_mcast_group4", word);
-        if d.mcast_group4.is_some_and(|group| !group.is_multicast()) {
-            cx.bad(
-                word,
-                format!("`vrrp_mcast_group4` takes a multicast address, not {}", word.shown()),
-                "must be from 224.0.0.0 to 239.255.255.255",
-            );
-        }
-    }),
-    Keyword::flag("vrrp_check_unicast_src", |_, _, d| d.check_unicast_src = true),
-    Keyword::value("vrrp_garp_master_delay", "vrrp_garp_master_delay SECONDS", |cx, n, d| {
-        d.garp.set_delay(cx, n)
-    }),
-    Keyword::value("vrrp_garp_master_repeat", "vrrp_garp_master_repeat PACKETS", |cx, n, d| {
-        d.garp.set_repeat(cx, n);
-    }),
-    Keyword::value("vrrp_garp_master_refresh", "vrrp_garp_master_refresh SECONDS", |cx, n, d| {
-        d.garp.set_refresh(cx, n);
-    }),
-    Keyword::value(
-        "vrrp_garp_master_refresh_repeat",
-        "vrrp_garp_master_refresh_repeat PACKETS",
-        |cx, n, d| {
-            d.garp.set_refresh_repeat(cx, n);
-        },
-    ),
-];
+    pub(super) fn set_lower_prio_delay(&mut self, cx: &mut Cx<'_>, node: &Node) {
+        self.lower_prio_delay = cx.whole_seconds(node, 0..=4294);
+    }
 
-/// `2` or `3`
-pub(super) fn version(cx: &mut Cx<'_>, node: &Node) -> Option<Version> {
-    cx.one_of(&node.keyword.text, first(node), &[("2", Version::V2), ("3", Version::V3)])
+    pub(super) fn set_lower_prio_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
+        self.lower_prio_repeat = cx.number_u32(&node.keyword.text, first(node), 0..=MAX_REPEAT);
+    }
 }
 
 /// Differs from keepalived: it sends up to 2,147,483,647 packets, and one for 0. Nobody's switch needs more than these.

@@ -9,6 +9,7 @@ use super::super::model::NotifyScripts;
 use super::super::source::Span;
 use super::super::tracking::SyncGroup;
 use super::super::tree::Node;
+use super::no_effect::Subject;
 use super::objects::Objects;
 use super::track::{self, Entry, HasTracks, Tracker};
 use super::{Cx, Keyword, Seen, inner};
@@ -157,6 +158,16 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
     notify("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = cx.script(n)),
     notify("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = cx.script(n)),
     notify("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = cx.script(n)),
+    Keyword::boolean("smtp_alert", "smtp_alert [on|off]", |cx, n, _| {
+        if cx.boolean(n) == Some(true) {
+            cx.no_effect(Subject::Mail, n);
+        }
+    }),
+    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, _| {
+        if cx.boolean(n) == Some(true) {
+            cx.no_effect(Subject::Fifo, n);
+        }
+    }),
     Keyword::flag("global_tracking", |cx, n, d| {
         d.tracks_weights = true;
         cx.report(

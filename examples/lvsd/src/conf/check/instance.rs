@@ -1,19 +1,26 @@
 //! `vrrp_instance`: one block.
 
+mod addressing;
 mod authentication;
 mod delivery;
 mod election;
+mod strict;
 mod table;
 mod unique;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::super::diagnostic::{Code, Diagnostic};
+#[cfg(test)]
+pub(super) use authentication::AUTHENTICATION;
+use authentication::AuthenticationDraft;
+pub(super) use table::TABLE;
+pub(super) use unique::check_all;
+
 use super::super::known::Kind;
 use super::super::lexer::quoted;
-use super::super::model::{InitialState, NotifyScripts, Peer, Version, VrrpInstance};
+use super::super::model::{Answers, InitialState, NotifyScripts, Peer, Version, VrrpInstance};
 use super::super::source::Span;
 use super::super::tree::Node;
 use super::addresses::AddressDraft;
@@ -22,18 +29,13 @@ use super::group::Memberships;
 use super::objects::Objects;
 use super::track::{self, Entry, HasTracks, Tracker};
 use super::{Cx, Seen, inner};
-#[cfg(test)]
-pub(super) use authentication::AUTHENTICATION;
-use authentication::AuthenticationDraft;
-pub(super) use table::TABLE;
-pub(super) use unique::check_all;
 
 /// An instance with the places that comparisons with others need.
 pub(super) struct Checked {
     pub(super) instance: VrrpInstance,
     name_at: Span,
     vrid_at: Span,
-    /// In the order of the instance's addresses.
+    /// In the order of the instance's addresses, then of those that adverts do not list.
     addresses_at: Vec<Span>,
     tracks: Vec<Entry>,
 }
@@ -68,38 +70,42 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     if draft.virtual_router_id.said.is_none() {
         cx.lacks(node, "virtual_router_id", "virtual_router_id 51");
     }
-    if draft.addresses_at.is_none() {
-        cx.lacks(node, "virtual_ipaddress", "virtual_ipaddress { 192.0.2.10 }");
-    } else if draft.addresses.is_empty() && !draft.had_bad_address {
-        let at = draft.addresses_at.unwrap_or(name.span);
-        cx.report(
-            Diagnostic::error(Code::MissingKeyword, at, "`virtual_ipaddress` is empty")
-                .label("at least one address has to stand in this block"),
-        );
+    let family = draft.family(cx);
+    let version = draft.version(cx, family, global);
+    draft.listed(cx, node, family, version);
+    let priority = draft.priority(cx, node);
+    let strict = draft.strict(global);
+    if let Some(strict) = strict {
+        draft.obey(cx, strict, version, priority);
     }
-    let version = draft.version.or(global.version).unwrap_or_default();
-    let state = draft.state.unwrap_or_default();
-    // keepalived makes the owner of an instance that says MASTER and no priority; measured on 2.2.7.
-    let default_priority = if state == InitialState::Master { 255 } else { 100 };
-    let priority = draft.priority.value.or(NonZeroU8::new(default_priority))?;
-    if state == InitialState::Master && draft.priority.said.is_none() {
-        cx.report(
-            Diagnostic::warning(
-                Code::MissingKeyword,
-                node.span(),
-                "`state MASTER` without `priority`: it is 255, the address owner's, as in keepalived",
-            )
-            .label("`priority` is missing in this block")
-            .help("add a line such as `priority 200`"),
-        );
-    }
+    let priority = priority?;
+    let state = draft.state.value.unwrap_or_default();
     draft.election(cx, state, priority);
+    draft.lateness(cx);
     let advert_interval = draft.interval(cx, version);
-    let authentication = draft.password(cx, version);
-    let transport = draft.transport(cx, global);
-    draft.own_addresses(cx, &transport, priority);
+    let authentication = draft.authentication(cx, version);
+    let delivery = draft.delivery(cx, family, global);
+    draft.own_addresses(cx, &delivery, priority);
+    let answers = Answers {
+        lower_prio_no_advert: strict.is_some()
+            || draft.lower_prio_no_advert.value.unwrap_or(global.lower_prio_no_advert),
+        higher_prio_send_advert: strict.is_none()
+            && draft.higher_prio_send_advert.value.unwrap_or(global.higher_prio_send_advert),
+        owner_ignore_adverts: draft
+            .owner_ignore_adverts
+            .or(global.owner_ignore_adverts)
+            .unwrap_or(strict.is_some()),
+    };
+    let down_timer_adverts = match strict {
+        Some(_) => None,
+        None => draft.down_timer_adverts.value.or(global.down_timer_adverts),
+    };
     let interface = draft.interface.value?;
-    let addresses_at = draft.addresses.iter().map(|address| address.at).collect();
+    let both = || draft.addresses.iter().chain(&draft.excluded);
+    let addresses_at = both().map(|address| address.at).collect();
+    let finish = |addresses: Vec<AddressDraft>| {
+        addresses.into_iter().map(|address| address.finish(&interface)).collect()
+    };
     let instance = VrrpInstance {
         name: name.text.to_string(),
         at: node.keyword.span,
@@ -110,13 +116,21 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         version,
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.value.unwrap_or_default(),
+        down_timer_adverts: down_timer_adverts.unwrap_or(3),
+        yield_when_late: draft.timer_expired_backup.is_some(),
+        answers,
         authentication,
-        transport,
-        addresses: draft.addresses.into_iter().map(|address| address.finish(&interface)).collect(),
-        interface,
-        garp: draft.garp.finish(global.garp),
+        family,
+        delivery,
+        plain_checksum: draft.plain_checksum.unwrap_or(global.plain_checksum),
+        check_addresses: !draft.skip_check_adv_addr.unwrap_or(global.skip_check_adv_addr),
+        track_interface: !draft.dont_track_primary,
+        addresses: finish(draft.addresses),
+        excluded: finish(draft.excluded),
+        garp: global.garp(draft.garp, strict.is_some()),
         notify: draft.notify,
         track: Vec::new(),
+        interface,
     };
     let vrid_at = draft.virtual_router_id.said.unwrap_or(node.keyword.span);
     Some(Checked { instance, name_at: name.span, vrid_at, addresses_at, tracks: draft.tracks })
@@ -138,29 +152,52 @@ impl<V> Said<V> {
     fn set(&mut self, node: &Node, value: Option<V>) {
         *self = Self { value, said: Some(node.span()) };
     }
+
+    /// The value and its place.
+    fn get(&self) -> Option<(&V, Span)> {
+        self.value.as_ref().zip(self.said)
+    }
 }
 
 #[derive(Default)]
 pub(in crate::conf::check) struct Draft {
-    state: Option<InitialState>,
+    state: Said<InitialState>,
     interface: Said<String>,
     virtual_router_id: Said<NonZeroU8>,
     priority: Said<NonZeroU8>,
     advert_interval: Said<Duration>,
-    version: Option<Version>,
+    version: Said<Version>,
     nopreempt: Option<Span>,
     preempt_delay: Said<Duration>,
+    down_timer_adverts: Said<u8>,
+    timer_expired_backup: Option<Span>,
+    lower_prio_no_advert: Said<bool>,
+    higher_prio_send_advert: Said<bool>,
+    owner_ignore_adverts: Option<bool>,
+    strict_mode: Said<bool>,
+    accept: Option<Span>,
+    skip_check_adv_addr: Option<bool>,
     authentication: AuthenticationDraft,
     authentication_at: Option<Span>,
-    unicast_source: Said<Ipv4Addr>,
-    mcast_source: Said<Ipv4Addr>,
-    peers: Said<Vec<Peer>>,
+    unicast_source: Said<IpAddr>,
+    mcast_source: Said<IpAddr>,
+    group: Said<IpAddr>,
+    peers: Vec<(Peer, Span)>,
+    peers_at: Option<Span>,
     unicast_ttl: Said<u8>,
+    unicast_fault_no_peer: Option<Span>,
     check_unicast_src: Option<Span>,
+    plain_checksum: Option<bool>,
+    native_ipv6: Option<Span>,
+    dont_track_primary: bool,
     addresses: Vec<AddressDraft>,
     addresses_at: Option<Span>,
     had_bad_address: bool,
+    no_virtual_ipaddress: Option<Span>,
+    excluded: Vec<AddressDraft>,
     garp: GarpDraft,
+    /// `garp_lower_prio_delay` and `garp_lower_prio_repeat`, where they are not zero.
+    garp_lower_prio_at: Vec<Span>,
     notify: NotifyScripts,
     tracks: Vec<Entry>,
 }

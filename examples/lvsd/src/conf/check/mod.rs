@@ -5,6 +5,7 @@ mod checker;
 mod global;
 mod group;
 mod instance;
+mod no_effect;
 mod objects;
 mod server;
 mod track;
@@ -16,10 +17,11 @@ use super::lexer::Word;
 use super::model::Config;
 use super::source::Span;
 use super::tree::Node;
+use no_effect::NoEffects;
 
 /// Checks everything; what it gives back is only good if no error was reported.
 pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
-    let mut cx = Cx { diagnostics };
+    let mut cx = Cx { diagnostics, no_effects: NoEffects::default() };
     cx.statements(Kind::Top, TOP, nodes, &mut (), &mut Seen::default());
     let of = |keyword| nodes.iter().filter(move |n| &*n.keyword.text == keyword && n.block.is_some());
 
@@ -48,6 +50,8 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     objects.drop_unused(&mut cx);
     let virtual_servers: Vec<_> =
         of("virtual_server").filter_map(|node| server::check(&mut cx, node)).collect();
+    let virtual_servers = server::check_all(&mut cx, virtual_servers);
+    std::mem::take(&mut cx.no_effects).report(cx.diagnostics);
     Config {
         global: global.finish(),
         instances: instances.into_iter().map(|checked| checked.instance).collect(),
@@ -55,7 +59,7 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
         scripts: objects.scripts,
         processes: objects.processes,
         files: objects.files,
-        virtual_servers: server::check_all(&mut cx, virtual_servers),
+        virtual_servers,
     }
 }
 
@@ -63,7 +67,7 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
 #[cfg(test)]
 pub(crate) fn supported() -> Vec<(Kind, &'static str)> {
     fn names<T>(kind: Kind, table: &[Keyword<T>]) -> impl Iterator<Item = (Kind, &'static str)> {
-        table.iter().map(move |keyword| (kind, keyword.name))
+        table.iter().filter(|keyword| !keyword.later).map(move |keyword| (kind, keyword.name))
     }
     let mut all: Vec<_> = names(Kind::Top, TOP)
         .chain(names(Kind::GlobalDefs, global::TABLE))
@@ -105,6 +109,8 @@ struct Keyword<T> {
     most: usize,
     block: bool,
     repeatable: bool,
+    /// It is checked, and then refused for now.
+    later: bool,
     apply: Apply<T>,
 }
 
@@ -119,11 +125,16 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, apply }
+        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, later: false, apply }
     }
 
     const fn flag(name: &'static str, apply: Apply<T>) -> Self {
         Self::words(name, name, 0, 0, apply)
+    }
+
+    /// A flag that may be followed by on, off and the like.
+    const fn boolean(name: &'static str, syntax: &'static str, apply: Apply<T>) -> Self {
+        Self::words(name, syntax, 0, 1, apply)
     }
 
     const fn value(name: &'static str, syntax: &'static str, apply: Apply<T>) -> Self {
@@ -137,7 +148,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, apply }
+        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, later: false, apply }
     }
 
     const fn sets(self, sets: &'static str) -> Self {
@@ -149,6 +160,11 @@ impl<T> Keyword<T> {
     }
 }
 
+/// A keyword that waits for what it commands.
+const fn later<T>(keyword: Keyword<T>) -> Keyword<T> {
+    Keyword { later: true, ..keyword }
+}
+
 /// Where each thing was said first. A block has few of them.
 #[derive(Default)]
 struct Seen(Vec<(&'static str, Span)>);
@@ -156,6 +172,8 @@ struct Seen(Vec<(&'static str, Span)>);
 /// What every check needs.
 struct Cx<'d> {
     diagnostics: &'d mut Diagnostics,
+    /// What was read and changes nothing.
+    no_effects: NoEffects,
 }
 
 impl Cx<'_> {
@@ -173,7 +191,7 @@ impl Cx<'_> {
         seen: &mut Seen,
     ) {
         for node in nodes {
-            let Some(keyword) = table.iter().find(|k| *k.name == *node.keyword.text) else {
+            let Some(keyword) = table.iter().find(|k| *k.name == *node.keyword.text && !k.later) else {
                 // A block without a keyword was reported when it was read.
                 if !node.keyword.text.is_empty() {
                     self.unknown(kind, table, node);
@@ -301,7 +319,7 @@ impl Cx<'_> {
         if elsewhere.iter().any(|kind| SUPPORTED.contains(kind)) {
             elsewhere.retain(|kind| SUPPORTED.contains(kind));
         }
-        let names: Vec<&str> = table.iter().map(|k| k.name).collect();
+        let names: Vec<&str> = table.iter().filter(|k| !k.later).map(|k| k.name).collect();
         let near = |candidates: &[&'static str]| nearest(&word.text, candidates.iter().copied());
         diagnostic = if !elsewhere.is_empty() {
             let blocks: Vec<String> = elsewhere.iter().map(|kind| block_name(*kind)).collect();
@@ -324,27 +342,34 @@ impl Cx<'_> {
         if elsewhere.is_empty() {
             let mut names = names;
             names.sort_unstable();
-            diagnostic = diagnostic.help(format!("lvsd knows {place}: {}", names.join(", ")));
+            diagnostic = diagnostic.help(if names.len() > MOST_NAMES {
+                format!("docs/PARITY.md lists what lvsd knows {place}")
+            } else {
+                format!("lvsd knows {place}: {}", names.join(", "))
+            });
         }
         self.report(diagnostic);
     }
 
     /// Says that a block lacks a statement it must have.
     fn lacks(&mut self, node: &Node, what: &str, example: &str) {
-        self.report(
-            Diagnostic::error(
-                Code::MissingKeyword,
-                node.span(),
-                format!("`{}` has no `{what}`", &node.keyword.text),
-            )
-            .label(format!("`{what}` is missing in this block"))
-            .help(format!("add a line such as `{example}`")),
-        );
+        self.report(lacks(node, what, example));
+    }
+
+    /// The same with another way out.
+    fn lacks_with(&mut self, node: &Node, what: &str, example: &str, help: &str) {
+        self.report(lacks(node, what, example).help(help));
     }
 
     fn bad(&mut self, word: &Word, message: impl Into<String>, label: impl Into<String>) {
         self.report(Diagnostic::error(Code::BadValue, word.span, message).label(label));
     }
+}
+
+fn lacks(node: &Node, what: &str, example: &str) -> Diagnostic {
+    Diagnostic::error(Code::MissingKeyword, node.span(), format!("`{}` has no `{what}`", &node.keyword.text))
+        .label(format!("`{what}` is missing in this block"))
+        .help(format!("add a line such as `{example}`"))
 }
 
 /// The statements of a node's block; none if it has no block.
@@ -356,6 +381,9 @@ fn inner(node: &Node) -> &[Node] {
 fn first(node: &Node) -> &Word {
     node.args.first().unwrap_or(&node.keyword)
 }
+
+/// More keywords than these are not listed in a message.
+const MOST_NAMES: usize = 30;
 
 fn block_name(kind: Kind) -> String {
     if kind == Kind::Top { "the top level".into() } else { format!("`{}`", kind.name()) }

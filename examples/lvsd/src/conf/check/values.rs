@@ -119,27 +119,21 @@ impl Cx<'_> {
         }
     }
 
-    /// An IPv4 address; IPv6 is refused as something that is still to come.
     pub(super) fn ipv4(&mut self, what: &str, word: &Word) -> Option<Ipv4Addr> {
         match self.ip(what, word)? {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => {
-                self.report(
-                    Diagnostic::error(
-                        Code::NotSupportedYet,
-                        word.span,
-                        "lvsd does not do VRRP over IPv6 yet".to_owned(),
-                    )
-                    .label("an IPv4 address has to stand here"),
-                );
+                let message = format!("`{what}` takes an IPv4 address, not {}", word.shown());
+                self.bad(word, message, "an IPv6 address");
                 None
             }
         }
     }
 
-    pub(super) fn unicast_ipv4(&mut self, what: &str, word: &Word) -> Option<Ipv4Addr> {
-        let address = self.ipv4(what, word)?;
-        if address.is_multicast() || address.is_unspecified() || address.is_broadcast() {
+    /// The address of a host, of either family.
+    pub(super) fn host(&mut self, what: &str, word: &Word) -> Option<IpAddr> {
+        let address = self.ip(what, word)?;
+        if !is_host(address) {
             self.bad(
                 word,
                 format!("`{what}` takes the address of a host, not {}", word.shown()),
@@ -148,6 +142,42 @@ impl Cx<'_> {
             return None;
         }
         Some(address)
+    }
+
+    /// A multicast group that stays on the link; of which family, the keyword says with a 4 or a 6 at its end, if it does.
+    pub(super) fn group(&mut self, node: &Node) -> Option<IpAddr> {
+        let (keyword, word) = (&*node.keyword.text, first(node));
+        let address = self.ip(keyword, word)?;
+        let (allowed, is_group) = match address {
+            IpAddr::V4(_) if keyword.ends_with('6') => (LINK_GROUPS, false),
+            IpAddr::V6(_) if keyword.ends_with('4') => (IPV4_GROUPS, false),
+            IpAddr::V4(group) => (IPV4_GROUPS, group.is_multicast()),
+            // RFC 4291 §2.7: the scope stands in the last four bits of the second byte.
+            IpAddr::V6(group) => (LINK_GROUPS, group.is_multicast() && group.octets()[1] & 0xf == 2),
+        };
+        if !is_group {
+            let message = format!("`{keyword}` takes a multicast group, not {}", word.shown());
+            self.bad(word, message, allowed);
+        }
+        is_group.then_some(address)
+    }
+
+    /// -20 to 19
+    pub(super) fn niceness(&mut self, node: &Node) -> Option<i8> {
+        let (keyword, word) = (&*node.keyword.text, first(node));
+        let number = word.text.parse::<i8>().ok().filter(|n| (-20..=19).contains(n));
+        if number.is_none() {
+            self.report(
+                Diagnostic::error(
+                    Code::OutOfRange,
+                    word.span,
+                    format!("`{keyword}` takes a whole number, not {}", word.shown()),
+                )
+                .label("must be from -20 to 19")
+                .help("-20 is served first, 19 last, 0 is usual"),
+            );
+        }
+        number
     }
 
     /// The name of a network interface: 1 to 15 bytes, as the kernel checks it.
@@ -239,6 +269,15 @@ impl Cx<'_> {
         })
     }
 }
+
+/// Whether a host can have the address.
+pub(super) fn is_host(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_multicast() || address.is_unspecified() || broadcast)
+}
+
+const IPV4_GROUPS: &str = "must be from 224.0.0.0 to 239.255.255.255";
+const LINK_GROUPS: &str = "must be an IPv6 group of the link, such as ff02::12";
 
 enum Seconds {
     NoNumber,

@@ -143,16 +143,20 @@ error[surplus-words]: `auth_type` takes one value
 1 error, 0 warnings
 ",
     );
-    let loaded = read(&instance(" auth_pas geheim # auth_pass geheim"));
-    let expected = "\
+    says(
+        &instance(" auth_pas geheim # auth_pass geheim"),
+        "\
 error[unknown-keyword]: unknown keyword `auth_pas` in `vrrp_instance`
  --> a.conf:7:2
   |
 7 |  auth_pas ********
   |  ^^^^^^^^ did you mean `auth_pass`? It belongs in `authentication`
   |
-  = help: lvsd knows in `vrrp_instance`: advert_int, ";
-    assert!(shown(&loaded).starts_with(expected), "{}", shown(&loaded));
+  = help: docs/PARITY.md lists what lvsd knows in `vrrp_instance`
+
+1 error, 0 warnings
+",
+    );
 }
 
 #[test]
@@ -223,7 +227,6 @@ fn wrong_values_are_shown_at_the_value() {
         ("advert_int 0.5", "out-of-range 7:2"),
         ("preempt_delay 1000.1", "out-of-range 7:16"),
         ("unicast_src_ip 10.0.0.300", "bad-value 7:17"),
-        ("unicast_src_ip fe80::1", "not-supported-yet 7:17"),
         ("mcast_src_ip 224.0.0.1", "bad-value 7:15"),
         ("unicast_ttl 0", "out-of-range 7:14"),
         ("garp_master_delay 1.5", "bad-value 7:20"),
@@ -232,7 +235,8 @@ fn wrong_values_are_shown_at_the_value() {
         ("notify \"/bin/x 'a\"", "bad-value 7:9"),
         ("notify \"\"", "bad-value 7:9"),
         ("notify /x user :group", "not-supported-yet 7:17"),
-        ("debug 1", "not-supported-yet 7:2"),
+        ("debug 5", "out-of-range 7:8"),
+        ("use_vmac", "not-supported-yet 7:2"),
         ("nopreempt 1", "surplus-words 7:12"),
         ("priority", "missing-parameter 7:2"),
         ("priority 1 2 3", "surplus-words 7:13"),

@@ -18,6 +18,10 @@ fn good(text: &str) -> Config {
     loaded.config.expect("no complaints, so there is a configuration")
 }
 
+fn password(text: &str) -> Option<Authentication> {
+    Password::new(text).map(Authentication::Pass)
+}
+
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -36,13 +40,20 @@ fn s2_is_read_as_it_stands() {
     assert!(instance.preempt);
     assert_eq!(instance.preempt_delay, Duration::ZERO);
     assert_eq!(instance.authentication, None);
-    assert_eq!(
-        instance.transport,
-        Transport::Multicast { group: Ipv4Addr::new(224, 0, 0, 18), source: None }
-    );
+    assert_eq!(instance.delivery, Delivery::Multicast { group: [224, 0, 0, 18].into(), source: None });
     let vip = IpAddr::V4(Ipv4Addr::new(10, 5, 0, 100));
     assert_eq!(instance.addresses, [VirtualAddress::new("eth0", vip, 32)]);
-    assert_eq!(instance.garp, Garp { delay: seconds(5), repeat: 5, refresh: None, refresh_repeat: 1 });
+    assert_eq!(
+        instance.garp,
+        Garp {
+            delay: seconds(5),
+            repeat: 5,
+            refresh: None,
+            refresh_repeat: 1,
+            lower_prio_repeat: 5,
+            lower_prio_delay: seconds(5)
+        }
+    );
     assert_eq!(instance.notify, NotifyScripts::default());
 
     let [service] = &*config.virtual_servers else { panic!("one service: {config:?}") };
@@ -88,11 +99,11 @@ fn s3_is_read_as_it_stands() {
     assert_eq!(instance.state, InitialState::Backup);
     assert_eq!(instance.virtual_router_id.get(), 51);
     assert_eq!(instance.priority.get(), 100);
-    assert_eq!(instance.authentication.as_ref().map(Password::bytes), Some(*b"1111\0\0\0\0"));
-    let peer = |last| Peer { address: Ipv4Addr::new(192, 168, 33, last), min_ttl: None, max_ttl: None };
+    assert_eq!(instance.authentication, password("1111"));
+    let peer = |last| Peer { address: [192, 168, 33, last].into(), min_ttl: None, max_ttl: None };
     assert_eq!(
-        instance.transport,
-        Transport::Unicast { source: None, peers: vec![peer(11), peer(12)], ttl: 255, check_source: false }
+        instance.delivery,
+        Delivery::Unicast { source: None, peers: vec![peer(11), peer(12)], ttl: 255, check_source: false }
     );
     assert_eq!(instance.addresses[0].key.interface, "eth1");
     let script = |path: &str| Some(Script { command: vec![path.into()], user: None });
@@ -118,12 +129,16 @@ fn defaults_of_global_defs_hold_wherever_the_block_stands() {
     assert_eq!(instance.preempt_delay, Duration::from_millis(250));
     assert_eq!(
         instance.garp,
-        Garp { delay: seconds(1), repeat: 2, refresh: Some(seconds(60)), refresh_repeat: 3 }
+        Garp {
+            delay: seconds(1),
+            repeat: 2,
+            refresh: Some(seconds(60)),
+            refresh_repeat: 3,
+            lower_prio_repeat: 9,
+            lower_prio_delay: seconds(1)
+        }
     );
-    assert_eq!(
-        instance.transport,
-        Transport::Multicast { group: Ipv4Addr::new(224, 0, 0, 19), source: None }
-    );
+    assert_eq!(instance.delivery, Delivery::Multicast { group: [224, 0, 0, 19].into(), source: None });
     assert_eq!(config.global.router_id.as_deref(), Some("LB"));
     assert!(config.global.enable_script_security);
     let user = ScriptUser { user: "nobody".into(), group: Some("nogroup".into()) };
@@ -211,18 +226,15 @@ fn warnings_leave_the_configuration_usable() {
         &instance(" authentication {\n auth_type PASS\n auth_pass 123456789\n }"),
         &["out-of-range 9:12"],
     );
-    assert_eq!(config.instances[0].authentication, Password::new("12345678"));
+    assert_eq!(config.instances[0].authentication, password("12345678"));
     let config = check(
         &instance(" version 3\n authentication {\n auth_type PASS\n auth_pass 1\n }"),
         &["conflict 8:2"],
     );
     assert_eq!(config.instances[0].authentication, None);
     let config = check(&instance(" unicast_src_ip 10.0.0.3"), &["conflict 7:2"]);
-    let source = Some(Ipv4Addr::new(10, 0, 0, 3));
-    assert_eq!(
-        config.instances[0].transport,
-        Transport::Multicast { group: Ipv4Addr::new(224, 0, 0, 18), source }
-    );
+    let source = Some([10, 0, 0, 3].into());
+    assert_eq!(config.instances[0].delivery, Delivery::Multicast { group: [224, 0, 0, 18].into(), source });
     let config =
         check(&service("").replace("NAT", "DR").replace("10.0.0.2 80", "10.0.0.2 8080"), &["conflict 4:14"]);
     assert_eq!(config.virtual_servers[0].real_servers[0].address.port(), 80);
@@ -230,7 +242,7 @@ fn warnings_leave_the_configuration_usable() {
         &instance(" unicast_peer {\n 10.0.0.2\n 10.0.0.2 min_ttl 3\n 10.0.0.3 min_ttl 254 max_ttl 255\n }"),
         &["duplicate 9:2"],
     );
-    let Transport::Unicast { peers, check_source, .. } = &config.instances[0].transport else {
+    let Delivery::Unicast { peers, check_source, .. } = &config.instances[0].delivery else {
         panic!("unicast: {config:?}")
     };
     assert_eq!((peers.len(), *check_source), (2, true));

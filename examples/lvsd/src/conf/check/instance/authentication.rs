@@ -3,33 +3,39 @@
 use super::super::{Cx, Keyword, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::{Password, Version};
+use crate::conf::model::{Authentication, Password, Version};
 
 impl Draft {
-    pub(super) fn password(&mut self, cx: &mut Cx<'_>, version: Version) -> Option<Password> {
+    pub(super) fn authentication(&mut self, cx: &mut Cx<'_>, version: Version) -> Option<Authentication> {
         let at = self.authentication_at?;
         let given = std::mem::take(&mut self.authentication);
         if given.failed {
             return None;
         }
         match (given.kind, given.password) {
-            (Some(AuthType::Pass), Some(password)) if version == Version::V2 => Some(password),
-            (Some(AuthType::Pass), Some(_)) => {
+            (Some(AuthType::Pass | AuthType::Ah), Some(_)) if version == Version::V3 => {
                 cx.report(
                     Diagnostic::warning(
                         Code::Conflict,
                         at,
                         "VRRP version 3 has no authentication: the block is left out",
                     )
-                    .label("adverts carry no password"),
+                    .label("anybody on the network can send adverts"),
                 );
                 None
             }
-            (Some(AuthType::Pass), None) => {
+            (Some(AuthType::Pass), Some(password)) => Some(Authentication::Pass(password)),
+            (Some(AuthType::Ah), Some(password)) => Some(Authentication::Ah(password)),
+            (Some(kind @ (AuthType::Pass | AuthType::Ah)), None) => {
+                let name = if matches!(kind, AuthType::Ah) { "AH" } else { "PASS" };
                 cx.report(
-                    Diagnostic::error(Code::MissingKeyword, at, "`auth_type PASS` without a password")
-                        .label("`auth_pass` is missing in this block")
-                        .help("add a line `auth_pass` with 1 to 8 characters, the same on all routers"),
+                    Diagnostic::error(
+                        Code::MissingKeyword,
+                        at,
+                        format!("`auth_type {name}` without a password"),
+                    )
+                    .label("`auth_pass` is missing in this block")
+                    .help("add a line `auth_pass` with 1 to 8 characters, the same on all routers"),
                 );
                 None
             }
@@ -61,24 +67,23 @@ pub(in crate::conf::check) struct AuthenticationDraft {
 #[derive(Clone, Copy)]
 enum AuthType {
     Pass,
+    Ah,
     None,
 }
 
 pub(in crate::conf::check) const AUTHENTICATION: &[Keyword<AuthenticationDraft>] = &[
-    Keyword::value("auth_type", "auth_type PASS", |cx, n, d| {
-        let word = first(n);
-        if &*word.text == "AH" {
+    Keyword::value("auth_type", "auth_type PASS|AH", |cx, n, d| {
+        let names = [("PASS", AuthType::Pass), ("AH", AuthType::Ah), ("none", AuthType::None)];
+        d.kind = cx.one_of("auth_type", first(n), &names);
+        if matches!(d.kind, Some(AuthType::Ah)) {
             cx.report(
                 Diagnostic::error(
                     Code::NotSupportedYet,
-                    word.span,
+                    first(n).span,
                     "`auth_type AH` is known to keepalived; lvsd does not support it yet",
                 )
-                .label("not supported yet")
-                .help("`PASS` is; it is sent in clear text and protects from mistakes only"),
+                .label("not supported yet"),
             );
-        } else {
-            d.kind = cx.one_of("auth_type", word, &[("PASS", AuthType::Pass), ("none", AuthType::None)]);
         }
         d.failed |= d.kind.is_none();
     }),

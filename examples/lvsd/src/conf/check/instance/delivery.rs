@@ -1,34 +1,32 @@
 //! How adverts travel: multicast or unicast, from where, to whom.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
+
+use lvs_core::Family;
 
 use super::super::{Cx, global};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::Transport;
+use crate::conf::model::Delivery;
+use crate::conf::source::Span;
 
 impl Draft {
-    pub(super) fn transport(&mut self, cx: &mut Cx<'_>, global: &global::Draft) -> Transport {
-        let peers = self.peers.value.take().unwrap_or_default();
-        let group = global.mcast_group4.unwrap_or(Ipv4Addr::new(224, 0, 0, 18));
-        if peers.is_empty() {
-            let source = self.unicast_source.said.filter(|_| self.unicast_source.value.is_some());
-            let ttl = self.unicast_ttl.said.filter(|_| self.unicast_ttl.value.is_some());
-            let unicast = source.or(self.peers.said).or(ttl);
-            if let Some(at) = unicast {
-                cx.report(
-                    Diagnostic::warning(
-                        Code::Conflict,
-                        at,
-                        "no `unicast_peer` is given: adverts go by multicast, as in keepalived",
-                    )
-                    .label("a word of unicast")
-                    .help("add `unicast_peer { ADDRESS }`, or remove this"),
-                );
-            }
-            let source = self.mcast_source.value.or(self.unicast_source.value);
-            return Transport::Multicast { group, source };
+    pub(super) fn delivery(&mut self, cx: &mut Cx<'_>, family: Family, global: &global::Draft) -> Delivery {
+        let peers: Vec<_> = std::mem::take(&mut self.peers).into_iter().map(|(peer, _)| peer).collect();
+        if peers.is_empty() && self.unicast_fault_no_peer.is_none() {
+            return self.multicast(cx, family, global);
+        }
+        if let Some(at) = self.unicast_fault_no_peer.filter(|_| peers.is_empty()) {
+            cx.report(
+                Diagnostic::warning(
+                    Code::MissingKeyword,
+                    at,
+                    "no `unicast_peer` is given: the instance is at fault, as this word asks for",
+                )
+                .label("it will not become master")
+                .help("add `unicast_peer { ADDRESS }`"),
+            );
         }
         if let Some(at) = self.mcast_source.said {
             cx.report(
@@ -36,8 +34,18 @@ impl Draft {
                     .label("used as source of unicast adverts only if there is no `unicast_src_ip`"),
             );
         }
+        if let Some(at) = self.group.said {
+            cx.report(
+                Diagnostic::warning(
+                    Code::Conflict,
+                    at,
+                    "`mcast_dst_ip` beside `unicast_peer`: it is left out",
+                )
+                .label("adverts go to the peers only"),
+            );
+        }
         let limited = peers.iter().any(|peer| peer.min_ttl.is_some() || peer.max_ttl.is_some());
-        Transport::Unicast {
+        Delivery::Unicast {
             source: self.unicast_source.value.or(self.mcast_source.value),
             check_source: limited || self.check_unicast_src.is_some() || global.check_unicast_src,
             peers,
@@ -45,11 +53,37 @@ impl Draft {
         }
     }
 
+    fn multicast(&self, cx: &mut Cx<'_>, family: Family, global: &global::Draft) -> Delivery {
+        if let Some(at) = self.word_of_unicast() {
+            cx.report(
+                Diagnostic::warning(
+                    Code::Conflict,
+                    at,
+                    "no `unicast_peer` is given: adverts go by multicast, as in keepalived",
+                )
+                .label("a word of unicast")
+                .help("add `unicast_peer { ADDRESS }`, or remove this"),
+            );
+        }
+        let usual = match family {
+            Family::Ipv4 => global.mcast_group4.unwrap_or(IPV4_GROUP).into(),
+            Family::Ipv6 => global.mcast_group6.unwrap_or(IPV6_GROUP).into(),
+        };
+        let source = self.mcast_source.value.or(self.unicast_source.value);
+        Delivery::Multicast { group: self.group.value.unwrap_or(usual), source }
+    }
+
+    fn word_of_unicast(&self) -> Option<Span> {
+        let source = self.unicast_source.get().map(|(_, at)| at);
+        let ttl = self.unicast_ttl.get().map(|(_, at)| at);
+        source.or(self.peers_at).or(ttl)
+    }
+
     /// The address that adverts come from has to stay where it is; a backup removes the virtual ones.
     ///
     /// Differs from keepalived: it takes such a file (2.2.7, `-t`).
-    pub(super) fn own_addresses(&self, cx: &mut Cx<'_>, transport: &Transport, priority: NonZeroU8) {
-        let (Transport::Multicast { source, .. } | Transport::Unicast { source, .. }) = transport;
+    pub(super) fn own_addresses(&self, cx: &mut Cx<'_>, delivery: &Delivery, priority: NonZeroU8) {
+        let (Delivery::Multicast { source, .. } | Delivery::Unicast { source, .. }) = delivery;
         let Some(source) = source.filter(|_| priority != NonZeroU8::MAX) else { return };
         let from = [&self.unicast_source, &self.mcast_source];
         let Some(source_at) =
@@ -57,7 +91,7 @@ impl Draft {
         else {
             return;
         };
-        for vip in self.addresses.iter().filter(|vip| vip.address() == source) {
+        for vip in self.addresses.iter().chain(&self.excluded).filter(|vip| vip.address() == source) {
             cx.report(
                 Diagnostic::error(
                     Code::Conflict,
@@ -71,3 +105,8 @@ impl Draft {
         }
     }
 }
+
+/// RFC 9568 §5.1.1.2
+const IPV4_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// RFC 9568 §5.1.2.2
+const IPV6_GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);

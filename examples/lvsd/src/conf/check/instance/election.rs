@@ -54,6 +54,41 @@ impl Draft {
         }
     }
 
+    /// It is for a router that may not take back what it lost; keepalived wants `nopreempt`, too.
+    pub(super) fn lateness(&mut self, cx: &mut Cx<'_>) {
+        if let (Some(at), None) = (self.timer_expired_backup, self.nopreempt) {
+            cx.report(
+                Diagnostic::warning(
+                    Code::Conflict,
+                    at,
+                    "`timer_expired_backup` does not go without `nopreempt`: it is left out",
+                )
+                .label("this router stays master after a pause"),
+            );
+            self.timer_expired_backup = None;
+        }
+    }
+
+    /// keepalived makes the owner of an instance that says MASTER and no priority; measured on 2.2.7.
+    pub(super) fn priority(&mut self, cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
+        let master = self.state.value == Some(InitialState::Master);
+        if self.priority.said.is_none() {
+            if master {
+                cx.report(
+                    Diagnostic::warning(
+                        Code::MissingKeyword,
+                        node.span(),
+                        "`state MASTER` without `priority`: it is 255, the address owner's, as in keepalived",
+                    )
+                    .label("`priority` is missing in this block")
+                    .help("add a line such as `priority 200`"),
+                );
+            }
+            return NonZeroU8::new(if master { 255 } else { 100 });
+        }
+        self.priority.value
+    }
+
     pub(super) fn interval(&self, cx: &mut Cx<'_>, version: Version) -> Duration {
         let (Some(interval), Some(at)) = (self.advert_interval.value, self.advert_interval.said) else {
             return Duration::from_secs(1);

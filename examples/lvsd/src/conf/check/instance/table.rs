@@ -3,22 +3,21 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, track};
+use super::super::no_effect::Subject;
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, later, track};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::election::priority;
-use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::known::Kind;
-use crate::conf::model::{InitialState, Script};
+use crate::conf::model::InitialState;
 use crate::conf::tree::Node;
 
 pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
+    // Identity and election.
     Keyword::value("state", "state MASTER|BACKUP", |cx, n, d| {
-        d.state = cx.one_of(
-            "state",
-            first(n),
-            &[("MASTER", InitialState::Master), ("BACKUP", InitialState::Backup)],
-        );
+        let names = [("MASTER", InitialState::Master), ("BACKUP", InitialState::Backup)];
+        let state = cx.one_of("state", first(n), &names);
+        d.state.set(n, state);
     }),
     Keyword::value("interface", "interface eth0", |cx, n, d| {
         let name = cx.interface("interface", first(n));
@@ -36,13 +35,102 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let interval = cx.seconds(n, Duration::from_millis(10), Duration::from_secs(255));
         d.advert_interval.set(n, interval);
     }),
-    Keyword::value("version", "version 2|3", |cx, n, d| d.version = global::version(cx, n)),
+    Keyword::value("version", "version 2|3", |cx, n, d| {
+        let version = global::version(cx, n);
+        d.version.set(n, version);
+    }),
     Keyword::flag("nopreempt", |_, n, d: &mut Draft| d.nopreempt = Some(n.keyword.span)).sets("preempt"),
     Keyword::flag("preempt", |_, _, d| d.nopreempt = None),
     Keyword::value("preempt_delay", "preempt_delay SECONDS", |cx, n, d| {
         let delay = cx.seconds(n, Duration::ZERO, Duration::from_secs(1000));
         d.preempt_delay.set(n, delay);
     }),
+    later(Keyword::value("down_timer_adverts", "down_timer_adverts 1-100", |cx, n, d| {
+        let adverts = cx.number_u8("down_timer_adverts", first(n), 1..=100);
+        d.down_timer_adverts.set(n, adverts);
+    })),
+    later(timer_expired("timer_expired_backup", "timer_expired_backup [1-254]")),
+    later(timer_expired("thread_timer_expired", "thread_timer_expired [1-254]")),
+    later(Keyword::boolean("lower_prio_no_advert", "lower_prio_no_advert [on|off]", |cx, n, d| {
+        let silent = cx.boolean(n);
+        d.lower_prio_no_advert.set(n, silent);
+    })),
+    later(Keyword::boolean("higher_prio_send_advert", "higher_prio_send_advert [on|off]", |cx, n, d| {
+        let send = cx.boolean(n);
+        d.higher_prio_send_advert.set(n, send);
+    })),
+    later(Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
+        d.owner_ignore_adverts = cx.boolean(n);
+    })),
+    later(Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
+        let strict = cx.boolean(n);
+        d.strict_mode.set(n, strict);
+    })),
+    Keyword::flag("accept", |_, n, d| d.accept = Some(n.keyword.span)),
+    Keyword::boolean("skip_check_adv_addr", "skip_check_adv_addr [on|off]", |cx, n, d| {
+        d.skip_check_adv_addr = cx.boolean(n);
+    }),
+    // keepalived does nothing with it, either.
+    Keyword::value("debug", "debug 0-4", |cx, n, _| {
+        let _ = cx.number_u8("debug", first(n), 0..=4);
+    }),
+    // Transport.
+    Keyword::value("unicast_src_ip", "unicast_src_ip ADDRESS", |cx, n, d| {
+        let address = cx.host("unicast_src_ip", first(n));
+        d.unicast_source.set(n, address);
+    }),
+    Keyword::value("mcast_src_ip", "mcast_src_ip ADDRESS", |cx, n, d| {
+        let address = cx.host("mcast_src_ip", first(n));
+        d.mcast_source.set(n, address);
+    }),
+    Keyword::value("mcast_dst_ip", "mcast_dst_ip GROUP", |cx, n, d| {
+        let group = cx.group(n);
+        d.group.set(n, group);
+    }),
+    Keyword::block("unicast_peer", "unicast_peer { ADDRESS … }", 0, 0, |cx, n, d| {
+        d.peers = addresses::peers(cx, n);
+        // Entries that were all refused do not make the block an empty one.
+        if !d.peers.is_empty() || inner(n).is_empty() {
+            d.peers_at = Some(n.keyword.span);
+        }
+    }),
+    Keyword::value("unicast_ttl", "unicast_ttl 1-255", |cx, n, d| {
+        let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);
+        d.unicast_ttl.set(n, ttl);
+    }),
+    later(Keyword::flag("unicast_fault_no_peer", |_, n, d| d.unicast_fault_no_peer = Some(n.keyword.span))),
+    Keyword::flag("check_unicast_src", |_, n, d| d.check_unicast_src = Some(n.keyword.span)),
+    Keyword::boolean("v3_checksum_as_v2", "v3_checksum_as_v2 [on|off]", |cx, n, d| {
+        d.plain_checksum = cx.boolean(n);
+    }),
+    Keyword::flag("native_ipv6", |_, n, d| d.native_ipv6 = Some(n.keyword.span)),
+    Keyword::value("kernel_rx_buf_size", "kernel_rx_buf_size BYTES", |cx, n, _| {
+        if cx.number("kernel_rx_buf_size", first(n), 0..=u64::from(u32::MAX)).is_some() {
+            cx.no_effect(Subject::Buffers, n);
+        }
+    }),
+    Keyword::flag("linkbeat_use_polling", |cx, n, _| cx.no_effect(Subject::Polling, n)),
+    later(Keyword::flag("dont_track_primary", |_, _, d| d.dont_track_primary = true)),
+    // Gratuitous ARP.
+    Keyword::value("garp_master_delay", "garp_master_delay SECONDS", |cx, n, d| d.garp.set_delay(cx, n)),
+    Keyword::value("garp_master_repeat", "garp_master_repeat PACKETS", |cx, n, d| d.garp.set_repeat(cx, n)),
+    Keyword::value("garp_master_refresh", "garp_master_refresh SECONDS", |cx, n, d| {
+        d.garp.set_refresh(cx, n);
+    }),
+    Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
+        d.garp.set_refresh_repeat(cx, n);
+    }),
+    later(Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
+        d.garp.set_lower_prio_delay(cx, n);
+        let is_some = d.garp.lower_prio_delay.is_some_and(|delay| !delay.is_zero());
+        d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
+    })),
+    later(Keyword::value("garp_lower_prio_repeat", "garp_lower_prio_repeat PACKETS", |cx, n, d| {
+        d.garp.set_lower_prio_repeat(cx, n);
+        let is_some = d.garp.lower_prio_repeat.is_some_and(|packets| packets > 0);
+        d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
+    })),
+    // Authentication.
     Keyword::block("authentication", "authentication { … }", 0, 0, |cx, n, d| {
         d.authentication_at = Some(n.keyword.span);
         let errors = cx.diagnostics.errors();
@@ -55,53 +143,48 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         );
         d.authentication.failed |= cx.diagnostics.errors() > errors;
     }),
-    Keyword::value("unicast_src_ip", "unicast_src_ip ADDRESS", |cx, n, d| {
-        let address = cx.unicast_ipv4("unicast_src_ip", first(n));
-        d.unicast_source.set(n, address);
+    // Notification.
+    script("notify_master", "notify_master COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.notify.master = cx.script(n)
     }),
-    Keyword::value("mcast_src_ip", "mcast_src_ip ADDRESS", |cx, n, d| {
-        let address = cx.unicast_ipv4("mcast_src_ip", first(n));
-        d.mcast_source.set(n, address);
+    script("notify_backup", "notify_backup COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.notify.backup = cx.script(n)
     }),
-    Keyword::block("unicast_peer", "unicast_peer { ADDRESS … }", 0, 0, |cx, n, d| {
-        let peers = addresses::peers(cx, n);
-        // Entries that were all refused do not make the block an empty one.
-        if !peers.is_empty() || inner(n).is_empty() {
-            d.peers.set(n, Some(peers));
+    script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = cx.script(n)),
+    script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = cx.script(n)),
+    script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = cx.script(n)),
+    later(script(
+        "notify_master_rx_lower_pri",
+        "notify_master_rx_lower_pri COMMAND [USER [GROUP]]",
+        |cx, n, d| d.notify.master_rx_lower_pri = cx.script(n),
+    )),
+    Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
+        d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
+    }),
+    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, _| {
+        if cx.boolean(n).is_some() {
+            cx.no_effect(Subject::Fifo, n);
         }
     }),
-    Keyword::value("unicast_ttl", "unicast_ttl 1-255", |cx, n, d| {
-        let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);
-        d.unicast_ttl.set(n, ttl);
+    Keyword::boolean("smtp_alert", "smtp_alert [on|off]", |cx, n, _| {
+        if cx.boolean(n).is_some() {
+            cx.no_effect(Subject::Mail, n);
+        }
     }),
-    Keyword::flag("check_unicast_src", |_, n, d| d.check_unicast_src = Some(n.keyword.span)),
+    // What moves with the instance.
     Keyword::block("virtual_ipaddress", "virtual_ipaddress { ADDRESS … }", 0, 0, |cx, n, d| {
         d.addresses_at = Some(n.keyword.span);
-        let addresses = addresses::addresses(cx, n);
-        d.had_bad_address = addresses.len() < inner(n).len();
-        // RFC 9568 §5.2.5: the count of addresses is one byte.
-        if let Some(surplus) = addresses.get(255) {
-            cx.report(
-                Diagnostic::error(Code::Limit, surplus.at, "an advert holds at most 255 addresses")
-                    .label("the 256th")
-                    .help("divide them among several instances"),
-            );
-        }
-        d.addresses = addresses;
+        d.addresses = addresses::addresses(cx, n);
+        d.had_bad_address = d.addresses.len() < inner(n).len();
     }),
-    Keyword::value("garp_master_delay", "garp_master_delay SECONDS", |cx, n, d| d.garp.set_delay(cx, n)),
-    Keyword::value("garp_master_repeat", "garp_master_repeat PACKETS", |cx, n, d| d.garp.set_repeat(cx, n)),
-    Keyword::value("garp_master_refresh", "garp_master_refresh SECONDS", |cx, n, d| {
-        d.garp.set_refresh(cx, n)
-    }),
-    Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
-        d.garp.set_refresh_repeat(cx, n);
-    }),
-    script("notify_master", "notify_master COMMAND [USER [GROUP]]", |cx, n, d| d.notify.master = run(cx, n)),
-    script("notify_backup", "notify_backup COMMAND [USER [GROUP]]", |cx, n, d| d.notify.backup = run(cx, n)),
-    script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = run(cx, n)),
-    script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = run(cx, n)),
-    script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = run(cx, n)),
+    Keyword::block(
+        "virtual_ipaddress_excluded",
+        "virtual_ipaddress_excluded { ADDRESS … }",
+        0,
+        0,
+        |cx, n, d| d.excluded = addresses::addresses(cx, n),
+    ),
+    Keyword::flag("no_virtual_ipaddress", |_, n, d| d.no_virtual_ipaddress = Some(n.keyword.span)),
     track::interfaces(),
     track::scripts(),
     track::files(),
@@ -116,6 +199,11 @@ const fn script(
     Keyword::words(name, syntax, 1, 3, apply)
 }
 
-fn run(cx: &mut Cx<'_>, node: &Node) -> Option<Script> {
-    cx.script(node)
+const fn timer_expired(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
+    let keyword = Keyword::words(name, syntax, 0, 1, |cx: &mut Cx<'_>, n: &Node, d: &mut Draft| {
+        let is_right =
+            n.args.first().is_none_or(|word| cx.number_u8(&n.keyword.text, word, 1..=254).is_some());
+        d.timer_expired_backup = is_right.then_some(n.keyword.span);
+    });
+    keyword.sets("timer_expired_backup")
 }

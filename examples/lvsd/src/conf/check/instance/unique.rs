@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::super::Cx;
 use super::Checked;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::lexer::quoted;
-use crate::conf::model::Transport;
+use crate::conf::model::Delivery;
 use crate::conf::source::Span;
 
 /// Checks what is unique among all instances: names, router ids on a link, addresses.
@@ -33,7 +33,7 @@ pub(in crate::conf::check) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
             ),
         }
         let mut other: Option<&Checked> = None;
-        for from in hears(&instance.transport) {
+        for from in hears(&instance.delivery) {
             match routers.entry((&instance.interface, instance.virtual_router_id.get(), from)) {
                 Entry::Occupied(entry) => other = other.or(Some(*entry.get())),
                 Entry::Vacant(entry) => {
@@ -59,7 +59,8 @@ pub(in crate::conf::check) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
                 .help("give each instance on an interface a number of its own, the same on all its routers"),
             );
         }
-        for (address, at) in instance.addresses.iter().zip(&checked.addresses_at) {
+        let all = instance.addresses.iter().chain(&instance.excluded);
+        for (address, at) in all.zip(&checked.addresses_at) {
             let key = (address.key.address, &*address.key.interface);
             match addresses.get(&key) {
                 None => {
@@ -88,15 +89,15 @@ pub(in crate::conf::check) fn check_all(cx: &mut Cx<'_>, all: &[Checked]) {
 }
 
 /// Where adverts for an instance come from; two instances that share one of these hear each other's.
-fn hears(transport: &Transport) -> Vec<HeardFrom> {
-    match transport {
-        Transport::Multicast { group, .. } => vec![HeardFrom::Group(*group)],
-        Transport::Unicast { peers, .. } => peers.iter().map(|peer| HeardFrom::Peer(peer.address)).collect(),
+fn hears(delivery: &Delivery) -> Vec<HeardFrom> {
+    match delivery {
+        Delivery::Multicast { group, .. } => vec![HeardFrom::Group(*group)],
+        Delivery::Unicast { peers, .. } => peers.iter().map(|peer| HeardFrom::Peer(peer.address)).collect(),
     }
 }
 
 #[derive(PartialEq, Eq, Hash)]
 enum HeardFrom {
-    Group(Ipv4Addr),
-    Peer(Ipv4Addr),
+    Group(IpAddr),
+    Peer(IpAddr),
 }

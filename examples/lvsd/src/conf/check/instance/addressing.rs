@@ -1,0 +1,172 @@
+//! Family, version, and which addresses adverts list.
+
+use std::net::IpAddr;
+
+use lvs_core::Family;
+
+use super::super::{Cx, global};
+use super::Draft;
+use crate::conf::diagnostic::{Code, Diagnostic};
+use crate::conf::model::Version;
+use crate::conf::source::Span;
+use crate::conf::tree::Node;
+
+impl Draft {
+    /// The family of the virtual addresses, or of what else has one; whatever is of the other one is an error.
+    pub(super) fn family(&mut self, cx: &mut Cx<'_>) -> Family {
+        let listed = self.addresses.iter().map(|vip| (vip.address(), vip.at));
+        let peers = self.peers.iter().map(|(peer, at)| (peer.address, *at));
+        let said = [&self.unicast_source, &self.mcast_source, &self.group];
+        let said = said.into_iter().filter_map(|said| said.get().map(|(address, at)| (*address, at)));
+        let all: Vec<(IpAddr, Span)> = listed.chain(peers).chain(said).collect();
+        let Some(&(first, first_at)) = all.first() else { return Family::Ipv4 };
+        let family = Family::of(&first);
+        let is_vip = |at: Span| self.addresses.iter().any(|vip| vip.at == at);
+        for (address, at) in all.into_iter().filter(|(address, _)| Family::of(address) != family) {
+            let (message, help) = if is_vip(at) {
+                (
+                    format!("an instance advertises addresses of one family, and {first} came first"),
+                    "move it to `virtual_ipaddress_excluded`, which takes both, or to an instance of its own",
+                )
+            } else {
+                (
+                    format!("this instance is one of {}", name(family)),
+                    "write an address of that family, or remove this",
+                )
+            };
+            cx.report(
+                Diagnostic::error(Code::Conflict, at, message)
+                    .label(format!("{address} is an address of {}", name(Family::of(&address))))
+                    .also(first_at, format!("an address of {}", name(family)))
+                    .help(help),
+            );
+        }
+        if family == Family::Ipv6 {
+            cx.report(
+                Diagnostic::error(Code::NotSupportedYet, first_at, "lvsd does not do VRRP over IPv6 yet")
+                    .label("an IPv4 address has to stand here"),
+            );
+        }
+        self.old_words(cx, family);
+        family
+    }
+
+    fn old_words(&self, cx: &mut Cx<'_>, family: Family) {
+        let Some(at) = self.native_ipv6 else { return };
+        cx.report(match family {
+            Family::Ipv4 => Diagnostic::error(Code::Conflict, at, "`native_ipv6` in an instance of IPv4")
+                .label("this does not go with IPv4 addresses")
+                .help("remove it: the addresses decide"),
+            Family::Ipv6 => Diagnostic::warning(
+                Code::NoEffect,
+                at,
+                "`native_ipv6` has no effect: the addresses decide, as in keepalived",
+            )
+            .label("read, and otherwise left out")
+            .help("remove it"),
+        });
+    }
+
+    /// keepalived takes version 3 for IPv6 whatever it is told, and says so; so does this.
+    pub(super) fn version(&self, cx: &mut Cx<'_>, family: Family, global: &global::Draft) -> Version {
+        match (family, self.version.get()) {
+            (Family::Ipv4, said) => said.map(|(version, _)| *version).or(global.version).unwrap_or_default(),
+            (Family::Ipv6, Some((Version::V2, at))) => {
+                cx.report(
+                    Diagnostic::warning(
+                        Code::Conflict,
+                        at,
+                        "VRRP version 2 has no IPv6: version 3 is used, as in keepalived",
+                    )
+                    .label("left out")
+                    .help("write `version 3`, or remove this"),
+                );
+                Version::V3
+            }
+            (Family::Ipv6, _) => Version::V3,
+        }
+    }
+
+    /// Sees to it that there are addresses, and that they fit an advert: what does not is moved to the others.
+    pub(super) fn listed(&mut self, cx: &mut Cx<'_>, node: &Node, family: Family, version: Version) {
+        if self.addresses.is_empty() && !self.had_bad_address {
+            self.none_listed(cx, node, version);
+        }
+        // keepalived wants it in strict mode only. Other routers may ignore the adverts (erratum 8300 of RFC 9568), this one
+        // among them.
+        if let Some(first) = self.addresses.first()
+            && let IpAddr::V6(address) = first.address()
+            && !address.is_unicast_link_local()
+        {
+            cx.report(
+                Diagnostic::error(
+                    Code::Conflict,
+                    first.at,
+                    "the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)",
+                )
+                .label(format!("{address} is not in fe80::/10"))
+                .help("put one in front of it, the same on all routers, such as `fe80::51`"),
+            );
+        }
+        let most = match family {
+            Family::Ipv4 => MOST_IPV4,
+            Family::Ipv6 => MOST_IPV6,
+        };
+        if let Some(surplus) = self.addresses.get(most) {
+            cx.report(
+                Diagnostic::warning(
+                    Code::Limit,
+                    surplus.at,
+                    format!(
+                        "an advert lists at most {most} addresses of {}: the other {} are not advertised",
+                        name(family),
+                        self.addresses.len() - most
+                    ),
+                )
+                .label("from here on as in `virtual_ipaddress_excluded`, as in keepalived")
+                .help("divide them among several instances, or move them there on all routers"),
+            );
+            let mut moved = self.addresses.split_off(most);
+            moved.append(&mut self.excluded);
+            self.excluded = moved;
+        }
+    }
+
+    fn none_listed(&self, cx: &mut Cx<'_>, node: &Node, version: Version) {
+        const HELP: &str = "with `no_virtual_ipaddress` there may be none, in version 2";
+        match (self.no_virtual_ipaddress, self.addresses_at) {
+            (Some(at), _) if version == Version::V3 => cx.report(
+                Diagnostic::error(
+                    Code::Conflict,
+                    at,
+                    "adverts of version 3 list at least one address (RFC 9568 §5.2.5)",
+                )
+                .label("other routers do not count those that list none")
+                .help("add `virtual_ipaddress { ADDRESS }`, or write `version 2`"),
+            ),
+            (Some(_), _) => {}
+            (None, None) => {
+                cx.lacks_with(node, "virtual_ipaddress", "virtual_ipaddress { 192.0.2.10 }", HELP);
+            }
+            (None, Some(at)) => cx.report(
+                Diagnostic::error(Code::MissingKeyword, at, "`virtual_ipaddress` is empty")
+                    .label("at least one address has to stand in this block")
+                    .help(HELP),
+            ),
+        }
+    }
+}
+
+fn name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
+/// RFC 9568 §5.2.5: the count of addresses is one byte.
+const MOST_IPV4: usize = 255;
+/// What keepalived 2.2.7 puts into a packet of 1,500 bytes.
+///
+/// Differs from keepalived: more where the interface has a larger MTU, and fewer where it has a smaller one.
+const MOST_IPV6: usize = 89;
