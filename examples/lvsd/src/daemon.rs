@@ -17,11 +17,13 @@ use tracing::{error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
+use crate::groups::Groups;
 use crate::health::Checks;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::scripts::ScriptRunner;
+use crate::trackers::{Judge, Trackers};
 use crate::worker::{Running, Waiting};
 use crate::{conf, log, services, vrrp};
 
@@ -107,17 +109,21 @@ fn log_destination(cli: &Cli) -> log::Destination {
     }
 }
 
-/// The running daemon: one thread each for VRRP, the kernel and the checks; this one carries facts between them.
+/// The running daemon: one thread each for VRRP, the kernel, the checks and what is tracked; this one carries facts between them.
 struct Daemon {
     routers: Option<vrrp::Routers>,
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
     notices: Notices,
+    groups: Groups,
+    group_notices: Notices,
     /// Role and priority of each virtual router that the scripts heard of last.
     told: BTreeMap<String, (Role, u8)>,
     release: oneshot::Sender<()>,
     addresses: Option<Running>,
+    stop_trackers: oneshot::Sender<()>,
+    trackers: Option<Running>,
     services: Option<Running>,
     signals: Signals,
 }
@@ -156,21 +162,34 @@ impl Daemon {
             .routers
             .iter()
             .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
-        let interfaces = used.cloned().collect();
+        let tracked = plan.watched.interfaces.iter().map(|(_, name)| name);
+        let interfaces = used.chain(tracked).cloned().collect();
         let ready = match plan.routers.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers)?),
         };
         let (release, stop) = oneshot::channel();
+        let (links, linked) = watch::channel(plan.watched.links());
+        let (stop_trackers, stopped) = oneshot::channel();
+        let trackers = ready.as_ref().map(|ready| Trackers {
+            watched: plan.watched,
+            judge: Judge::new(plan.tracked),
+            vrrp: ready.handle(),
+            links: linked,
+            stop: stopped,
+        });
         let work = ready.as_ref().map(|ready| VirtualAddresses {
             sets: plan.addresses,
             vrrp: ready.handle(),
             interfaces,
+            links,
             stop,
         });
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
         let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
+        let names: Vec<String> = plan.group_scripts.keys().cloned().collect();
+        let group_notices = Notices::start(names, &ScriptRunner::of_groups(plan.group_scripts));
         // Everything is opened before anything is changed.
         let refused =
             "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
@@ -183,8 +202,11 @@ impl Daemon {
             desired = Some(sender);
         }
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
+        // The routers begin with the priorities and gates that it gives them.
+        let trackers = trackers.map(Trackers::start).transpose()?.flatten();
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
+        let trackers = trackers.map(Waiting::go);
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
@@ -192,9 +214,13 @@ impl Daemon {
             director,
             desired,
             notices,
+            groups: Groups::new(plan.groups),
+            group_notices,
             told: BTreeMap::new(),
             release,
             addresses,
+            stop_trackers,
+            trackers,
             services,
             signals,
         })
@@ -215,6 +241,7 @@ impl Daemon {
                 },
                 () = next(&mut self.addresses, Running::lost) => break End::Lost("addresses"),
                 () = next(&mut self.services, Running::lost) => break End::Lost("ipvs"),
+                () = next(&mut self.trackers, Running::lost) => break End::Lost("trackers"),
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -253,6 +280,11 @@ impl Daemon {
 
     fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
         self.told.insert(instance.clone(), (role, priority));
+        if let Some((group, role)) = self.groups.set_role(&instance, role) {
+            info!("{group}: the sync group is now {role}");
+            // As keepalived: a group has no priority.
+            self.group_notices.push(Notice::Role { instance: group, role, priority: 0 });
+        }
         self.notices.push(Notice::Role { instance, role, priority });
     }
 
@@ -301,6 +333,9 @@ impl Daemon {
         for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
         }
+        for group in self.groups.started() {
+            self.group_notices.push(Notice::Stopped { instance: group.to_owned(), priority: 0 });
+        }
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
         }
@@ -315,7 +350,12 @@ impl Daemon {
             Some(services) => services.end().await,
             None => true,
         };
-        self.notices.finish(LAST_SCRIPTS).await;
+        // Scripts that it runs are killed.
+        let _ = self.stop_trackers.send(());
+        if let Some(trackers) = self.trackers {
+            trackers.end().await;
+        }
+        tokio::join!(self.notices.finish(LAST_SCRIPTS), self.group_notices.finish(LAST_SCRIPTS));
         released && removed
     }
 }

@@ -8,6 +8,7 @@ mod addresses;
 pub mod cli;
 pub mod conf;
 mod daemon;
+mod groups;
 mod health;
 mod log;
 mod notices;
@@ -15,6 +16,7 @@ mod pidfile;
 mod plan;
 mod scripts;
 mod services;
+mod trackers;
 mod vrrp;
 mod worker;
 
