@@ -1,14 +1,14 @@
 //! Adverts from octets and to octets, and what a router does with them.
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lvs_core::{ClaimResult, Family, Instant, Role};
 use lvs_vrrp::{
     Action, Advert, Advertised, AuthPass, Authentication, Config, Datagram, Delivery, Demux, Endpoints,
-    Interval, Listener, Priority, Router, Vrid,
+    Interval, Listener, PreparedAdvert, Priority, Router, Vrid,
 };
 
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -43,43 +43,77 @@ fn packet(advert: &Advert<'_>) -> Vec<u8> {
     packet
 }
 
+fn v4_vips(number: u8) -> Vec<Ipv4Addr> {
+    (0..number).map(|last| Ipv4Addr::new(192, 0, 2, last)).collect()
+}
+
+fn v6_vips(number: u8) -> Vec<Ipv6Addr> {
+    (0..number).map(|last| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last.into())).collect()
+}
+
 fn packets(criterion: &mut Criterion) {
     let password = Authentication::Password(AuthPass::new(b"secret").expect("short enough"));
-    let v2 = advert(one_second_v2(), priority(100)).with_authentication(password);
-    let v3 = advert(one_second_v3(), priority(100));
-    let (v2_packet, v3_packet) = (packet(&v2), packet(&v3));
-    let mut damaged = v3_packet.clone();
-    damaged[2] ^= 1;
-    assert!(Advert::parse(&v2_packet, &TO_GROUP).is_ok() && Advert::parse(&v3_packet, &TO_GROUP).is_ok());
-    assert!(Advert::parse(&damaged, &TO_GROUP).is_err());
-
-    let mut group = criterion.benchmark_group("VRRP advert with 2 addresses");
-    group.throughput(Throughput::Elements(1));
-    for (name, packet) in
-        [("parse v2", &v2_packet), ("parse v3", &v3_packet), ("refuse wrong checksum", &damaged)]
-    {
-        group.bench_function(name, |b| {
-            b.iter(|| Advert::parse(black_box(packet), black_box(&TO_GROUP)).map(|advert| advert.vrid()));
-        });
-    }
-    let mut buffer = Vec::with_capacity(64);
-    for (name, advert) in [("emit v2", v2), ("emit v3", v3)] {
-        group.bench_function(name, |b| {
+    let v6_endpoints = Endpoints::v6(
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2),
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
+    );
+    let running = Advertised::Running(priority(100));
+    for number in [1, 20] {
+        let (v4, v6) = (v4_vips(number), v6_vips(number));
+        let v2 = Advert::new(vrid(51), running, one_second_v2(), &v4).expect("valid");
+        let v3 = Advert::new(vrid(51), running, one_second_v3(), &v4).expect("valid");
+        let adverts = [
+            ("v2", v2.with_authentication(password), TO_GROUP),
+            ("v3", v3, TO_GROUP),
+            (
+                "v3 over IPv6",
+                Advert::new(vrid(51), running, one_second_v3(), &v6).expect("valid"),
+                v6_endpoints,
+            ),
+        ];
+        let mut group = criterion.benchmark_group(format!("VRRP advert with {number} addresses"));
+        group.throughput(Throughput::Elements(1));
+        let mut buffer = Vec::with_capacity(2048);
+        for (name, advert, endpoints) in adverts {
+            advert.write_to(&endpoints, &mut buffer);
+            let packet = buffer.clone();
+            assert_eq!(Advert::parse(&packet, &endpoints), Ok(advert));
+            group.bench_function(format!("parse {name}"), |b| {
+                b.iter(|| Advert::parse(black_box(&packet), black_box(&endpoints)));
+            });
+            group.bench_function(format!("emit {name}"), |b| {
+                b.iter(|| {
+                    black_box(&advert).write_to(black_box(&endpoints), &mut buffer);
+                    black_box(&buffer);
+                });
+            });
+        }
+        let mut prepared = PreparedAdvert::new(&v3, &TO_GROUP, 255);
+        let peers = [2, 3].map(|last| Endpoints::v4(OWN, Ipv4Addr::new(192, 0, 2, last)));
+        let mut turn = 0;
+        group.bench_function("patch peer and priority of v3", |b| {
             b.iter(|| {
-                black_box(&advert).write_to(black_box(&TO_GROUP), &mut buffer);
-                black_box(&buffer);
+                turn ^= 1;
+                prepared.set_advertised(Advertised::Running(priority(100 + u8::from(turn == 1))));
+                assert!(prepared.set_endpoints(black_box(&peers[turn])));
+                black_box(prepared.datagram());
             });
         });
+        group.finish();
     }
-    group.finish();
+    let mut damaged = packet(&advert(one_second_v3(), priority(100)));
+    damaged[2] ^= 1;
+    assert!(Advert::parse(&damaged, &TO_GROUP).is_err());
+    criterion.bench_function("VRRP advert refused for its checksum", |b| {
+        b.iter(|| Advert::parse(black_box(&damaged), black_box(&TO_GROUP)));
+    });
 }
 
 fn demultiplexer(criterion: &mut Criterion) {
     let mut demux = Demux::new();
     for id in 1..=255 {
         let listener = Listener::new(vrid(id), one_second_v3(), Delivery::to_group(Family::Ipv4));
-        let vips = VIPS.map(IpAddr::from).to_vec();
-        demux.insert(id.into(), listener.with_own_address(OWN.into()).with_addresses(vips));
+        demux.insert(id.into(), listener.with_own_address(OWN.into()).with_addresses(&VIPS));
     }
     let packet = packet(&advert(one_second_v3(), priority(100)));
     let (good, routed) = (Datagram::new(TO_GROUP, 255, &packet), Datagram::new(TO_GROUP, 254, &packet));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lvs_addr::{Kernel, LinkEvent, LinkMonitor, OWNER_TAG};
 use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
-use lvs_core::claims::{AddressSet, Bursts, ClaimEvent};
+use lvs_core::claims::{AddressSet, ClaimEvent};
 use lvs_core::{
     AddressChange, AddressScope, Addresses, Announcement, ClaimResult, Epoch, Link, Ownership, Role,
     VirtualAddress,
@@ -443,12 +443,7 @@ fn the_applier_removes_leftovers_claims_restores_what_others_remove_and_releases
         bed.wait_for_carrier();
         ip("addr add 10.9.0.1/32 dev eth0");
 
-        let set = AddressSet {
-            instance: "VI_1".to_owned(),
-            addresses: vec![vip],
-            owner: false,
-            bursts: Bursts::default(),
-        };
+        let set = AddressSet { instance: "VI_1".to_owned(), addresses: vec![vip], owner: false };
         let backup = Ownership { role: Role::Backup, ..Ownership::default() };
         let (own, ownership) = watch::channel(backup);
         let (events, mut claimed) = mpsc::channel(16);

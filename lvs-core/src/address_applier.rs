@@ -261,7 +261,6 @@ async fn any_changed(owned: &mut [OwnedAddresses]) {
 mod tests {
     use super::*;
     use crate::addresses::VirtualAddress;
-    use crate::claims::Bursts;
     use crate::fakes::FakeAddresses;
     use crate::ownership::{ClaimResult, Epoch};
 
@@ -282,12 +281,7 @@ mod tests {
         let (ownership, receiver) = watch::channel(Ownership::default());
         let (sender, events) = mpsc::channel(4);
         let changed = Arc::new(Notify::new());
-        let set = AddressSet {
-            instance: "VI_1".into(),
-            addresses: vec![vip()],
-            owner: false,
-            bursts: Bursts::default(),
-        };
+        let set = AddressSet { instance: "VI_1".into(), addresses: vec![vip()], owner: false };
         let owned = vec![OwnedAddresses { set, ownership: receiver }];
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let ended = async { stopped.await.unwrap_or_default() };
@@ -295,7 +289,7 @@ mod tests {
         Run { fake, ownership, changed, events, stop, task }
     }
 
-    fn master(announcements: u32) -> Ownership {
+    fn master(announcements: u64) -> Ownership {
         Ownership { epoch: Epoch::NONE.next(), role: Role::Master, announcements }
     }
 

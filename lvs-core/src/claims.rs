@@ -15,34 +15,6 @@ pub struct AddressSet {
     pub addresses: Vec<VirtualAddress>,
     /// The address owner (priority 255): when mastership ends, only what this software added is removed.
     pub owner: bool,
-    /// How often each address is announced.
-    pub bursts: Bursts,
-}
-
-/// How many packets announce an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bursts {
-    /// Packets per address in each of the first rounds of a mastership, at least 1 (keepalived: `garp_master_repeat`).
-    pub repeat: u8,
-    /// How many rounds count as the first: the one after becoming master and, if there is one, the delayed one.
-    pub first_rounds: u32,
-    /// Packets per address in each later round, at least 1 (keepalived: `garp_master_refresh_repeat`).
-    pub refresh_repeat: u8,
-}
-
-impl Default for Bursts {
-    /// keepalived's: five packets in each of the first two rounds, one in each later one.
-    fn default() -> Self {
-        Self { repeat: 5, first_rounds: 2, refresh_repeat: 1 }
-    }
-}
-
-impl Bursts {
-    /// Packets per address in the round with that number, counted from 1.
-    const fn in_round(&self, round: u32) -> u8 {
-        let packets = if round <= self.first_rounds { self.repeat } else { self.refresh_repeat };
-        if packets == 0 { 1 } else { packets }
-    }
 }
 
 /// Something that the claims found out. The set is closed.
@@ -83,7 +55,6 @@ pub enum ClaimEvent {
 ///     instance: "VI_1".into(),
 ///     addresses: vec![vip],
 ///     owner: false,
-///     bursts: Default::default(),
 /// }]);
 /// claims.set_ownership(0, Ownership::default());
 /// assert!(claims.changes(&Installed::default()).is_empty());
@@ -102,7 +73,8 @@ impl Claims {
             ownership: Ownership::default(),
             answered: None,
             announced: 0,
-            restored: false,
+            burst: 0,
+            absent: BTreeSet::new(),
             added: BTreeSet::new(),
         };
         Self { instances: sets.into_iter().map(claim).collect() }
@@ -114,7 +86,8 @@ impl Claims {
         if ownership.epoch != claim.ownership.epoch || !ownership.is_master() {
             claim.answered = None;
             claim.announced = 0;
-            claim.restored = false;
+            claim.burst = 0;
+            claim.absent.clear();
         }
         claim.ownership = ownership;
     }
@@ -148,6 +121,8 @@ impl Claims {
         let mut events = Vec::new();
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
             let missing = claim.missing(after);
+            claim.note_absent(before);
+            claim.absent.extend(missing.iter().cloned());
             let complete = missing.is_empty();
             let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
@@ -159,16 +134,11 @@ impl Claims {
                     .cloned()
                     .collect();
                 if !restored.is_empty() {
-                    claim.announce_again();
                     let instance = claim.set.instance.clone();
                     events.push(ClaimEvent::Restored { instance, addresses: restored });
                 }
             }
             if claim.answered != Some(result) {
-                if claim.answered.is_some() && complete {
-                    // Complete again after a time with gaps: the same holds.
-                    claim.announce_again();
-                }
                 claim.answered = Some(result);
                 events.push(ClaimEvent::Claimed {
                     instance: claim.set.instance.clone(),
@@ -188,27 +158,29 @@ impl Claims {
         }
     }
 
-    /// What to announce now: every confirmed address of each master that asked for a round since the last call.
+    /// What to announce now: every confirmed address of each master that asked for packets since the last call, by that
+    /// many, and at most 255. An address that came back since gets at least as many as the first ones of the mastership
+    /// were: the neighbours may have learnt another owner meanwhile.
     #[must_use]
     pub fn announcements(&mut self, installed: &Installed) -> Vec<Announcement> {
         let mut announcements = Vec::new();
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
-            if claim.announced >= claim.ownership.announcements {
+            let asked = claim.ownership.announcements.saturating_sub(claim.announced);
+            let asked = u8::try_from(asked).unwrap_or(u8::MAX);
+            if claim.announced == 0 {
+                claim.burst = asked;
+            }
+            claim.announced = claim.ownership.announcements;
+            if claim.announced == 0 {
                 continue;
             }
-            let repeat = if claim.restored {
-                claim.set.bursts.repeat.max(1)
-            } else {
-                claim.set.bursts.in_round(claim.ownership.announcements)
-            };
-            claim.announced = claim.ownership.announcements;
-            claim.restored = false;
+            let Claim { set, absent, burst, .. } = claim;
             let confirmed =
-                claim.set.addresses.iter().filter(|address| installed.addresses.contains_key(&address.key));
-            announcements.extend(confirmed.map(|address| Announcement {
-                interface: address.key.interface.clone(),
-                address: address.key.address,
-                repeat,
+                set.addresses.iter().filter(|address| installed.addresses.contains_key(&address.key));
+            announcements.extend(confirmed.filter_map(|VirtualAddress { key, .. }| {
+                let repeat = if absent.remove(key) { asked.max(*burst) } else { asked };
+                let interface = key.interface.clone();
+                (repeat > 0).then_some(Announcement { interface, address: key.address, repeat })
             }));
         }
         announcements
@@ -239,26 +211,24 @@ struct Claim {
     ownership: Ownership,
     /// The answer given for this epoch.
     answered: Option<ClaimResult>,
-    /// Announcement rounds of this epoch that were handed out.
-    announced: u32,
-    /// The last round is due once more, for addresses that came back.
-    restored: bool,
+    /// Packets per address of this epoch that were handed out.
+    announced: u64,
+    /// The first of them.
+    burst: u8,
+    /// Addresses that were not there for a while, until they are announced; at most those of the set.
+    absent: BTreeSet<AddressKey>,
     /// Addresses that were not there when this process claimed them; at most those of the set.
     added: BTreeSet<AddressKey>,
 }
 
 impl Claim {
-    /// The neighbours may have learnt another owner meanwhile.
-    fn announce_again(&mut self) {
-        if self.announced > 0 {
-            self.announced -= 1;
-            self.restored = true;
-        }
-    }
-
     fn missing(&self, installed: &Installed) -> Vec<AddressKey> {
         let keys = self.set.addresses.iter().map(|address| &address.key);
         keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
+    }
+
+    fn note_absent(&mut self, installed: &Installed) {
+        self.absent.extend(self.missing(installed));
     }
 
     /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.

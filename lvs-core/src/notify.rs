@@ -17,6 +17,11 @@ pub enum Notice {
         /// Its effective priority, 1 to 255.
         priority: u8,
     },
+    /// A virtual router is master and hears another master, which has to yield to it. Once for each such conflict.
+    Contested {
+        /// Name of the instance.
+        instance: String,
+    },
     /// A virtual router stops because the process ends.
     Stopped {
         /// Name of the instance.
@@ -31,7 +36,9 @@ impl Notice {
     #[must_use]
     pub fn instance(&self) -> &str {
         match self {
-            Self::Role { instance, .. } | Self::Stopped { instance, .. } => instance,
+            Self::Role { instance, .. } | Self::Contested { instance } | Self::Stopped { instance, .. } => {
+                instance
+            }
         }
     }
 }

@@ -85,9 +85,9 @@ pub struct Ownership {
     pub epoch: Epoch,
     /// The role now.
     pub role: Role,
-    /// How many announcement rounds this mastership has asked for; a reader that sees it grow announces all
-    /// confirmed addresses once more.
-    pub announcements: u32,
+    /// How many packets per address this mastership has asked for to tell the neighbours; a reader that sees it grow
+    /// sends as many more for every confirmed address, but not more than a burst that the network can take.
+    pub announcements: u64,
 }
 
 impl Ownership {

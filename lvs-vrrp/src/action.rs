@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use lvs_core::{Epoch, Role};
 
+use crate::conflict::ConflictEvent;
 use crate::types::{Advertised, Priority};
 
 /// Something that the driver of a [`Router`](crate::Router) has to do, or to tell. The set is closed, so that
@@ -23,8 +24,8 @@ pub enum Action {
     Announce {
         /// The mastership that announces.
         epoch: Epoch,
-        /// How many rounds this mastership asked for, this one included; from 1.
-        round: u32,
+        /// Packets per address, at least 1.
+        packets: u8,
     },
     /// Take the virtual addresses off the host.
     Release {
@@ -35,8 +36,8 @@ pub enum Action {
     Changed(Transition),
     /// The wait for the master is over, but the gate is [`Held`](Gate::Held): it needs to be opened.
     WantsMaster,
-    /// Another router says that it is master too. At most once per master down interval.
-    Conflict(Conflict),
+    /// Another router is master too, or is not any more.
+    Conflict(ConflictEvent),
 }
 
 /// A change of role.
@@ -89,6 +90,8 @@ pub enum Reason {
     },
     /// Its sync group does not let it be master.
     Held,
+    /// It was not run for so long that another router must have taken over.
+    Late,
     /// It cannot take part.
     Fault(FaultReason),
     /// What kept it from taking part is over.
@@ -107,6 +110,7 @@ impl fmt::Display for Reason {
             }
             Self::Outranked { by, priority } => write!(f, "{by} is master with priority {priority}"),
             Self::Held => f.write_str("held back by the sync group"),
+            Self::Late => f.write_str("not run for so long that another must be master"),
             Self::Fault(reason) => reason.fmt(f),
             Self::FaultCleared => f.write_str("fault cleared"),
         }
@@ -127,6 +131,10 @@ pub enum FaultReason {
     TrackedLinkDown,
     /// The interface has no address to send from.
     NoAddress,
+    /// The configured address to send from is not on the interface.
+    SourceMissing,
+    /// It speaks unicast, and there is no peer.
+    NoPeers,
     /// The kernel refused the sockets.
     Socket,
     /// The virtual addresses could not be had for longer than the claim timeout.
@@ -145,6 +153,8 @@ impl fmt::Display for FaultReason {
             Self::TrackedLinkMissing => "a tracked interface does not exist",
             Self::TrackedLinkDown => "a tracked interface is down",
             Self::NoAddress => "the interface has no address to send from",
+            Self::SourceMissing => "the address to send from is not on the interface",
+            Self::NoPeers => "there is no peer to speak to",
             Self::Socket => "the kernel refused a socket",
             Self::ClaimFailed => "the virtual addresses could not be claimed",
             Self::Tracked => "a tracked object is down",
@@ -184,21 +194,5 @@ impl Gate {
             (Self::Held, _) | (_, Self::Held) => Self::Held,
             (Self::Open, Self::Open) => Self::Open,
         }
-    }
-}
-
-/// Two masters at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Conflict {
-    /// Address of the other one. If it equals ours, two hosts have the same address.
-    pub other: IpAddr,
-    /// Its priority.
-    pub priority: Priority,
-}
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} says it is master too, with priority {}", self.other, self.priority)
     }
 }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_core::Family;
 
+use crate::checksum::Sum;
+
 /// The virtual addresses of an advert, of one family, borrowed.
 ///
 /// ```
@@ -66,22 +68,66 @@ impl<'a> AddressList<'a> {
         }
     }
 
-    /// Puts the octets of all of them behind what is in `packet`.
-    pub(crate) fn write_to(&self, packet: &mut Vec<u8>) {
+    /// How many octets they take in a packet.
+    pub(crate) const fn wire_len(&self) -> usize {
+        self.len() * address_len(self.family())
+    }
+
+    /// Puts the octets of all of them into a place of exactly their length; answers their sum.
+    pub(crate) fn copy_to(&self, place: &mut [u8]) -> Sum {
         match self.0 {
-            Addresses::WireV4(octets) => packet.extend_from_slice(octets.as_flattened()),
-            Addresses::WireV6(octets) => packet.extend_from_slice(octets.as_flattened()),
-            Addresses::V4(addresses) => packet.extend(addresses.iter().flat_map(Ipv4Addr::octets)),
-            Addresses::V6(addresses) => packet.extend(addresses.iter().flat_map(Ipv6Addr::octets)),
-            Addresses::Of(_, addresses) => {
-                for address in addresses {
-                    match address {
-                        IpAddr::V4(address) => packet.extend_from_slice(&address.octets()),
-                        IpAddr::V6(address) => packet.extend_from_slice(&address.octets()),
-                    }
-                }
+            Addresses::WireV4(octets) => copy(place, octets.iter().copied()),
+            Addresses::V4(addresses) => copy(place, addresses.iter().map(Ipv4Addr::octets)),
+            Addresses::WireV6(octets) => copy(place, octets.iter().copied()),
+            Addresses::V6(addresses) => copy(place, addresses.iter().map(Ipv6Addr::octets)),
+            Addresses::Of(Family::Ipv4, addresses) => copy(place, addresses.iter().filter_map(v4_octets)),
+            Addresses::Of(Family::Ipv6, addresses) => copy(place, addresses.iter().filter_map(v6_octets)),
+        }
+    }
+
+    /// Whether they are these octets in a packet.
+    pub(crate) fn are(&self, octets: &[u8]) -> bool {
+        match self.0 {
+            Addresses::WireV4(ours) => ours.as_flattened() == octets,
+            Addresses::WireV6(ours) => ours.as_flattened() == octets,
+            Addresses::V4(_) | Addresses::V6(_) | Addresses::Of(..) => {
+                let mut ours = vec![0; self.wire_len()];
+                self.copy_to(&mut ours);
+                ours == octets
             }
         }
+    }
+}
+
+/// Puts addresses of N octets one behind the other. Their sum is made from what is at hand: to read what was
+/// just written costs more.
+fn copy<const N: usize>(place: &mut [u8], addresses: impl Iterator<Item = [u8; N]>) -> Sum {
+    let (places, _) = place.as_chunks_mut::<N>();
+    places.iter_mut().zip(addresses).fold(Sum::ZERO, |sum, (to, from)| {
+        *to = from;
+        sum.plus(Sum::of(&from))
+    })
+}
+
+fn v4_octets(address: &IpAddr) -> Option<[u8; 4]> {
+    match address {
+        IpAddr::V4(address) => Some(address.octets()),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn v6_octets(address: &IpAddr) -> Option<[u8; 16]> {
+    match address {
+        IpAddr::V6(address) => Some(address.octets()),
+        IpAddr::V4(_) => None,
+    }
+}
+
+/// How many octets an address takes.
+pub(crate) const fn address_len(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 16,
     }
 }
 

@@ -1,45 +1,88 @@
-//! The Internet checksum (RFC 1071), with and without pseudo-header.
+//! The Internet checksum (RFC 1071), with and without pseudo-header, whole and incremental (RFC 1624).
 
 use crate::endpoints::Endpoints;
 use crate::ipv4::PROTOCOL;
 
-/// An Internet checksum under way: a sum of 32-bit words in the byte order of this machine, which the sum does
-/// not depend on (RFC 1071 §2 (B)). 64 bits hold the sum of 16 GiB.
-#[derive(Clone, Copy)]
+/// An Internet checksum under way: a ones' complement sum of 64-bit words in the byte order of this machine,
+/// as neither width nor order matter to it (RFC 1071 §2 (B), (C)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 
 impl Sum {
+    pub(crate) const ZERO: Self = Self(0);
+
+    #[inline]
     pub(crate) fn of(octets: &[u8]) -> Self {
-        let (words, rest) = octets.as_chunks::<4>();
-        let sum = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum::<u64>();
+        let (words, rest) = octets.as_chunks::<8>();
+        let mut sum = Self(0);
+        for &word in words {
+            sum = sum.plus(Self(u64::from_ne_bytes(word)));
+        }
+        let rest = match rest.split_first_chunk::<4>() {
+            Some((&word, rest)) => {
+                sum = sum.plus(Self(u32::from_ne_bytes(word).into()));
+                rest
+            }
+            None => rest,
+        };
+        if rest.is_empty() {
+            return sum;
+        }
         let mut last = [0; 4];
         for (to, from) in last.iter_mut().zip(rest) {
             *to = *from;
         }
-        Self(sum + u64::from(u32::from_ne_bytes(last)))
+        sum.plus(Self(u32::from_ne_bytes(last).into()))
     }
 
-    /// The same with what stands for source, destination, protocol and length of the message: RFC 8200 §8.1
-    /// in IPv6; its like in IPv4 is that of UDP (RFC 768).
-    pub(crate) fn with_pseudo_header(self, endpoints: &Endpoints, length: usize) -> Self {
+    /// The sum of the octets of both, each a whole number of words of 16 bits.
+    #[inline]
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        // After a carry the sum is not the highest number.
+        Self(sum.wrapping_add(carry as u64))
+    }
+
+    /// The sum without the octets of the other, which are in it.
+    pub(crate) const fn minus(self, other: Self) -> Self {
+        self.plus(Self(!other.0))
+    }
+
+    /// What stands for source, destination, protocol and length of a message: RFC 8200 §8.1 in IPv6; its like
+    /// in IPv4 is that of UDP (RFC 768).
+    pub(crate) fn of_pseudo_header(endpoints: &Endpoints, length: usize) -> Self {
         // An advert is at most 4,088 octets long.
         let length = u32::try_from(length).unwrap_or(0);
-        let addresses = match endpoints {
+        let rest = Self(u64::from(u32::from(PROTOCOL).to_be()) + u64::from(length.to_be()));
+        rest.plus(Self::of_addresses(endpoints))
+    }
+
+    pub(crate) fn of_addresses(endpoints: &Endpoints) -> Self {
+        match endpoints {
             Endpoints::V4 { source, destination } => {
-                Self::of(&source.octets()).0 + Self::of(&destination.octets()).0
+                Self::of(&source.octets()).plus(Self::of(&destination.octets()))
             }
             Endpoints::V6 { source, destination } => {
-                Self::of(&source.octets()).0 + Self::of(&destination.octets()).0
+                Self::of(&source.octets()).plus(Self::of(&destination.octets()))
             }
-        };
-        let rest = u64::from(u32::from(PROTOCOL).to_be()) + u64::from(length.to_be());
-        Self(self.0 + addresses + rest)
+        }
+    }
+
+    pub(crate) fn of_source(endpoints: &Endpoints) -> Self {
+        match endpoints {
+            Endpoints::V4 { source, .. } => Self::of(&source.octets()),
+            Endpoints::V6 { source, .. } => Self::of(&source.octets()),
+        }
+    }
+
+    /// The sum that a checksum field stands for, without the words that it was made of.
+    pub(crate) fn of_field(field: [u8; 2]) -> Self {
+        Self(u64::from(!u16::from_ne_bytes(field)))
     }
 
     fn folded(self) -> u16 {
-        let mut sum = self.0;
-        // 64 bits to at most 33, 18, 17 and 16.
-        sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let mut sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        // 33 bits to at most 18, 17 and 16.
         for _ in 0..3 {
             sum = (sum >> 16) + (sum & 0xffff);
         }
@@ -54,5 +97,45 @@ impl Sum {
     /// The field of a message whose field is still 0.
     pub(crate) fn field(self) -> [u8; 2] {
         (!self.folded()).to_ne_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// RFC 1071 §4.1, word by word.
+    fn by_the_book(octets: &[u8]) -> [u8; 2] {
+        let mut sum = 0u32;
+        for pair in octets.chunks(2) {
+            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        (!u16::try_from(sum).unwrap()).to_be_bytes()
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071_has_its_sum() {
+        // §3: 0001 f203 f4f5 f6f7 add up to ddf2.
+        let octets = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(Sum::of(&octets).field(), (!0xddf2_u16).to_be_bytes());
+    }
+
+    #[test]
+    fn carries_at_the_end_of_a_word_are_not_lost() {
+        for length in 0..64 {
+            let octets = vec![0xff; length];
+            assert_eq!(Sum::of(&octets).field(), by_the_book(&octets), "{length} octets");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wide_words_have_the_sum_of_narrow_ones(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
+            // VR-040.
+            prop_assert_eq!(Sum::of(&octets).field(), by_the_book(&octets));
+        }
     }
 }

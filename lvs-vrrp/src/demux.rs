@@ -5,12 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use lvs_core::Family;
 
+use crate::addresses::AddressList;
+#[cfg(feature = "ah")]
+use crate::ah::Replay;
 use crate::delivery::{Delivery, Peer, Unicast};
 use crate::endpoints::Datagram;
+#[cfg(feature = "ah")]
+use crate::endpoints::Endpoints;
 use crate::ipv4::TTL;
 use crate::packet::{Advert, peek_vrid};
 use crate::refusal::Refusal;
-use crate::types::{Authentication, Interval, Vrid};
+use crate::types::{AuthPass, Authentication, Interval, Vrid};
 
 /// The instances of one interface, found by family, virtual router identifier, and group or peer.
 ///
@@ -41,7 +46,7 @@ use crate::types::{Authentication, Interval, Vrid};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Demux {
-    listeners: BTreeMap<(Family, Vrid), Vec<(usize, Listener)>>,
+    listeners: BTreeMap<u16, Vec<Entry>>,
 }
 
 impl Demux {
@@ -53,17 +58,24 @@ impl Demux {
 
     /// Adds an instance under a number of the caller's choice, or replaces the one with that number.
     pub fn insert(&mut self, id: usize, listener: Listener) {
-        self.remove(id);
-        let key = (listener.delivery.family(), listener.vrid);
-        self.listeners.entry(key).or_default().push((id, listener));
+        let before = self.take(id);
+        let key = key(listener.delivery.family(), listener.vrid);
+        let entry = Entry::new(id, listener, before);
+        self.listeners.entry(key).or_default().push(entry);
     }
 
     /// Removes an instance; nothing happens if there is none with this number.
     pub fn remove(&mut self, id: usize) {
-        for listeners in self.listeners.values_mut() {
-            listeners.retain(|(other, _)| *other != id);
-        }
-        self.listeners.retain(|_, listeners| !listeners.is_empty());
+        let _ = self.take(id);
+    }
+
+    fn take(&mut self, id: usize) -> Option<Entry> {
+        let taken = self.listeners.values_mut().find_map(|entries| {
+            let place = entries.iter().position(|entry| entry.id == id)?;
+            Some(entries.remove(place))
+        });
+        self.listeners.retain(|_, entries| !entries.is_empty());
+        taken
     }
 
     /// Judges a datagram.
@@ -78,19 +90,89 @@ impl Demux {
         }
         let family = datagram.endpoints.family();
         // VR-065: what concerns no instance is not looked at any further.
-        let listeners = peek_vrid(datagram.payload).and_then(|vrid| self.listeners.get(&(family, vrid)));
-        let listeners = listeners.ok_or(strangers(Refusal::UnknownVrid))?;
-        let Addressee { id, listener, peer } = addressee(listeners, datagram)?;
-        match listener.judge(datagram, peer) {
+        let vrid = peek_vrid(datagram.payload).ok_or(strangers(Refusal::UnknownVrid))?;
+        let entries = self.listeners.get_mut(&key(family, vrid)).ok_or(strangers(Refusal::UnknownVrid))?;
+        let Addressee { place, peer } = addressee(entries, datagram)?;
+        let entry = entries.get_mut(place).ok_or(strangers(Refusal::UnknownVrid))?;
+        match entry.judge(datagram, peer) {
             Ok(advert) => Ok(Accepted {
-                id,
+                id: entry.id,
                 source,
                 advert,
-                same_addresses: advert.addresses().into_iter().eq(listener.addresses.iter().copied()),
+                same_addresses: advert.addresses().are(&entry.listener.addresses),
+                #[cfg(feature = "ah")]
+                sequence: datagram.ah.map(|ah| ah.sequence()),
             }),
-            Err(refusal) => Err(Refused { id: Some(id), source: Some(source), refusal }),
+            Err(refusal) => Err(Refused { id: Some(entry.id), source: Some(source), refusal }),
         }
     }
+}
+
+/// An instance, and what it heard.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: usize,
+    listener: Listener,
+    #[cfg(feature = "ah")]
+    replay: Replay,
+}
+
+impl Entry {
+    /// An entry in place of another one. With the same key, what was heard is not to be heard again.
+    #[cfg_attr(not(feature = "ah"), allow(unused_variables))]
+    fn new(id: usize, listener: Listener, before: Option<Self>) -> Self {
+        #[cfg(feature = "ah")]
+        let replay = before
+            .filter(|before| before.listener.authentication == listener.authentication)
+            .map(|before| before.replay)
+            .unwrap_or_default();
+        Self {
+            id,
+            listener,
+            #[cfg(feature = "ah")]
+            replay,
+        }
+    }
+
+    fn judge<'a>(&mut self, datagram: &Datagram<'a>, peer: Option<Peer>) -> Result<Advert<'a>, Refusal> {
+        let key = self.authenticate(datagram)?;
+        let advert = self.listener.judge(datagram, peer, key)?;
+        #[cfg(feature = "ah")]
+        if let (Some(ah), Endpoints::V4 { source, .. }) = (datagram.ah, datagram.endpoints) {
+            self.replay.note(source, ah.sequence());
+        }
+        Ok(advert)
+    }
+
+    /// The key with which an authentication header was made, if there is one and it should be there. What is
+    /// without one where it should be has another type, or is refused as having one without a header.
+    #[cfg(feature = "ah")]
+    fn authenticate(&self, datagram: &Datagram<'_>) -> Result<Option<AuthPass>, Refusal> {
+        let (Some(ah), Endpoints::V4 { source, .. }) = (datagram.ah, datagram.endpoints) else {
+            return Ok(None);
+        };
+        match self.listener.authentication {
+            Authentication::Ah(key) if !ah.is_authentic(&key) => Err(Refusal::AuthData),
+            Authentication::Ah(_) if !self.replay.is_new(source, ah.sequence()) => Err(Refusal::Replay),
+            Authentication::Ah(key) => Ok(Some(key)),
+            Authentication::None | Authentication::Password(_) => Err(Refusal::AuthType),
+        }
+    }
+
+    #[cfg(not(feature = "ah"))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    fn authenticate(&self, _: &Datagram<'_>) -> Result<Option<AuthPass>, Refusal> {
+        Ok(None)
+    }
+}
+
+/// One number for both, as it is compared several times per packet.
+fn key(family: Family, vrid: Vrid) -> u16 {
+    let family = match family {
+        Family::Ipv4 => 0,
+        Family::Ipv6 => 1,
+    };
+    u16::from_be_bytes([family, vrid.get()])
 }
 
 /// What an instance listens to.
@@ -102,7 +184,8 @@ pub struct Listener {
     authentication: Authentication,
     own_address: Option<IpAddr>,
     broadcasts: Vec<Ipv4Addr>,
-    addresses: Vec<IpAddr>,
+    /// As adverts list them.
+    addresses: Vec<u8>,
 }
 
 impl Listener {
@@ -121,7 +204,7 @@ impl Listener {
         }
     }
 
-    /// The same, with this authentication demanded of version 2 (VR-201).
+    /// The same, with this authentication demanded of version 2 (VR-201, VR-202).
     #[must_use]
     pub const fn with_authentication(mut self, authentication: Authentication) -> Self {
         self.authentication = authentication;
@@ -148,8 +231,10 @@ impl Listener {
     /// refuse: otherwise changing the list on one router after the other would make two masters (VR-073;
     /// keepalived since 2.3.3).
     #[must_use]
-    pub fn with_addresses(mut self, addresses: Vec<IpAddr>) -> Self {
-        self.addresses = addresses;
+    pub fn with_addresses<'a>(mut self, addresses: impl Into<AddressList<'a>>) -> Self {
+        let addresses = addresses.into();
+        self.addresses = vec![0; addresses.wire_len()];
+        addresses.copy_to(&mut self.addresses);
         self
     }
 
@@ -161,8 +246,13 @@ impl Listener {
         !destination.is_multicast() && !is_broadcast
     }
 
-    fn judge<'a>(&self, datagram: &Datagram<'a>, peer: Option<&Peer>) -> Result<Advert<'a>, Refusal> {
-        let Datagram { endpoints, ttl, payload } = *datagram;
+    fn judge<'a>(
+        &self,
+        datagram: &Datagram<'a>,
+        peer: Option<Peer>,
+        ah: Option<AuthPass>,
+    ) -> Result<Advert<'a>, Refusal> {
+        let Datagram { endpoints, ttl, payload, .. } = *datagram;
         if self.own_address == Some(endpoints.source()) {
             return Err(Refusal::OwnAddress);
         }
@@ -173,7 +263,7 @@ impl Listener {
         if !ttl_is_allowed {
             return Err(Refusal::Ttl);
         }
-        let advert = Advert::parse(payload, &endpoints)?;
+        let advert = Advert::parse_behind(ah, payload, &endpoints)?;
         match (self.interval, advert.interval()) {
             (Interval::Seconds(_), Interval::Centis(_)) | (Interval::Centis(_), Interval::Seconds(_)) => {
                 Err(Refusal::Version)
@@ -188,8 +278,13 @@ impl Listener {
                             return Err(Refusal::AuthData);
                         }
                     }
-                    (Authentication::None, Authentication::Password(_))
-                    | (Authentication::Password(_), Authentication::None) => return Err(Refusal::AuthType),
+                    // Behind a header that is authentic.
+                    (Authentication::Ah(_), Authentication::Ah(_)) => {}
+                    (Authentication::None, Authentication::Password(_) | Authentication::Ah(_))
+                    | (Authentication::Password(_), Authentication::None | Authentication::Ah(_))
+                    | (Authentication::Ah(_), Authentication::None | Authentication::Password(_)) => {
+                        return Err(Refusal::AuthType);
+                    }
                 }
                 // VR-068.
                 if ours == theirs { Ok(advert) } else { Err(Refusal::IntervalMismatch) }
@@ -210,6 +305,9 @@ pub struct Accepted<'a> {
     pub advert: Advert<'a>,
     /// Whether its list of addresses is the instance's own.
     pub same_addresses: bool,
+    /// The number of its authentication header, to be told to [`AhSender::heard`](crate::AhSender::heard).
+    #[cfg(feature = "ah")]
+    pub sequence: Option<u32>,
 }
 
 /// A packet that is to be discarded.
@@ -225,43 +323,39 @@ pub struct Refused {
 }
 
 /// Whom a packet is meant for, and by which of its unicast peers it was sent.
-struct Addressee<'a> {
-    id: usize,
-    listener: &'a Listener,
-    peer: Option<&'a Peer>,
+struct Addressee {
+    place: usize,
+    peer: Option<Peer>,
 }
 
 /// The instance that a packet is addressed to, among those with its identifier (VR-075, VR-222, VR-224).
-fn addressee<'a>(
-    listeners: &'a [(usize, Listener)],
-    datagram: &Datagram<'_>,
-) -> Result<Addressee<'a>, Refused> {
+fn addressee(entries: &[Entry], datagram: &Datagram<'_>) -> Result<Addressee, Refused> {
     let (source, destination) = (datagram.endpoints.source(), datagram.endpoints.destination());
     let mut anybodys = None;
     let mut refusal = Refusal::Destination;
-    for &(id, ref listener) in listeners {
+    for (place, Entry { listener, .. }) in entries.iter().enumerate() {
         match &listener.delivery {
             Delivery::Multicast(multicast) => {
                 if multicast.group == destination {
-                    return Ok(Addressee { id, listener, peer: None });
+                    return Ok(Addressee { place, peer: None });
                 }
             }
             Delivery::Unicast(unicast) => {
                 if !listener.takes_for_unicast(destination) {
                     continue;
                 }
-                if let Some(peer) = peer_from(unicast, source) {
-                    return Ok(Addressee { id, listener, peer: Some(peer) });
+                if let Some(&peer) = peer_from(unicast, source) {
+                    return Ok(Addressee { place, peer: Some(peer) });
                 }
                 if unicast.refuses_strangers() {
                     refusal = Refusal::Source;
                 } else {
-                    anybodys = anybodys.or(Some(Addressee { id, listener, peer: None }));
+                    anybodys = anybodys.or(Some(Addressee { place, peer: None }));
                 }
             }
         }
     }
-    let id = listeners.first().map(|(id, _)| *id);
+    let id = entries.first().map(|entry| entry.id);
     anybodys.ok_or(Refused { id, source: Some(source), refusal })
 }
 

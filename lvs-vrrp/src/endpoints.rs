@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_core::Family;
 
-use crate::ipv4::Ipv4Header;
+#[cfg(feature = "ah")]
+use crate::ah::Ah;
+use crate::ipv4::{Ipv4Header, PROTOCOL, Split};
 use crate::refusal::Refusal;
 
 /// Source and destination of a datagram, of one family. The set is closed.
@@ -95,7 +97,8 @@ impl fmt::Display for Endpoints {
     }
 }
 
-/// A datagram of protocol 112 as a receiver sees it, taken apart.
+/// A datagram of protocol 112 as a receiver sees it, taken apart; in IPv4 an authentication header (protocol 51)
+/// may be in between.
 ///
 /// In IPv4 a raw socket delivers the header too: [`Datagram::from_ipv4`]. In IPv6 it delivers the payload, and
 /// tells the rest by control messages (`IPV6_PKTINFO`, `IPV6_HOPLIMIT`): [`Datagram::new`].
@@ -108,22 +111,41 @@ pub struct Datagram<'a> {
     pub ttl: u8,
     /// The advert.
     pub payload: &'a [u8],
+    /// The authentication header in front of the advert; [`Demux`](crate::Demux) knows whether it is authentic.
+    #[cfg(feature = "ah")]
+    pub ah: Option<Ah<'a>>,
 }
 
 impl<'a> Datagram<'a> {
     /// A datagram with this payload.
     #[must_use]
     pub const fn new(endpoints: Endpoints, ttl: u8, payload: &'a [u8]) -> Self {
-        Self { endpoints, ttl, payload }
+        Self {
+            endpoints,
+            ttl,
+            payload,
+            #[cfg(feature = "ah")]
+            ah: None,
+        }
     }
 
-    /// An IPv4 datagram, header included.
+    /// An IPv4 datagram of protocol 112, or of 51 (with the feature `ah`), header included.
     ///
     /// # Errors
-    /// As [`Ipv4Header::parse`].
+    /// As [`Ipv4Header::parse`], and [`Refusal::AhHeader`].
     pub fn from_ipv4(octets: &'a [u8]) -> Result<Self, Refusal> {
-        let (Ipv4Header { source, destination, ttl }, payload) = Ipv4Header::parse(octets)?;
-        Ok(Self::new(Endpoints::v4(source, destination), ttl, payload))
+        let split = Ipv4Header::split(octets)?;
+        let Split { header, protocol, payload, .. } = split;
+        let endpoints = Endpoints::v4(header.source, header.destination);
+        match protocol {
+            PROTOCOL => Ok(Self::new(endpoints, header.ttl, payload)),
+            #[cfg(feature = "ah")]
+            crate::ipv4::PROTOCOL_AH => {
+                let ah = Ah::parse(split.octets, header.source, payload)?;
+                Ok(Self { ah: Some(ah), ..Self::new(endpoints, header.ttl, ah.message()) })
+            }
+            _ => Err(Refusal::IpHeader),
+        }
     }
 }
 

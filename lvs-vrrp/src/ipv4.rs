@@ -50,6 +50,14 @@ impl Ipv4Header {
     /// [`Refusal::IpHeader`] for anything that is not a whole IPv4 datagram of protocol 112,
     /// [`Refusal::Fragment`] for a part of one.
     pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), Refusal> {
+        match Self::split(datagram)? {
+            Split { header, protocol: PROTOCOL, payload, .. } => Ok((header, payload)),
+            Split { .. } => Err(Refusal::IpHeader),
+        }
+    }
+
+    /// As [`Ipv4Header::parse`], for any protocol.
+    pub(crate) fn split(datagram: &[u8]) -> Result<Split<'_>, Refusal> {
         let (fixed, _) = datagram.split_first_chunk::<20>().ok_or(Refusal::IpHeader)?;
         let &[
             version_ihl,
@@ -69,16 +77,17 @@ impl Ipv4Header {
         let [s0, s1, s2, s3, d0, d1, d2, d3] = rest;
         let header_len = usize::from(version_ihl & 0x0f) * 4;
         let total_len = usize::from(u16::from_be_bytes([total_hi, total_lo]));
-        if version_ihl >> 4 != 4 || header_len < fixed.len() || protocol != PROTOCOL {
+        if version_ihl >> 4 != 4 || header_len < fixed.len() {
             return Err(Refusal::IpHeader);
         }
         // More fragments (0x20), or an offset: not the reserved bit and not "don't fragment".
         if flags_hi & 0x3f != 0 || offset_lo != 0 {
             return Err(Refusal::Fragment);
         }
-        let payload = datagram.get(header_len..total_len).ok_or(Refusal::IpHeader)?;
+        let whole = datagram.get(..total_len).ok_or(Refusal::IpHeader)?;
+        let (octets, payload) = whole.split_at_checked(header_len).ok_or(Refusal::IpHeader)?;
         let header = Self { source: [s0, s1, s2, s3].into(), destination: [d0, d1, d2, d3].into(), ttl };
-        Ok((header, payload))
+        Ok(Split { header, octets, protocol, payload })
     }
 
     /// Puts header and payload into `datagram`, which is emptied first; for sockets with `IP_HDRINCL`.
@@ -87,19 +96,42 @@ impl Ipv4Header {
     /// and the identification. A payload above 65,515 octets, which no advert is, would get a saturated
     /// length field.
     pub fn write_to(&self, payload: &[u8], datagram: &mut Vec<u8>) {
-        let total_len = u16::try_from(HEADER_LEN + payload.len()).unwrap_or(u16::MAX);
-        let [total_hi, total_lo] = total_len.to_be_bytes();
         datagram.clear();
-        datagram
-            .extend_from_slice(&[0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, self.ttl, PROTOCOL, 0, 0]);
-        datagram.extend_from_slice(&self.source.octets());
-        datagram.extend_from_slice(&self.destination.octets());
+        datagram.extend_from_slice(&self.octets(payload.len()));
         datagram.extend_from_slice(payload);
     }
+
+    /// The header of a datagram with this many octets of payload.
+    pub(crate) fn octets(&self, payload_len: usize) -> [u8; HEADER_LEN] {
+        let total_len = u16::try_from(HEADER_LEN + payload_len).unwrap_or(u16::MAX);
+        let [total_hi, total_lo] = total_len.to_be_bytes();
+        let [s0, s1, s2, s3] = self.source.octets();
+        let [d0, d1, d2, d3] = self.destination.octets();
+        let ttl = self.ttl;
+        [0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, ttl, PROTOCOL, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3]
+    }
+
+    /// Where source and destination lie in [`Ipv4Header::octets`].
+    pub(crate) const ADDRESSES: std::ops::Range<usize> = 12..20;
+}
+
+/// A datagram taken apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Split<'a> {
+    pub(crate) header: Ipv4Header,
+    /// The header with its options.
+    #[cfg_attr(not(feature = "ah"), allow(dead_code))]
+    pub(crate) octets: &'a [u8],
+    pub(crate) protocol: u8,
+    pub(crate) payload: &'a [u8],
 }
 
 /// The IP protocol number of VRRP (RFC 9568 §5.1.1.4).
 pub const PROTOCOL: u8 = 112;
+
+/// The IP protocol number of the authentication header (RFC 2402 §2), behind which keepalived's `auth_type AH` has
+/// its adverts.
+pub const PROTOCOL_AH: u8 = 51;
 
 /// The group that adverts are sent to, 224.0.0.18 (RFC 9568 §5.1.1.2).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
@@ -107,7 +139,8 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// The TTL of every advert to the group (RFC 9568 §5.1.1.3): it proves that no router lies between.
 pub const TTL: u8 = 255;
 
-const HEADER_LEN: usize = 20;
+/// Without options.
+pub(crate) const HEADER_LEN: usize = 20;
 const TOS_CS6: u8 = 0xc0;
 
 #[cfg(test)]

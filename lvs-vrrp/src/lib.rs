@@ -93,13 +93,15 @@
 //!   drops them.
 //! - Checksums of version 3 are accepted with and without pseudo-header, and always checked.
 //! - Losing adverts are answered at most ten times per interval and announced at most once per second.
-//! - A master that was asleep for three intervals announces its addresses again (keepalived leaves a black
-//!   hole).
+//! - A master that was asleep for three intervals, or found itself not alone for a while, announces its
+//!   addresses again (keepalived leaves a black hole).
 //! - `preempt_delay` does not delay the replacement of a master that is gone.
 //! - Of two owners the one with the lower address becomes backup and keeps its priority.
 //! - A master that cannot get its addresses resigns, and tries again later and later.
 
-#![forbid(unsafe_code)]
+// With sockets it is denied everywhere but in socket.rs.
+#![cfg_attr(not(feature = "tokio"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 // The page above links to the driver.
 #![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -112,10 +114,13 @@ pub mod timing;
 
 mod action;
 mod addresses;
+#[cfg(feature = "ah")]
+mod ah;
 mod checksum;
 #[cfg(feature = "tokio")]
 pub mod clock;
 mod config;
+mod conflict;
 mod delivery;
 mod demux;
 #[cfg(feature = "tokio")]
@@ -124,6 +129,7 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
+mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -132,11 +138,16 @@ mod socket;
 mod stats;
 mod sync_group;
 mod tracker;
+#[cfg(feature = "tokio")]
+mod transport;
 mod types;
 
-pub use action::{Action, Conflict, FaultReason, Gate, Reason, Transition};
+pub use action::{Action, FaultReason, Gate, Reason, Transition};
 pub use addresses::{AddressIter, AddressList};
-pub use config::{Config, Preempt, Start};
+#[cfg(feature = "ah")]
+pub use ah::{Ah, AhSender};
+pub use config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
+pub use conflict::{Conflict, ConflictEnd, ConflictEvent, Verdict};
 pub use delivery::{Delivery, Multicast, Peer, Unicast};
 pub use demux::{Accepted, Demux, Listener, Refused};
 #[cfg(feature = "tokio")]
@@ -153,6 +164,10 @@ pub use driver::handle::Handle;
 pub use driver::handle::Instance;
 #[cfg(feature = "tokio")]
 pub use driver::handle::Pulse;
+#[cfg(feature = "tokio")]
+pub use driver::handle::Status;
+#[cfg(feature = "tokio")]
+pub use driver::setup::{GroupConfig, Setup};
 pub use endpoints::{Datagram, Endpoints, group};
 #[cfg(feature = "tokio")]
 pub use error::ConfigError;
@@ -160,12 +175,21 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
+pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]
 pub use stats::Stats;
 pub use sync_group::{Standing, SyncGroup};
 pub use tracker::{Explanation, Fact, Tracked, TrackedKind, Tracker};
+#[cfg(feature = "tokio")]
+pub use transport::memory::{MemoryNetwork, MemoryTransport};
+#[cfg(feature = "tokio")]
+pub use transport::raw::RawTransport;
+#[cfg(feature = "tokio")]
+pub use transport::udp::UdpTransport;
+#[cfg(feature = "tokio")]
+pub use transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport};
 pub use types::{
     Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
 };

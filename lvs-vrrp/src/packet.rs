@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use lvs_core::Family;
 
-use crate::addresses::AddressList;
+use crate::addresses::{AddressList, address_len};
 use crate::checksum::Sum;
 use crate::endpoints::{Endpoints, group};
 use crate::refusal::Refusal;
@@ -102,6 +102,37 @@ impl<'a> Advert<'a> {
         Ok(Self { vrid, advertised, interval, authentication: Authentication::None, checksum, addresses })
     }
 
+    /// How many addresses an advert can list in one packet on a link with this MTU, in octets; at most 255.
+    ///
+    /// It is what keepalived 2.2.7 computes, which leaves 14 octets free: routers with more addresses than this
+    /// have to move the same ones to the list of excluded ones, as some refuse adverts with another list.
+    ///
+    /// ```
+    /// use lvs_core::Family;
+    /// use lvs_vrrp::{Advert, Authentication, Version};
+    ///
+    /// assert_eq!(Advert::most_addresses(1500, Version::V3, Family::Ipv4, Authentication::None), 255);
+    /// assert_eq!(Advert::most_addresses(1500, Version::V3, Family::Ipv6, Authentication::None), 89);
+    /// ```
+    #[must_use]
+    pub fn most_addresses(mtu: u32, version: Version, family: Family, authentication: Authentication) -> u8 {
+        let ip = match family {
+            Family::Ipv4 => 20,
+            Family::Ipv6 => 40,
+        };
+        let ah = match authentication {
+            Authentication::Ah(_) => 24,
+            Authentication::None | Authentication::Password(_) => 0,
+        };
+        let data = match version {
+            Version::V2 => AUTHENTICATION_DATA,
+            Version::V3 => 0,
+        };
+        let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
+        let room = mtu.saturating_sub(ETHERNET_HEADER + ip + ah + HEADER_LEN + data);
+        u8::try_from(room / address_len(family)).unwrap_or(u8::MAX)
+    }
+
     /// The same advert with this authentication; version 3 has none and stays as it is.
     #[must_use]
     pub const fn with_authentication(mut self, authentication: Authentication) -> Self {
@@ -122,7 +153,8 @@ impl<'a> Advert<'a> {
         self
     }
 
-    /// Reads the payload of a datagram of protocol 112.
+    /// Reads the payload of a datagram of protocol 112. One of type 2 is refused here: it is worth something behind
+    /// an authentication header only, which [`Demux`](crate::Demux) knows.
     ///
     /// What is checked here holds for every receiver: version, type, length, checksum, addresses, interval
     /// (RFC 9568 §7.1). What depends on the receiver's configuration is checked by [`Demux`](crate::Demux).
@@ -130,6 +162,15 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// The reason why the packet is to be discarded.
     pub fn parse(packet: &'a [u8], endpoints: &Endpoints) -> Result<Self, Refusal> {
+        Self::parse_behind(None, packet, endpoints)
+    }
+
+    /// As [`Advert::parse`], behind an authentication header that was made with this key.
+    pub(crate) fn parse_behind(
+        ah: Option<AuthPass>,
+        packet: &'a [u8],
+        endpoints: &Endpoints,
+    ) -> Result<Self, Refusal> {
         let (header, body) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Refusal::Length)?;
         let &[version_type, vrid, priority, count, fifth, sixth, _, _] = header;
         let family = endpoints.family();
@@ -152,9 +193,10 @@ impl<'a> Advert<'a> {
         let (interval, authentication) = match trailer {
             Some(data) => {
                 let interval = Interval::seconds(sixth).map_err(|_| Refusal::IntervalZero)?;
-                let authentication = match fifth {
-                    AUTH_NONE => Authentication::None,
-                    AUTH_SIMPLE => Authentication::Password(AuthPass::from_octets(data)),
+                let authentication = match (fifth, ah) {
+                    (AUTH_NONE, None) => Authentication::None,
+                    (AUTH_SIMPLE, None) => Authentication::Password(AuthPass::from_octets(data)),
+                    (AUTH_AH, Some(key)) => Authentication::Ah(key),
                     _ => return Err(Refusal::AuthType),
                 };
                 (interval, authentication)
@@ -185,31 +227,58 @@ impl<'a> Advert<'a> {
     /// Puts the octets into `packet`, which is emptied first. The endpoints are part of the pseudo-header, and
     /// of the family of the addresses: sent over the other one, an advert is refused by every receiver.
     pub fn write_to(&self, endpoints: &Endpoints, packet: &mut Vec<u8>) {
-        packet.clear();
+        let length = self.wire_len();
+        if packet.len() != length {
+            packet.clear();
+            packet.resize(length, 0);
+        }
+        self.fill(endpoints, packet);
+    }
+
+    /// How many octets it has in a packet: 12 to 4,088.
+    #[must_use]
+    pub const fn wire_len(&self) -> usize {
+        let trailer = match self.interval {
+            Interval::Seconds(_) => AUTHENTICATION_DATA,
+            Interval::Centis(_) => 0,
+        };
+        HEADER_LEN + self.addresses.wire_len() + trailer
+    }
+
+    /// Puts the octets into a place of exactly their length, whatever was there.
+    pub(crate) fn fill(&self, endpoints: &Endpoints, packet: &mut [u8]) {
+        let Some((header, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
         // Lists are at most 255 long: by the count octet, or by `new`.
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
-        let ([fifth, sixth], password) = match self.interval {
+        let ([fifth, sixth], data) = match self.interval {
             Interval::Seconds(seconds) => match self.authentication {
-                Authentication::None => ([AUTH_NONE, seconds.get()], Some([0; 8])),
-                Authentication::Password(password) => ([AUTH_SIMPLE, seconds.get()], Some(password.octets())),
+                Authentication::None => ([AUTH_NONE, seconds.get()], [0; 8]),
+                Authentication::Password(password) => ([AUTH_SIMPLE, seconds.get()], password.octets()),
+                Authentication::Ah(_) => ([AUTH_AH, seconds.get()], [0; 8]),
             },
-            Interval::Centis(centis) => (centis.get().to_be_bytes(), None),
+            Interval::Centis(centis) => (centis.get().to_be_bytes(), [0; 8]),
         };
         let version_type = self.interval.version().number() << 4 | ADVERTISEMENT;
-        let priority = self.advertised.octet();
-        packet.extend_from_slice(&[version_type, self.vrid.get(), priority, count, fifth, sixth, 0, 0]);
-        self.addresses.write_to(packet);
-        if let Some(password) = password {
-            packet.extend_from_slice(&password);
+        let fields = [version_type, self.vrid.get(), self.advertised.octet(), count, fifth, sixth, 0, 0];
+        let mut sum = Sum::of(&fields).plus(Sum::of(&data)).plus(self.outside(endpoints));
+        if let Some((addresses, trailer)) = body.split_at_mut_checked(self.addresses.wire_len()) {
+            sum = sum.plus(self.addresses.copy_to(addresses));
+            // In version 3 there is no place for it.
+            if let Some(trailer) = trailer.first_chunk_mut() {
+                *trailer = data;
+            }
         }
-        let sum = Sum::of(packet);
-        let sum = match self.checksum {
-            ChecksumForm::MessageOnly => sum,
-            ChecksumForm::PseudoHeader => sum.with_pseudo_header(endpoints, packet.len()),
-            ChecksumForm::OldUnicast => sum.with_pseudo_header(&to_group(endpoints), packet.len()),
-        };
-        if let Some(field) = packet.get_mut(CHECKSUM_FIELD) {
-            field.copy_from_slice(&sum.field());
+        let [a, b, c, d, e, f, _, _] = fields;
+        let [high, low] = sum.field();
+        *header = [a, b, c, d, e, f, high, low];
+    }
+
+    /// What the checksum covers beside the message.
+    fn outside(&self, endpoints: &Endpoints) -> Sum {
+        match self.checksum {
+            ChecksumForm::MessageOnly => Sum::ZERO,
+            ChecksumForm::PseudoHeader => Sum::of_pseudo_header(endpoints, self.wire_len()),
+            ChecksumForm::OldUnicast => Sum::of_pseudo_header(&to_group(endpoints), self.wire_len()),
         }
     }
 
@@ -264,22 +333,19 @@ pub(crate) const fn is_link_local(address: &Ipv6Addr) -> bool {
 
 /// The first addresses of a message, and what is behind them; `None` if it has fewer.
 fn split(body: &[u8], family: Family, count: usize) -> Option<(AddressList<'_>, &[u8])> {
-    match family {
-        Family::Ipv4 => {
-            let (octets, rest) = body.split_at_checked(count * 4)?;
-            Some((AddressList::wire_v4(octets.as_chunks().0), rest))
-        }
-        Family::Ipv6 => {
-            let (octets, rest) = body.split_at_checked(count * 16)?;
-            Some((AddressList::wire_v6(octets.as_chunks().0), rest))
-        }
-    }
+    let (octets, rest) = body.split_at_checked(count * address_len(family))?;
+    let addresses = match family {
+        Family::Ipv4 => AddressList::wire_v4(octets.as_chunks().0),
+        Family::Ipv6 => AddressList::wire_v6(octets.as_chunks().0),
+    };
+    Some((addresses, rest))
 }
 
 /// The form of checksum with which a message is intact, if there is one (VR-044).
 fn form(packet: &[u8], version: Version, endpoints: &Endpoints) -> Option<ChecksumForm> {
     let sum = Sum::of(packet);
-    let is_intact = |endpoints: &Endpoints| sum.with_pseudo_header(endpoints, packet.len()).is_intact();
+    let is_intact =
+        |endpoints: &Endpoints| sum.plus(Sum::of_pseudo_header(endpoints, packet.len())).is_intact();
     match (version, endpoints) {
         (Version::V2, _) => sum.is_intact().then_some(ChecksumForm::MessageOnly),
         (Version::V3, Endpoints::V6 { .. }) => is_intact(endpoints).then_some(ChecksumForm::PseudoHeader),
@@ -306,11 +372,17 @@ const fn to_group(endpoints: &Endpoints) -> Endpoints {
 }
 
 const HEADER_LEN: usize = 8;
-const CHECKSUM_FIELD: std::ops::Range<usize> = 6..8;
+/// Octets behind the addresses in version 2.
+const AUTHENTICATION_DATA: usize = 8;
+pub(crate) const CHECKSUM_FIELD: std::ops::Range<usize> = 6..8;
 /// The only type there is (RFC 9568 §5.2.2).
 const ADVERTISEMENT: u8 = 1;
+/// keepalived counts it as part of the MTU.
+const ETHERNET_HEADER: usize = 14;
 const AUTH_NONE: u8 = 0;
 const AUTH_SIMPLE: u8 = 1;
+/// RFC 2338 §5.3.6.
+const AUTH_AH: u8 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -37,15 +37,20 @@ pub enum Refusal {
     IntervalZero,
     /// VRRPv2 with another interval than ours (RFC 3768 §7.1).
     IntervalMismatch,
-    /// VRRPv2 with another authentication type than ours (RFC 3768 §7.1).
+    /// VRRPv2 with another authentication type than ours (RFC 3768 §7.1), with or without an authentication header
+    /// other than ours.
     AuthType,
-    /// VRRPv2 with the wrong password.
+    /// VRRPv2 with the wrong password, or with an authentication header that is not authentic.
     AuthData,
+    /// An authentication header that is damaged, not one of VRRP, or with another index than its source.
+    AhHeader,
+    /// An authentic advert that was heard before, or is older than one that was.
+    Replay,
 }
 
 impl Refusal {
     /// All reasons, in the order of [`Refusal::index`].
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::IpHeader,
         Self::Fragment,
         Self::Ttl,
@@ -63,6 +68,8 @@ impl Refusal {
         Self::IntervalMismatch,
         Self::AuthType,
         Self::AuthData,
+        Self::AhHeader,
+        Self::Replay,
     ];
 
     /// The place of this reason in [`Refusal::ALL`].
@@ -92,6 +99,8 @@ impl Refusal {
             Self::IntervalMismatch => "interval mismatch",
             Self::AuthType => "authentication type",
             Self::AuthData => "authentication data",
+            Self::AhHeader => "authentication header",
+            Self::Replay => "replayed",
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Stats {
     pub became_master: u64,
     /// How often the role ceased to be master.
     pub released_master: u64,
-    /// Conflicts with another master reported.
+    /// How often another router was found to be master at the same time.
     pub conflicts: u64,
     refused: [u64; Refusal::ALL.len()],
 }

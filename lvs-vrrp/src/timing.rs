@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::config::DownTimerAdverts;
 use crate::types::{Centis, Interval, Priority};
 
 /// By how much longer than three intervals a backup of this priority waits, so that the best one is first.
@@ -32,6 +33,7 @@ pub const fn skew_time(master_interval: Interval, priority: Priority) -> Duratio
 
 /// How long a backup of this priority waits after the last advert before it becomes master itself: three of
 /// the master's intervals and the skew (RFC 3768 §6.1, RFC 9568 §6.1).
+/// [`Config::master_down_interval`](crate::Config::master_down_interval) is for another number than three.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +45,7 @@ pub const fn skew_time(master_interval: Interval, priority: Priority) -> Duratio
 /// ```
 #[must_use]
 pub const fn master_down_interval(master_interval: Interval, priority: Priority) -> Duration {
-    overtaken_after(master_interval).saturating_add(skew_time(master_interval, priority))
+    missed(DownTimerAdverts::RFC, master_interval).saturating_add(skew_time(master_interval, priority))
 }
 
 /// How long a router that is configured to begin as master listens first: one interval and the smallest skew
@@ -53,11 +55,10 @@ pub const fn initial_master_wait(interval: Interval) -> Duration {
     interval.duration().saturating_add(skew_time(interval, Priority::HIGHEST_BACKUP))
 }
 
-/// A master whose last advert is older than this may have been replaced meanwhile: three of its own
-/// intervals, the least that any backup waits.
+/// The time in which so many adverts of a master should have come.
 #[must_use]
-pub const fn overtaken_after(interval: Interval) -> Duration {
-    interval.duration().saturating_mul(MISSED_ADVERTS)
+pub const fn missed(adverts: DownTimerAdverts, master_interval: Interval) -> Duration {
+    master_interval.duration().saturating_mul(adverts.get() as u32)
 }
 
 /// The least time between two answers to losing adverts: a tenth of the interval, 1 ms to 25.5 s.
@@ -79,8 +80,6 @@ pub(crate) const fn learn(own: Interval, heard: Interval) -> Interval {
     }
 }
 
-/// Of the formula in RFC 3768 §6.1 and RFC 9568 §6.1.
-const MISSED_ADVERTS: u32 = 3;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_CENTI: u64 = NANOS_PER_SECOND / Centis::SECOND.get() as u64;
 

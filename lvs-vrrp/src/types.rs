@@ -373,6 +373,9 @@ pub enum Authentication {
     None,
     /// Type 1: a simple password.
     Password(AuthPass),
+    /// Type 2 (RFC 2338 §5.3.6): an IPsec authentication header made with this key (keepalived's `auth_type AH`);
+    /// IPv4 only. Without the feature `ah` nothing can be sent or believed.
+    Ah(AuthPass),
 }
 
 /// What the checksum of an advert covers. The set is closed.

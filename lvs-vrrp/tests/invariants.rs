@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
 use lvs_vrrp::{
-    Action, Advert, Advertised, Config, FaultReason, Gate, Interval, Preempt, Priority, Router, Start, Vrid,
-    timing,
+    Action, Advert, Advertised, AnnounceSchedule, Config, ConflictEvent, FaultReason, Gate, Interval,
+    Preempt, Priority, Router, Start, Vrid, timing,
 };
 use proptest::prelude::*;
 
@@ -94,7 +94,7 @@ fn scenario() -> impl Strategy<Value = (Config, Vec<Operation>)> {
                 Config::new(interval, priority)
                     .with_preempt(preempt)
                     .with_start(start)
-                    .with_announce_refresh(Duration::from_secs(7))
+                    .with_announcements(AnnounceSchedule::default().with_refresh(Duration::from_secs(7)))
             },
         );
         (config, proptest::collection::vec(operation(version_3), 1..200))
@@ -112,6 +112,8 @@ struct Observed {
     /// Not to become master before, by what started or was heard last.
     not_before: Instant,
     last_answer: Option<Instant>,
+    /// Packets per address that this mastership asked for.
+    announced: u64,
 }
 
 impl Observed {
@@ -237,11 +239,13 @@ impl Observed {
                 Action::Claim { epoch } => {
                     assert_eq!(adverts, 1, "VR-009: the advert comes before the addresses");
                     assert_eq!(self.held.replace(epoch), None, "A4");
+                    self.announced = 0;
                 }
                 Action::Release { epoch } => assert_eq!(self.held.take(), Some(epoch), "A4"),
-                Action::Announce { epoch, round } => {
+                Action::Announce { epoch, packets } => {
                     assert_eq!(self.held, Some(epoch), "A3");
-                    assert_eq!(round, self.router.ownership().announcements);
+                    self.announced += u64::from(packets);
+                    assert_eq!(self.announced, self.router.ownership().announcements);
                 }
                 Action::Changed(transition) => {
                     assert_eq!(transition.from, role, "A1");
@@ -251,7 +255,10 @@ impl Observed {
                 Action::WantsMaster => {
                     assert_eq!((self.gate, self.router.role()), (Gate::Held, Role::Backup));
                 }
-                Action::Conflict(_) => assert_eq!(self.router.role(), Role::Master),
+                Action::Conflict(ConflictEvent::Began(_) | ConflictEvent::Unheard(_)) => {
+                    assert_eq!(self.router.role(), Role::Master);
+                }
+                Action::Conflict(ConflictEvent::Ended(..)) => assert_eq!(before, Role::Master),
             }
         }
         assert_eq!(role, self.router.role(), "A1: every change is told");
@@ -331,6 +338,7 @@ impl Observed {
             held: None,
             not_before: Instant::ORIGIN,
             last_answer: None,
+            announced: 0,
         }
     }
 }

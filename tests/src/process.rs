@@ -105,7 +105,20 @@ impl Process {
         }
     }
 
-    /// Sends a signal to the program and all its descendants: `SIGKILL` is a crash, `SIGSTOP` a freeze of all of it.
+    /// `kill -9` of the program and all its descendants at one moment: none of them sees another one die and does
+    /// something about it. All stop first; then a parent that is stopped is not told of its children, and its children
+    /// are gone when its end would wake them.
+    pub fn crash(&self) {
+        self.signal_all(Signal::SIGSTOP);
+        if self.exit_status().is_none() {
+            for process in descendants(self.group).into_iter().rev() {
+                let _ = kill(process, Signal::SIGKILL);
+            }
+        }
+        self.signal_all(Signal::SIGKILL);
+    }
+
+    /// Sends a signal to the program and all its descendants: `SIGSTOP` is a freeze of all of it.
     pub fn signal_all(&self, signal: Signal) {
         // Supervisors start again what ends, so they come first.
         let mut all = Vec::new();

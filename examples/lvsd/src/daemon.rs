@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lvs_core::{Director, Notice, Role, Table};
 use lvs_health::Change;
-use lvs_vrrp::EventKind;
+use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,7 +17,6 @@ use tracing::{error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
-use crate::groups::Groups;
 use crate::health::Checks;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
@@ -116,8 +115,9 @@ struct Daemon {
     director: Director,
     desired: Option<watch::Sender<Table>>,
     notices: Notices,
-    groups: Groups,
     group_notices: Notices,
+    /// The members of each sync group, and what its scripts heard of last.
+    groups: BTreeMap<String, (Vec<String>, Role)>,
     /// Role and priority of each virtual router that the scripts heard of last.
     told: BTreeMap<String, (Role, u8)>,
     release: oneshot::Sender<()>,
@@ -160,11 +160,14 @@ impl Daemon {
         let director = Director::new(plan.pools);
         let used = plan
             .routers
+            .instances
             .iter()
             .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
         let tracked = plan.watched.interfaces.iter().map(|(_, name)| name);
         let interfaces = used.chain(tracked).cloned().collect();
-        let ready = match plan.routers.is_empty() {
+        let group = |group: &GroupConfig| (group.name.clone(), (group.members.clone(), Role::Initialize));
+        let groups = plan.routers.groups.iter().map(group).collect();
+        let ready = match plan.routers.instances.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers)?),
         };
@@ -214,8 +217,8 @@ impl Daemon {
             director,
             desired,
             notices,
-            groups: Groups::new(plan.groups),
             group_notices,
+            groups,
             told: BTreeMap::new(),
             release,
             addresses,
@@ -273,19 +276,31 @@ impl Daemon {
             EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
             _ => info!("{}: {}", event.instance, event.kind),
         }
-        if let EventKind::Changed(transition) = event.kind {
-            self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+        match event.kind {
+            EventKind::Changed(transition) => {
+                self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+            }
+            EventKind::GroupChanged(role) => self.tell_group(&event.instance, role),
+            EventKind::Conflict(ConflictEvent::Began(conflict))
+                if conflict.verdict != Verdict::SameAddress =>
+            {
+                self.notices.push(Notice::Contested { instance: event.instance.to_string() });
+            }
+            _ => {}
         }
     }
 
     fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
         self.told.insert(instance.clone(), (role, priority));
-        if let Some((group, role)) = self.groups.set_role(&instance, role) {
-            info!("{group}: the sync group is now {role}");
-            // As keepalived: a group has no priority.
-            self.group_notices.push(Notice::Role { instance: group, role, priority: 0 });
-        }
         self.notices.push(Notice::Role { instance, role, priority });
+    }
+
+    fn tell_group(&mut self, group: &str, role: Role) {
+        let Some((_, told)) = self.groups.get_mut(group) else { return };
+        if std::mem::replace(told, role) != role {
+            // As with keepalived: a group has no priority.
+            self.group_notices.push(Notice::Role { instance: group.to_owned(), role, priority: 0 });
+        }
     }
 
     /// The roles now, for what was missed of the events that led to them.
@@ -302,6 +317,15 @@ impl Daemon {
             {
                 self.tell_role(instance, role, priority);
             }
+        }
+        let role_of = |member: &String| self.told.get(member).map_or(Role::Initialize, |(role, _)| *role);
+        let roles = self.groups.iter().filter_map(|(name, (members, _))| {
+            let first = members.first().map(role_of)?;
+            // On its way it has no role of its own; its next event is still to come.
+            members.iter().map(role_of).all(|role| role == first).then(|| (name.clone(), first))
+        });
+        for (group, role) in roles.collect::<Vec<_>>() {
+            self.tell_group(&group, role);
         }
     }
 
@@ -333,8 +357,10 @@ impl Daemon {
         for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
         }
-        for group in self.groups.started() {
-            self.group_notices.push(Notice::Stopped { instance: group.to_owned(), priority: 0 });
+        for (instance, (_, role)) in self.groups {
+            if role != Role::Initialize {
+                self.group_notices.push(Notice::Stopped { instance, priority: 0 });
+            }
         }
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());

@@ -8,7 +8,6 @@ mod addresses;
 pub mod cli;
 pub mod conf;
 mod daemon;
-mod groups;
 mod health;
 mod log;
 mod notices;

@@ -15,12 +15,11 @@ use lvs_core::{
     Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
-use lvs_vrrp::{InstanceConfig, Priority};
+use lvs_vrrp::{GroupConfig, Priority, Setup};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::conf::tracking::SyncGroup;
 use crate::conf::{self, Span, model};
-use crate::groups::PlannedGroup;
 use crate::scripts::{InstanceScripts, Script};
 use crate::trackers::{TrackedInstance, Watched};
 
@@ -33,15 +32,13 @@ const USER_AGENT: &str = "KeepAliveClient";
 /// Everything that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The virtual routers.
-    pub(crate) routers: Vec<InstanceConfig>,
+    /// The virtual routers and their sync groups.
+    pub(crate) routers: Setup,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
     /// Their scripts.
     pub(crate) scripts: BTreeMap<String, InstanceScripts>,
-    /// Instances that change state together.
-    pub(crate) groups: Vec<PlannedGroup>,
-    /// Their scripts.
+    /// The scripts of sync groups.
     pub(crate) group_scripts: BTreeMap<String, InstanceScripts>,
     /// What instances track.
     pub(crate) watched: Watched,
@@ -128,17 +125,16 @@ impl Plan {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        let bursts = vrrp::bursts(instance.garp);
-        let mut router = vrrp::router(instance, priority).map_err(|error| fail(&error))?;
+        let mut router =
+            vrrp::router(instance, priority, start_delay(&config.global)).map_err(|error| fail(&error))?;
         let tracks = objects.tracks(config, instance, priority)?;
         router.tracked_interfaces.extend(tracks.interfaces);
         self.tracked.extend(tracks.instance);
-        self.routers.push(router);
+        self.routers.instances.push(router);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
-            bursts,
         });
         let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;
         self.scripts.insert(instance.name.clone(), scripts);
@@ -149,7 +145,7 @@ impl Plan {
         let scripts = instance_scripts(&group.notify, global)
             .map_err(|reason| PlanError::new(group.at, format!("vrrp_sync_group {}", group.name), reason))?;
         self.group_scripts.insert(group.name.clone(), scripts);
-        self.groups.push(PlannedGroup { name: group.name.clone(), members: group.members.clone() });
+        self.routers.groups.push(GroupConfig::new(&group.name, &group.members));
         Ok(())
     }
 
@@ -181,6 +177,14 @@ impl Plan {
         self.pools.push(pool);
         Ok(())
     }
+}
+
+/// How long the virtual routers wait before they do anything: as long as both delays want.
+fn start_delay(global: &model::Global) -> Duration {
+    // A clock that cannot be read says that the host was just booted.
+    let up =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    global.startup_delay.max(global.delay_after_boot.saturating_sub(up))
 }
 
 const fn forwarding(method: model::Method) -> Forwarding {
@@ -253,11 +257,14 @@ fn instance_scripts(
         let identity = identity(user).map_err(|reason| format!("{keyword}: {reason}"))?;
         Ok(Some(Script { command: script.command.clone(), identity }))
     };
+    // Nothing takes an instance out of the configuration yet, but what is wrong with the script is wrong now.
+    script("notify_deleted", &notify.deleted)?;
     Ok(InstanceScripts {
         master: script("notify_master", &notify.master)?,
         backup: script("notify_backup", &notify.backup)?,
         fault: script("notify_fault", &notify.fault)?,
         stop: script("notify_stop", &notify.stop)?,
+        master_rx_lower_pri: script("notify_master_rx_lower_pri", &notify.master_rx_lower_pri)?,
         any: script("notify", &notify.any)?,
     })
 }
@@ -272,8 +279,11 @@ impl Plan {
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
 fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
     let unnamed = |scripts: &InstanceScripts| {
-        let InstanceScripts { master, backup, fault, stop, any } = scripts;
-        [master, backup, fault, stop, any].into_iter().flatten().any(|script| script.identity.is_none())
+        let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
+        [master, backup, fault, stop, master_rx_lower_pri, any]
+            .into_iter()
+            .flatten()
+            .any(|script| script.identity.is_none())
     };
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
     Some(format!(

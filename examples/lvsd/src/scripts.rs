@@ -37,6 +37,8 @@ pub(crate) struct InstanceScripts {
     pub(crate) backup: Option<Script>,
     pub(crate) fault: Option<Script>,
     pub(crate) stop: Option<Script>,
+    /// Another master was heard that has to yield.
+    pub(crate) master_rx_lower_pri: Option<Script>,
     /// Gets `INSTANCE name STATE priority` as arguments.
     pub(crate) any: Option<Script>,
 }
@@ -67,6 +69,8 @@ impl ScriptRunner {
             Notice::Role { role: Role::Backup, priority, .. } => (&scripts.backup, "BACKUP", priority),
             Notice::Role { role: Role::Fault, priority, .. } => (&scripts.fault, "FAULT", priority),
             Notice::Stopped { priority, .. } => (&scripts.stop, "STOP", priority),
+            // No change of state, so nothing for the general script.
+            Notice::Contested { .. } => return scripts.master_rx_lower_pri.iter().cloned().collect(),
             // An instance that is being initialised has nothing to tell.
             _ => return Vec::new(),
         };
@@ -223,6 +227,18 @@ mod tests {
         let expected = vec![script(&["/m"]), script(&["/any", "x", "INSTANCE", "VI_1", "MASTER", "100"])];
         assert_eq!(runner.scripts_for(&notice(Role::Master)), expected);
         assert_eq!(runner.scripts_for(&notice(Role::Initialize)), vec![]);
+    }
+
+    #[test]
+    fn a_losing_master_calls_for_its_own_script_alone() {
+        let scripts = InstanceScripts {
+            master_rx_lower_pri: Some(script(&["/lower", "x"])),
+            any: Some(script(&["/any"])),
+            ..InstanceScripts::default()
+        };
+        let runner = ScriptRunner::new(BTreeMap::from([("VI_1".to_owned(), scripts)]));
+        let contested = Notice::Contested { instance: "VI_1".to_owned() };
+        assert_eq!(runner.scripts_for(&contested), [script(&["/lower", "x"])]);
     }
 
     /// A file that a script writes; removed with the test.

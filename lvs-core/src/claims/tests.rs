@@ -9,12 +9,7 @@ fn vip(last: u8) -> VirtualAddress {
 }
 
 fn claims(owner: bool) -> Claims {
-    Claims::new(vec![AddressSet {
-        instance: "VI_1".into(),
-        addresses: vec![vip(1), vip(2)],
-        owner,
-        bursts: Bursts { repeat: 5, first_rounds: 1, refresh_repeat: 1 },
-    }])
+    Claims::new(vec![AddressSet { instance: "VI_1".into(), addresses: vec![vip(1), vip(2)], owner }])
 }
 
 fn host(addresses: &[VirtualAddress]) -> Installed {
@@ -24,7 +19,7 @@ fn host(addresses: &[VirtualAddress]) -> Installed {
     }
 }
 
-fn master(announcements: u32) -> Ownership {
+fn master(announcements: u64) -> Ownership {
     Ownership { epoch: Epoch::NONE.next(), role: Role::Master, announcements }
 }
 
@@ -54,14 +49,31 @@ fn a_master_adds_confirms_once_and_announces_when_asked() {
     assert_eq!(claims.confirm(&after, &after), []);
     assert_eq!(claims.announcements(&after), []);
 
-    claims.set_ownership(0, master(1));
-    let repeats: Vec<u8> = claims.announcements(&after).iter().map(|round| round.repeat).collect();
-    assert_eq!(repeats, [5, 5]);
-    assert_eq!(claims.announcements(&after), []);
+    let repeats = |claims: &mut Claims, announcements| -> Vec<u8> {
+        claims.set_ownership(0, master(announcements));
+        claims.announcements(&after).iter().map(|announcement| announcement.repeat).collect()
+    };
+    assert_eq!(repeats(&mut claims, 5), [5, 5]);
+    assert_eq!(repeats(&mut claims, 5), []);
+    assert_eq!(repeats(&mut claims, 8), [3, 3]);
+    // A reader that was away for long makes no storm of it.
+    assert_eq!(repeats(&mut claims, 100_000), [255, 255]);
+    assert_eq!(repeats(&mut claims, 100_001), [1, 1]);
+}
 
-    claims.set_ownership(0, master(2));
-    let repeats: Vec<u8> = claims.announcements(&after).iter().map(|round| round.repeat).collect();
-    assert_eq!(repeats, [1, 1]);
+#[test]
+fn a_new_mastership_counts_its_packets_anew() {
+    let mut claims = claims(false);
+    let full = host(&[vip(1), vip(2)]);
+    claims.set_ownership(0, master(50));
+    let _ = claims.confirm(&full, &full);
+    assert_eq!(claims.announcements(&full).len(), 2);
+    claims.set_ownership(0, backup());
+    assert_eq!(claims.announcements(&full), []);
+    let second = Epoch::NONE.next().next();
+    claims.set_ownership(0, Ownership { epoch: second, role: Role::Master, announcements: 4 });
+    let repeats: Vec<u8> = claims.announcements(&full).iter().map(|a| a.repeat).collect();
+    assert_eq!(repeats, [4, 4]);
 }
 
 #[test]
@@ -77,18 +89,46 @@ fn a_claim_that_the_kernel_refuses_is_answered_as_missing_and_later_confirmed() 
 }
 
 #[test]
-fn an_address_that_somebody_removed_comes_back_and_is_announced_again() {
+fn an_address_that_somebody_removed_comes_back_and_is_announced_again_alone() {
     let mut claims = claims(false);
-    claims.set_ownership(0, master(1));
     let full = host(&[vip(1), vip(2)]);
+    claims.set_ownership(0, master(0));
     let _ = claims.confirm(&host(&[]), &full);
+    claims.set_ownership(0, master(5));
     let _ = claims.announcements(&full);
 
     let less = host(&[vip(2)]);
     assert_eq!(claims.changes(&less), [AddressChange::Add(vip(1))]);
     let restored = ClaimEvent::Restored { instance: "VI_1".into(), addresses: vec![vip(1)] };
     assert_eq!(claims.confirm(&less, &full), [restored]);
-    assert_eq!(claims.announcements(&full).len(), 2);
+    let announcement = |address: &VirtualAddress, repeat| Announcement {
+        interface: "eth0".into(),
+        address: address.key.address,
+        repeat,
+    };
+    assert_eq!(claims.announcements(&full), [announcement(&vip(1), 5)]);
+    assert_eq!(claims.announcements(&full), []);
+
+    // Together with a refresh the more counts.
+    let _ = claims.confirm(&less, &full);
+    claims.set_ownership(0, master(6));
+    assert_eq!(claims.announcements(&full), [announcement(&vip(1), 5), announcement(&vip(2), 1)]);
+}
+
+#[test]
+fn an_address_that_comes_back_only_later_is_announced_when_it_is_there() {
+    let mut claims = claims(false);
+    let (full, less) = (host(&[vip(1), vip(2)]), host(&[vip(2)]));
+    claims.set_ownership(0, master(0));
+    let _ = claims.confirm(&host(&[]), &full);
+    claims.set_ownership(0, master(5));
+    let _ = claims.announcements(&full);
+
+    assert_eq!(claims.confirm(&less, &less), [claimed(ClaimResult::Missing, &[vip(1)])]);
+    assert_eq!(claims.announcements(&less), []);
+    assert_eq!(claims.confirm(&less, &full), [claimed(ClaimResult::Confirmed, &[])]);
+    let again = claims.announcements(&full);
+    assert_eq!(again.iter().map(|a| (a.address, a.repeat)).collect::<Vec<_>>(), [(vip(1).key.address, 5)]);
 }
 
 #[test]

@@ -200,8 +200,7 @@ fn another_list_of_addresses_is_told_and_not_refused() {
     // VR-073, VR-074.
     let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
     for (ours, same) in [(vec![VIPS[0]], true), (vec![VIPS[0], OWN], false), (vec![OWN], false)] {
-        let mut demux =
-            demux([multicast(1, centis()).with_addresses(ours.into_iter().map(IpAddr::from).collect())]);
+        let mut demux = demux([multicast(1, centis()).with_addresses(&ours)]);
         assert_eq!(demux.accept(&whole(&bytes)).unwrap().same_addresses, same);
     }
 }
@@ -231,7 +230,7 @@ fn the_families_of_one_identifier_are_two_virtual_routers() {
     assert_eq!(demux.accept(&to_all).unwrap_err().refusal, Refusal::UnknownVrid);
 
     let v6 = Listener::new(vrid(1), centis(), Delivery::to_group(Family::Ipv6));
-    demux.insert(6, v6.with_addresses(vips.map(IpAddr::from).to_vec()));
+    demux.insert(6, v6.with_addresses(&vips));
     let accepted = demux.accept(&to_all).unwrap();
     assert_eq!((accepted.id, accepted.source), (6, endpoints.source()));
     assert!(accepted.same_addresses);
@@ -240,4 +239,96 @@ fn the_families_of_one_identifier_are_two_virtual_routers() {
     assert_eq!(demux.accept(&routed).unwrap_err().refusal, Refusal::Ttl);
     let bytes = datagram(advert(1, centis()), PEER, GROUP, 255);
     assert_eq!(demux.accept(&whole(&bytes)).unwrap().id, 0);
+}
+
+#[cfg(feature = "ah")]
+mod ah {
+    use super::*;
+    use crate::ah::AhSender;
+
+    fn key(text: &[u8]) -> AuthPass {
+        AuthPass::truncated(text)
+    }
+
+    fn listener(authentication: Authentication) -> Listener {
+        multicast(1, second()).with_authentication(authentication)
+    }
+
+    /// An advert of the second version behind an authentication header, from a peer to the group.
+    fn send(sender: &mut AhSender, advert: Advert<'_>, source: Ipv4Addr) -> Vec<u8> {
+        let (mut packet, mut datagram) = (Vec::new(), Vec::new());
+        advert.write_to(&Endpoints::v4(source, GROUP), &mut packet);
+        sender.write_to(&Ipv4Header { source, destination: GROUP, ttl: 255 }, &packet, &mut datagram);
+        datagram
+    }
+
+    #[test]
+    fn adverts_behind_an_authentic_header_are_accepted_once() {
+        // VR-202.
+        let ours = Authentication::Ah(key(b"1234"));
+        let mut demux = demux([listener(ours)]);
+        let mut theirs = AhSender::new(key(b"1234"));
+        theirs.heard(6);
+        let first = send(&mut theirs, advert(1, second()).with_authentication(ours), PEER);
+        let second = send(&mut theirs, advert(1, second()).with_authentication(ours), PEER);
+        let accepted = demux.accept(&whole(&first)).unwrap();
+        assert_eq!((accepted.id, accepted.sequence), (0, Some(7)));
+        assert_eq!(accepted.advert.authentication(), ours);
+        assert_eq!(refusal(&mut demux, &first), (Some(0), Refusal::Replay));
+        assert!(demux.accept(&whole(&second)).is_ok());
+        assert_eq!(refusal(&mut demux, &first), (Some(0), Refusal::Replay));
+        // Each sender has its own numbers; a new set of addresses on the interface forgets none of them.
+        let mut other = AhSender::new(key(b"1234"));
+        let other = send(&mut other, advert(1, self::second()).with_authentication(ours), STRANGER);
+        assert!(demux.accept(&whole(&other)).is_ok());
+        demux.insert(0, listener(ours));
+        assert_eq!(refusal(&mut demux, &second), (Some(0), Refusal::Replay));
+        demux.insert(0, listener(Authentication::Ah(key(b"4321"))));
+        assert_eq!(refusal(&mut demux, &second), (Some(0), Refusal::AuthData));
+    }
+
+    #[test]
+    fn a_refused_advert_marks_no_number_as_heard() {
+        // VR-078.
+        let ours = Authentication::Ah(key(b"1234"));
+        let mut demux = demux([listener(ours)]);
+        let mut forger = AhSender::new(key(b"guess"));
+        forger.heard(1_000_000);
+        let forged = send(&mut forger, advert(1, second()).with_authentication(ours), PEER);
+        assert_eq!(refusal(&mut demux, &forged), (Some(0), Refusal::AuthData));
+        let mut theirs = AhSender::new(key(b"1234"));
+        theirs.heard(1_000);
+        let other_interval = Interval::seconds(9).unwrap();
+        let useless = send(&mut theirs, advert(1, other_interval).with_authentication(ours), PEER);
+        assert_eq!(refusal(&mut demux, &useless), (Some(0), Refusal::IntervalMismatch));
+        let mut earlier = AhSender::new(key(b"1234"));
+        let good = send(&mut earlier, advert(1, second()).with_authentication(ours), PEER);
+        assert!(demux.accept(&whole(&good)).is_ok());
+    }
+
+    #[test]
+    fn a_header_must_be_where_it_is_expected_and_nowhere_else() {
+        // VR-067, VR-202.
+        let ours = Authentication::Ah(key(b"1234"));
+        let password = Authentication::Password(key(b"1234"));
+        let mut theirs = AhSender::new(key(b"1234"));
+        for authentication in [Authentication::None, password, ours] {
+            let advert = advert(1, second()).with_authentication(authentication);
+            let bare = datagram(advert, PEER, GROUP, 255);
+            let behind = send(&mut theirs, advert, PEER);
+            for expected in [Authentication::None, password, ours] {
+                let mut demux = demux([listener(expected)]);
+                let is_ah = expected == ours;
+                let judged = |is_accepted| if is_accepted { None } else { Some(Refusal::AuthType) };
+                let mut refusal =
+                    |octets: &[u8]| demux.accept(&whole(octets)).err().map(|refused| refused.refusal);
+                assert_eq!(refusal(&bare), judged(!is_ah && authentication == expected));
+                assert_eq!(refusal(&behind), judged(is_ah && authentication == ours));
+            }
+        }
+        // Version 3 has nothing of the kind (VR-204).
+        let mut demux = demux([multicast(1, centis())]);
+        let behind = send(&mut theirs, advert(1, centis()), PEER);
+        assert_eq!(refusal(&mut demux, &behind), (Some(0), Refusal::AuthType));
+    }
 }

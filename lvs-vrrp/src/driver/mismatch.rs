@@ -21,7 +21,7 @@ pub(crate) struct Mismatch {
 impl Mismatch {
     /// Puts into words why an instance refused a datagram. Octets that are not there count as 0.
     pub(crate) fn new(config: &InstanceConfig, refusal: Refusal, datagram: &Datagram<'_>) -> Self {
-        let Datagram { endpoints, ttl, payload: packet } = *datagram;
+        let Datagram { endpoints, ttl, payload: packet, .. } = *datagram;
         let octet = |place: usize| packet.get(place).copied().unwrap_or_default();
         let version = octet(0) >> 4;
         match refusal {
@@ -72,9 +72,12 @@ impl Mismatch {
                 let expected = match config.authentication {
                     Authentication::None => "type 0, none",
                     Authentication::Password(_) => "type 1, simple password",
+                    Authentication::Ah(_) => "type 2 behind an authentication header",
                 };
                 Self::words(expected, format!("type {}", octet(4)))
             }
+            Refusal::AhHeader => Self::words("an authentication header of VRRP", refusal.as_str()),
+            Refusal::Replay => Self::words("a number that is higher than the last one", "one that is not"),
             Refusal::AuthData => Self::words("our password", "another password"),
         }
     }

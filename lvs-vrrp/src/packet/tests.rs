@@ -160,7 +160,7 @@ fn version_three_is_accepted_with_either_checksum_and_version_two_only_without_p
 
     let mut v2 = message(0);
     v2[CHECKSUM_FIELD].copy_from_slice(&[0, 0]);
-    let field = Sum::of(&v2).with_pseudo_header(&TO_GROUP, v2.len()).field();
+    let field = Sum::of(&v2).plus(Sum::of_pseudo_header(&TO_GROUP, v2.len())).field();
     v2[CHECKSUM_FIELD].copy_from_slice(&field);
     assert_eq!(Advert::parse(&v2, &TO_GROUP), Err(Refusal::Checksum));
 }
@@ -288,6 +288,32 @@ fn lists_that_do_not_fit_an_advert_are_refused_before_anything_is_sent() {
     assert!(Advert::new(vrid, running, centis(1), &vips[..0]).is_err());
     assert!(Advert::new(vrid, running, second(), &vips[..0]).is_ok());
     assert!(Advert::new(vrid, running, centis(1), &vips[..255]).is_ok());
+}
+
+#[test]
+fn as_many_addresses_fit_a_packet_as_keepalived_finds() {
+    // VR-023. From keepalived 2.2.7's "max … addresses" for these MTUs.
+    let key = Authentication::Ah(AuthPass::truncated(b"1234"));
+    for (mtu, version, family, authentication, most) in [
+        (1500, Version::V3, Family::Ipv6, Authentication::None, 89),
+        (1300, Version::V3, Family::Ipv6, Authentication::None, 77),
+        (1280, Version::V3, Family::Ipv6, Authentication::None, 76),
+        (600, Version::V3, Family::Ipv6, Authentication::None, 33),
+        (600, Version::V3, Family::Ipv4, Authentication::None, 139),
+        (600, Version::V2, Family::Ipv4, Authentication::None, 137),
+        (600, Version::V2, Family::Ipv4, key, 131),
+        (601, Version::V2, Family::Ipv4, key, 131),
+        (602, Version::V2, Family::Ipv4, key, 132),
+        (9000, Version::V3, Family::Ipv6, Authentication::None, 255),
+        (65_536, Version::V3, Family::Ipv4, Authentication::None, 255),
+        (0, Version::V3, Family::Ipv4, Authentication::None, 0),
+    ] {
+        assert_eq!(
+            Advert::most_addresses(mtu, version, family, authentication),
+            most,
+            "{mtu} {version} {family:?}"
+        );
+    }
 }
 
 fn any_advert() -> impl Strategy<Value = (Vrid, Advertised, Interval, Option<[u8; 8]>, Vec<Ipv4Addr>, bool)> {

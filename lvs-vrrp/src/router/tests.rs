@@ -1,9 +1,15 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::config::{AnnounceSchedule, DownTimerAdverts, Preempt};
+use crate::conflict::{ConflictEnd, ConflictEvent, Verdict};
 use crate::types::Vrid;
 
+mod announcements;
 mod claims;
+mod conflicts;
+mod knobs;
+mod late;
 mod master;
 
 const OWN: [u8; 4] = [10, 0, 0, 5];
@@ -127,6 +133,17 @@ fn config(interval: Interval) -> Config {
 
 fn v3() -> Config {
     config(Interval::centis(100).unwrap())
+}
+
+/// One round per mastership.
+fn once() -> AnnounceSchedule {
+    AnnounceSchedule::default().with_delay(Duration::ZERO)
+}
+
+/// A conflict of which only one advert came, right now.
+fn conflict(rig: &Rig, other: [u8; 4], octet: u8, verdict: Verdict) -> Conflict {
+    let (other, priority) = (other.into(), priority(octet));
+    Conflict { other, priority, verdict, since: rig.now, until: rig.now, adverts: 1 }
 }
 
 fn owner() -> Config {

@@ -49,10 +49,12 @@ fn run(network: &mut [Node], mut now: Instant, until: Instant) -> Result<(), Out
                 }
                 // Here a real driver puts the address on its interface, and answers when the kernel has it.
                 Action::Claim { epoch } => router.handle_claimed(now, epoch, ClaimResult::Confirmed),
-                Action::Announce { round: 1, .. } => println!("{time:9.3} {name} announces {VIP}"),
+                Action::Announce { packets, .. } => {
+                    println!("{time:9.3} {name} announces {VIP} by {packets} packets");
+                }
                 Action::Changed(transition) => println!("{time:9.3} {name} {transition}"),
-                Action::Announce { .. } | Action::Release { .. } => {}
-                Action::WantsMaster | Action::Conflict(_) => println!("{time:9.3} {name} {action:?}"),
+                Action::Conflict(event) => println!("{time:9.3} {name} {event}"),
+                Action::Release { .. } | Action::WantsMaster => {}
             }
         }
         match network.iter().filter_map(|node| node.2.poll_timeout()).min() {

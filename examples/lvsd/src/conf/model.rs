@@ -209,13 +209,13 @@ pub struct Garp {
     /// From becoming master to the second burst; zero means no second burst.
     pub delay: Duration,
     /// Packets per address and burst, 1 to 255.
-    pub repeat: u32,
+    pub repeat: NonZeroU8,
     /// Between two refreshes while master; `None` means no refresh.
     pub refresh: Option<Duration>,
     /// Packets per address and refresh, 1 to 255.
-    pub refresh_repeat: u32,
+    pub refresh_repeat: NonZeroU8,
     /// Packets per address after a losing advert was heard, 0 to 255; twice, with `lower_prio_delay` between.
-    pub lower_prio_repeat: u32,
+    pub lower_prio_repeat: u8,
     /// From the first of these bursts to the second; zero means no second burst.
     pub lower_prio_delay: Duration,
 }

@@ -3,6 +3,8 @@
 mod hostile;
 mod messages;
 mod parity;
+mod routers;
+mod strict;
 mod tracking;
 mod values;
 

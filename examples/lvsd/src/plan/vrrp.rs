@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lvs_core::claims::Bursts;
 use lvs_vrrp::{
-    AuthPass, Authentication, ChecksumForm, Config, Delivery, InstanceConfig, Interval, Multicast, Peer,
-    Preempt, Priority, Start, Unicast, Vrid,
+    AnnounceSchedule, AuthPass, Authentication, ChecksumForm, Config, Delivery, DownTimerAdverts,
+    InstanceConfig, Interval, Multicast, Peer, Preempt, Priority, Start, Unicast, Vrid,
 };
 
 use crate::conf::model;
 
-/// The router of an instance.
+/// The router of an instance that does nothing for the first `start_delay`.
 pub(super) fn router(
     instance: &model::VrrpInstance,
     priority: Priority,
+    start_delay: Duration,
 ) -> Result<InstanceConfig, lvs_vrrp::OutOfRange> {
     let vrid = Vrid::new(instance.virtual_router_id.get())?;
     let addresses = |list: &[lvs_core::VirtualAddress]| list.iter().map(|vip| vip.key.address).collect();
@@ -23,7 +23,7 @@ pub(super) fn router(
         &instance.interface,
         vrid,
         addresses(&instance.addresses),
-        config(instance, priority)?,
+        config(instance, priority)?.with_start_delay(start_delay),
     );
     planned.excluded_addresses = addresses(&instance.excluded);
     let all = instance.addresses.iter().chain(&instance.excluded);
@@ -66,8 +66,12 @@ fn config(instance: &model::VrrpInstance, priority: Priority) -> Result<Config, 
     Ok(Config::new(interval, priority)
         .with_preempt(preempt)
         .with_start(start)
-        .with_announce_delay(instance.garp.delay)
-        .with_announce_refresh(instance.garp.refresh.unwrap_or(Duration::ZERO)))
+        .with_down_timer_adverts(DownTimerAdverts::new(instance.down_timer_adverts)?)
+        .with_yield_when_late(instance.yield_when_late)
+        .with_lower_prio_no_advert(instance.answers.lower_prio_no_advert)
+        .with_higher_prio_send_advert(instance.answers.higher_prio_send_advert)
+        .with_owner_ignore_adverts(instance.answers.owner_ignore_adverts)
+        .with_announcements(announcements(instance.garp)))
 }
 
 fn delivery(delivery: &model::Delivery) -> Delivery {
@@ -95,12 +99,12 @@ fn peer(peer: &model::Peer) -> Peer {
     planned
 }
 
-/// More packets than 255 in one burst are not sent.
-pub(super) fn bursts(garp: model::Garp) -> Bursts {
-    let count = |packets: u32| u8::try_from(packets).unwrap_or(u8::MAX);
-    Bursts {
-        repeat: count(garp.repeat),
-        first_rounds: if garp.delay.is_zero() { 1 } else { 2 },
-        refresh_repeat: count(garp.refresh_repeat),
-    }
+fn announcements(garp: model::Garp) -> AnnounceSchedule {
+    AnnounceSchedule::default()
+        .with_repeat(garp.repeat)
+        .with_delay(garp.delay)
+        .with_refresh(garp.refresh.unwrap_or(Duration::ZERO))
+        .with_refresh_repeat(garp.refresh_repeat)
+        .with_lower_prio_repeat(garp.lower_prio_repeat)
+        .with_lower_prio_delay(garp.lower_prio_delay)
 }

@@ -1,4 +1,4 @@
-//! As master, and when it is late.
+//! As master.
 
 use super::*;
 
@@ -78,9 +78,10 @@ fn a_master_answers_a_losing_advert_at_once_announces_again_and_keeps_its_period
             rig.drain();
             rig.pass(ms(700));
             rig.hear(source, octet);
-            let conflict = Conflict { other: source.into(), priority: priority(octet) };
-            let round = Action::Announce { epoch, round: 2 };
-            assert_eq!(rig.drain(), [running(100), round, Action::Conflict(conflict)]);
+            let verdict = if octet == 100 { Verdict::LowerAddress } else { Verdict::LowerPriority };
+            let began = ConflictEvent::Began(conflict(&rig, source, octet, verdict));
+            let round = Action::Announce { epoch, packets: 5 };
+            assert_eq!(rig.drain(), [running(100), round, Action::Conflict(began)]);
             assert_eq!(rig.until_timeout(), ms(300));
         }
     }
@@ -136,7 +137,7 @@ fn a_second_resignation_in_quick_succession_is_answered_within_a_tenth_of_the_in
 }
 
 #[test]
-fn answers_and_reports_are_allowed_again_at_the_very_end_of_their_pauses() {
+fn answers_are_allowed_again_at_the_very_end_of_their_pause() {
     for octet in [0, 99] {
         let mut rig = Rig::master(v3());
         rig.pass(ms(100));
@@ -146,36 +147,6 @@ fn answers_and_reports_are_allowed_again_at_the_very_end_of_their_pauses() {
         rig.hear(LOWER_ADDRESS, octet);
         assert!(rig.deeds().contains(&running(100)), "priority {octet}");
     }
-    let mut rig = Rig::master(v3());
-    rig.hear(LOWER_ADDRESS, 99);
-    rig.drain();
-    rig.pass(DOWN - ns(1));
-    rig.hear(LOWER_ADDRESS, 99);
-    let is_report = |action: &Action| matches!(action, Action::Conflict(_));
-    assert!(!rig.drain().iter().any(is_report));
-    rig.pass(ns(1));
-    rig.hear(LOWER_ADDRESS, 99);
-    assert!(rig.drain().iter().any(is_report));
-}
-
-#[test]
-fn a_master_that_is_late_by_a_whole_interval_sends_one_advert_and_waits_for_the_next() {
-    // VR-103.
-    let mut rig = Rig::master(v3());
-    rig.pass(ms(2000));
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.deeds(), [running(100)]);
-    assert_eq!(rig.until_timeout(), ms(1000));
-}
-
-#[test]
-fn a_conflict_is_announced_at_once_when_the_last_round_is_a_second_ago() {
-    let mut rig = Rig::master(v3().with_announce_delay(Duration::ZERO));
-    let epoch = rig.router.epoch;
-    rig.expire();
-    rig.drain();
-    rig.hear(LOWER_ADDRESS, 99);
-    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
 }
 
 #[test]
@@ -195,8 +166,8 @@ fn an_equal_advert_from_our_own_address_is_reported_and_nothing_else() {
     // VR-119.
     let mut rig = Rig::master(v3());
     rig.hear(OWN, 100);
-    let conflict = Conflict { other: OWN.into(), priority: priority(100) };
-    assert_eq!(rig.drain(), [Action::Conflict(conflict)]);
+    let began = ConflictEvent::Began(conflict(&rig, OWN, 100, Verdict::SameAddress));
+    assert_eq!(rig.drain(), [Action::Conflict(began)]);
     assert_eq!(rig.router.role(), Role::Master);
 }
 
@@ -241,78 +212,4 @@ fn a_backup_keeps_the_learnt_interval_of_version_three_and_not_that_of_another_v
     assert_eq!(rig.until_timeout(), ns(721_875_000));
     rig.router.reconfigure(rig.now, config(Interval::seconds(2).unwrap()));
     assert_eq!(rig.until_timeout(), ms(6000) + SKEW);
-}
-
-// Being late
-
-#[test]
-fn a_master_that_slept_sends_one_advert_and_then_announces() {
-    // E8, E8a, VR-103, VR-163.
-    let mut rig = Rig::master(v3());
-    let epoch = rig.router.epoch;
-    rig.pass(ms(3000));
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.drain(), []);
-    assert_eq!(rig.until_timeout(), ms(1000));
-}
-
-#[test]
-fn a_master_that_was_late_by_less_than_any_backup_waits_does_not_announce() {
-    let mut rig = Rig::master(v3());
-    rig.pass(ms(2999));
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.deeds(), [running(100)]);
-}
-
-#[test]
-fn a_master_that_slept_and_hears_a_better_one_first_yields_without_a_word() {
-    // A5.
-    let mut rig = Rig::master(v3());
-    let epoch = rig.router.epoch;
-    rig.pass(ms(60_000));
-    rig.hear(HIGHER_ADDRESS, 150);
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.deeds(), [Action::Release { epoch }]);
-}
-
-#[test]
-fn a_master_that_slept_and_hears_losing_adverts_first_sends_one_advert_for_all_and_then_announces() {
-    // E8.
-    let mut rig = Rig::master(v3());
-    let epoch = rig.router.epoch;
-    rig.pass(ms(60_000));
-    for _ in 0..10 {
-        rig.hear(HIGHER_ADDRESS, 99);
-        rig.hear(HIGHER_ADDRESS, 0);
-    }
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.deeds(), [running(100), Action::Announce { epoch, round: 2 }]);
-}
-
-#[test]
-fn a_backup_that_slept_and_hears_the_master_first_stays_backup() {
-    // E8b.
-    let mut rig = Rig::backup(v3());
-    rig.pass(ms(60_000));
-    rig.hear(HIGHER_ADDRESS, 150);
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(rig.drain(), []);
-    assert_eq!(rig.router.role(), Role::Backup);
-}
-
-#[test]
-fn time_that_stands_still_or_goes_back_does_nothing() {
-    // A10.
-    let mut rig = Rig::master(v3());
-    rig.hear(LOWER_ADDRESS, 1);
-    rig.drain();
-    for back in [0, 1, 1_000_000_000, 5_000_000_000] {
-        let then = rig.now - ns(back);
-        rig.router.handle_timeout(then);
-        assert_eq!(rig.drain(), [], "{back} ns back");
-    }
-    rig.router.handle_timeout(Instant::ORIGIN);
-    assert_eq!(rig.drain(), []);
 }

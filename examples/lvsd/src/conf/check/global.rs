@@ -3,6 +3,7 @@
 mod table;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 pub(super) use table::{TABLE, version};
@@ -57,38 +58,42 @@ impl Draft {
     /// What an instance says, else what is said here, else keepalived's defaults (2.2.7, measured): those of a losing
     /// advert are what this block, and not the instance, says of the first burst; in strict mode there are none.
     pub(super) fn garp(&self, instance: GarpDraft, strict: bool) -> Garp {
-        let (delay, repeat) = if self.min_garp { (0, 1) } else { (5, 5) };
         let here = self.garp;
-        let delay = here.delay.unwrap_or(Duration::from_secs(delay));
-        let repeat = here.repeat.unwrap_or(repeat);
+        let (usual_delay, usual_repeat) =
+            if self.min_garp { (Duration::ZERO, NonZeroU8::MIN) } else { (FIVE_SECONDS, FIVE) };
+        let delay = here.delay.unwrap_or(usual_delay);
+        let repeat = here.repeat.unwrap_or(usual_repeat);
         let (lower_prio_delay, lower_prio_repeat) = if strict {
             (Duration::ZERO, 0)
         } else {
             (
                 instance.lower_prio_delay.or(here.lower_prio_delay).unwrap_or(delay),
-                instance.lower_prio_repeat.or(here.lower_prio_repeat).unwrap_or(repeat),
+                instance.lower_prio_repeat.or(here.lower_prio_repeat).unwrap_or(repeat.get()),
             )
         };
         Garp {
             delay: instance.delay.unwrap_or(delay),
             repeat: instance.repeat.unwrap_or(repeat),
             refresh: instance.refresh.or(here.refresh).filter(|refresh| !refresh.is_zero()),
-            refresh_repeat: instance.refresh_repeat.or(here.refresh_repeat).unwrap_or(1),
+            refresh_repeat: instance.refresh_repeat.or(here.refresh_repeat).unwrap_or(NonZeroU8::MIN),
             lower_prio_repeat,
             lower_prio_delay,
         }
     }
 }
 
+const FIVE_SECONDS: Duration = Duration::from_secs(5);
+const FIVE: NonZeroU8 = NonZeroU8::MIN.saturating_add(4);
+
 /// The parts of [`Garp`], for the whole file or for one instance.
 #[derive(Default, Clone, Copy)]
 pub(super) struct GarpDraft {
     delay: Option<Duration>,
-    repeat: Option<u32>,
+    repeat: Option<NonZeroU8>,
     refresh: Option<Duration>,
-    refresh_repeat: Option<u32>,
+    refresh_repeat: Option<NonZeroU8>,
     pub(super) lower_prio_delay: Option<Duration>,
-    pub(super) lower_prio_repeat: Option<u32>,
+    pub(super) lower_prio_repeat: Option<u8>,
 }
 
 impl GarpDraft {
@@ -97,7 +102,7 @@ impl GarpDraft {
     }
 
     pub(super) fn set_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
-        self.repeat = cx.number_u32(&node.keyword.text, first(node), 1..=MAX_REPEAT);
+        self.repeat = packets(cx, node);
     }
 
     pub(super) fn set_refresh(&mut self, cx: &mut Cx<'_>, node: &Node) {
@@ -105,7 +110,7 @@ impl GarpDraft {
     }
 
     pub(super) fn set_refresh_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
-        self.refresh_repeat = cx.number_u32(&node.keyword.text, first(node), 1..=MAX_REPEAT);
+        self.refresh_repeat = packets(cx, node);
     }
 
     pub(super) fn set_lower_prio_delay(&mut self, cx: &mut Cx<'_>, node: &Node) {
@@ -113,9 +118,11 @@ impl GarpDraft {
     }
 
     pub(super) fn set_lower_prio_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
-        self.lower_prio_repeat = cx.number_u32(&node.keyword.text, first(node), 0..=MAX_REPEAT);
+        self.lower_prio_repeat = cx.number_u8(&node.keyword.text, first(node), 0..=u8::MAX);
     }
 }
 
 /// Differs from keepalived: it sends up to 2,147,483,647 packets, and one for 0. Nobody's switch needs more than these.
-const MAX_REPEAT: u32 = 255;
+fn packets(cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
+    cx.number_u8(&node.keyword.text, first(node), 1..=u8::MAX).and_then(NonZeroU8::new)
+}

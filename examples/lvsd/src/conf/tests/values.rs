@@ -26,6 +26,19 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+/// Delay, repeat, refresh, refresh repeat, lower-priority repeat and delay.
+fn garp(delay: u64, repeat: u8, refresh: Option<u64>, refresh_repeat: u8, lower: (u8, u64)) -> Garp {
+    let packets = |n| std::num::NonZeroU8::new(n).expect("at least one packet");
+    Garp {
+        delay: seconds(delay),
+        repeat: packets(repeat),
+        refresh: refresh.map(seconds),
+        refresh_repeat: packets(refresh_repeat),
+        lower_prio_repeat: lower.0,
+        lower_prio_delay: seconds(lower.1),
+    }
+}
+
 #[test]
 fn s2_is_read_as_it_stands() {
     let config = good(S2);
@@ -43,17 +56,7 @@ fn s2_is_read_as_it_stands() {
     assert_eq!(instance.delivery, Delivery::Multicast { group: [224, 0, 0, 18].into(), source: None });
     let vip = IpAddr::V4(Ipv4Addr::new(10, 5, 0, 100));
     assert_eq!(instance.addresses, [VirtualAddress::new("eth0", vip, 32)]);
-    assert_eq!(
-        instance.garp,
-        Garp {
-            delay: seconds(5),
-            repeat: 5,
-            refresh: None,
-            refresh_repeat: 1,
-            lower_prio_repeat: 5,
-            lower_prio_delay: seconds(5)
-        }
-    );
+    assert_eq!(instance.garp, garp(5, 5, None, 1, (5, 5)));
     assert_eq!(instance.notify, NotifyScripts::default());
 
     let [service] = &*config.virtual_servers else { panic!("one service: {config:?}") };
@@ -127,17 +130,7 @@ fn defaults_of_global_defs_hold_wherever_the_block_stands() {
     assert_eq!(instance.version, Version::V3);
     assert_eq!(instance.advert_interval, Duration::from_millis(500));
     assert_eq!(instance.preempt_delay, Duration::from_millis(250));
-    assert_eq!(
-        instance.garp,
-        Garp {
-            delay: seconds(1),
-            repeat: 2,
-            refresh: Some(seconds(60)),
-            refresh_repeat: 3,
-            lower_prio_repeat: 9,
-            lower_prio_delay: seconds(1)
-        }
-    );
+    assert_eq!(instance.garp, garp(1, 2, Some(60), 3, (9, 1)));
     assert_eq!(instance.delivery, Delivery::Multicast { group: [224, 0, 0, 19].into(), source: None });
     assert_eq!(config.global.router_id.as_deref(), Some("LB"));
     assert!(config.global.enable_script_security);

@@ -43,26 +43,22 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::boolean("vrrp_skip_check_adv_addr", "vrrp_skip_check_adv_addr [on|off]", |cx, n, d| {
         d.skip_check_adv_addr = cx.boolean(n).unwrap_or_default();
     }),
-    later(Keyword::flag("vrrp_strict", |_, n, d| d.strict = Some(n.keyword.span))),
+    Keyword::flag("vrrp_strict", |_, n, d| d.strict = Some(n.keyword.span)),
     Keyword::boolean("v3_checksum_as_v2", "v3_checksum_as_v2 [on|off]", |cx, n, d| {
         d.plain_checksum = cx.boolean(n).unwrap_or_default();
     }),
-    later(Keyword::value("vrrp_down_timer_adverts", "vrrp_down_timer_adverts 1-100", |cx, n, d| {
+    Keyword::value("vrrp_down_timer_adverts", "vrrp_down_timer_adverts 1-100", |cx, n, d| {
         d.down_timer_adverts = cx.number_u8("vrrp_down_timer_adverts", first(n), 1..=100);
-    })),
-    later(Keyword::boolean("vrrp_lower_prio_no_advert", "vrrp_lower_prio_no_advert [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("vrrp_lower_prio_no_advert", "vrrp_lower_prio_no_advert [on|off]", |cx, n, d| {
         d.lower_prio_no_advert = cx.boolean(n).unwrap_or_default();
-    })),
-    later(Keyword::boolean(
-        "vrrp_higher_prio_send_advert",
-        "vrrp_higher_prio_send_advert [on|off]",
-        |cx, n, d| {
-            d.higher_prio_send_advert = cx.boolean(n).unwrap_or_default();
-        },
-    )),
-    later(Keyword::boolean("vrrp_owner_ignore_adverts", "vrrp_owner_ignore_adverts [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("vrrp_higher_prio_send_advert", "vrrp_higher_prio_send_advert [on|off]", |cx, n, d| {
+        d.higher_prio_send_advert = cx.boolean(n).unwrap_or_default();
+    }),
+    Keyword::boolean("vrrp_owner_ignore_adverts", "vrrp_owner_ignore_adverts [on|off]", |cx, n, d| {
         d.owner_ignore_adverts = cx.boolean(n);
-    })),
+    }),
     Keyword::value("vrrp_garp_master_delay", "vrrp_garp_master_delay SECONDS", |cx, n, d| {
         d.garp.set_delay(cx, n);
     }),
@@ -77,16 +73,12 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         "vrrp_garp_master_refresh_repeat PACKETS",
         |cx, n, d| d.garp.set_refresh_repeat(cx, n),
     ),
-    later(Keyword::value("vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_delay SECONDS", |cx, n, d| {
+    Keyword::value("vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
-    })),
-    later(Keyword::value(
-        "vrrp_garp_lower_prio_repeat",
-        "vrrp_garp_lower_prio_repeat PACKETS",
-        |cx, n, d| {
-            d.garp.set_lower_prio_repeat(cx, n);
-        },
-    )),
+    }),
+    Keyword::value("vrrp_garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat PACKETS", |cx, n, d| {
+        d.garp.set_lower_prio_repeat(cx, n);
+    }),
     Keyword::boolean("vrrp_min_garp", "vrrp_min_garp [on|off]", |cx, n, d| {
         d.min_garp = cx.boolean(n).unwrap_or_default();
     }),
@@ -97,12 +89,12 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         d.pacing.neighbour = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
     })),
     // VRRP: the daemon.
-    later(Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
+    Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
         d.startup_delay = cx.seconds(n, MILLISECOND, LONGEST);
-    })),
-    later(Keyword::value("vrrp_delay_after_boot", "vrrp_delay_after_boot SECONDS", |cx, n, d| {
+    }),
+    Keyword::value("vrrp_delay_after_boot", "vrrp_delay_after_boot SECONDS", |cx, n, d| {
         d.delay_after_boot = cx.seconds(n, MILLISECOND, LONGEST);
-    })),
+    }),
     later(Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true)),
     // An interface that is not there, or comes again as another one, is never an error here.
     Keyword::words("dynamic_interfaces", "dynamic_interfaces [allow_if_changes]", 0, 1, |cx, n, _| {

@@ -45,27 +45,27 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let delay = cx.seconds(n, Duration::ZERO, Duration::from_secs(1000));
         d.preempt_delay.set(n, delay);
     }),
-    later(Keyword::value("down_timer_adverts", "down_timer_adverts 1-100", |cx, n, d| {
+    Keyword::value("down_timer_adverts", "down_timer_adverts 1-100", |cx, n, d| {
         let adverts = cx.number_u8("down_timer_adverts", first(n), 1..=100);
         d.down_timer_adverts.set(n, adverts);
-    })),
-    later(timer_expired("timer_expired_backup", "timer_expired_backup [1-254]")),
-    later(timer_expired("thread_timer_expired", "thread_timer_expired [1-254]")),
-    later(Keyword::boolean("lower_prio_no_advert", "lower_prio_no_advert [on|off]", |cx, n, d| {
+    }),
+    timer_expired("timer_expired_backup", "timer_expired_backup [1-254]"),
+    timer_expired("thread_timer_expired", "thread_timer_expired [1-254]"),
+    Keyword::boolean("lower_prio_no_advert", "lower_prio_no_advert [on|off]", |cx, n, d| {
         let silent = cx.boolean(n);
         d.lower_prio_no_advert.set(n, silent);
-    })),
-    later(Keyword::boolean("higher_prio_send_advert", "higher_prio_send_advert [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("higher_prio_send_advert", "higher_prio_send_advert [on|off]", |cx, n, d| {
         let send = cx.boolean(n);
         d.higher_prio_send_advert.set(n, send);
-    })),
-    later(Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
         d.owner_ignore_adverts = cx.boolean(n);
-    })),
-    later(Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
+    }),
+    Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
         let strict = cx.boolean(n);
         d.strict_mode.set(n, strict);
-    })),
+    }),
     Keyword::flag("accept", |_, n, d| d.accept = Some(n.keyword.span)),
     Keyword::boolean("skip_check_adv_addr", "skip_check_adv_addr [on|off]", |cx, n, d| {
         d.skip_check_adv_addr = cx.boolean(n);
@@ -120,16 +120,16 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
         d.garp.set_refresh_repeat(cx, n);
     }),
-    later(Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
+    Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
         let is_some = d.garp.lower_prio_delay.is_some_and(|delay| !delay.is_zero());
         d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
-    })),
-    later(Keyword::value("garp_lower_prio_repeat", "garp_lower_prio_repeat PACKETS", |cx, n, d| {
+    }),
+    Keyword::value("garp_lower_prio_repeat", "garp_lower_prio_repeat PACKETS", |cx, n, d| {
         d.garp.set_lower_prio_repeat(cx, n);
         let is_some = d.garp.lower_prio_repeat.is_some_and(|packets| packets > 0);
         d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
-    })),
+    }),
     // Authentication.
     Keyword::block("authentication", "authentication { … }", 0, 0, |cx, n, d| {
         d.authentication_at = Some(n.keyword.span);
@@ -153,11 +153,9 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     script("notify_fault", "notify_fault COMMAND [USER [GROUP]]", |cx, n, d| d.notify.fault = cx.script(n)),
     script("notify_stop", "notify_stop COMMAND [USER [GROUP]]", |cx, n, d| d.notify.stop = cx.script(n)),
     script("notify", "notify COMMAND [USER [GROUP]]", |cx, n, d| d.notify.any = cx.script(n)),
-    later(script(
-        "notify_master_rx_lower_pri",
-        "notify_master_rx_lower_pri COMMAND [USER [GROUP]]",
-        |cx, n, d| d.notify.master_rx_lower_pri = cx.script(n),
-    )),
+    script("notify_master_rx_lower_pri", "notify_master_rx_lower_pri COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.notify.master_rx_lower_pri = cx.script(n)
+    }),
     Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
         d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
     }),

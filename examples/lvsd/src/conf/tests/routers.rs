@@ -1,0 +1,293 @@
+//! The keywords of virtual routers: what becomes of them, and what is said about those that do not go together.
+
+use std::time::Duration;
+
+use lvs_core::Family;
+
+use super::super::model::*;
+use super::*;
+
+/// The configuration of a text about which exactly this is said.
+#[track_caller]
+fn accepted(text: &str, expected: &[&str]) -> Config {
+    assert_eq!(complaints(text), expected, "{}", shown(&read(text)));
+    read(text).config.expect("nothing but warnings")
+}
+
+/// The only instance of a text.
+#[track_caller]
+fn only(text: &str, expected: &[&str]) -> VrrpInstance {
+    let mut config = accepted(text, expected);
+    assert_eq!(config.instances.len(), 1);
+    config.instances.remove(0)
+}
+
+/// The instance with more statements, from line 7 on.
+#[track_caller]
+fn with(more: &str, expected: &[&str]) -> VrrpInstance {
+    only(&instance(more), expected)
+}
+
+/// The same after a block of global definitions, whose first statement is on line 2; one more line for each `\n` in it.
+#[track_caller]
+fn under(global: &str, more: &str, expected: &[&str]) -> VrrpInstance {
+    only(&(format!("global_defs {{\n {global}\n}}\n") + &instance(more)), expected)
+}
+
+#[track_caller]
+fn refused(text: &str, expected: &[&str]) -> Loaded {
+    assert_eq!(complaints(text), expected, "{}", shown(&read(text)));
+    let loaded = read(text);
+    assert!(loaded.config.is_none(), "refused");
+    loaded
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn the_defaults_are_keepalived_s() {
+    let instance = with("", &[]);
+    assert_eq!(instance.family, Family::Ipv4);
+    assert_eq!(instance.down_timer_adverts, 3);
+    assert_eq!(instance.answers, Answers::default());
+    assert!(!instance.yield_when_late && !instance.plain_checksum);
+    assert!(instance.check_addresses && instance.track_interface);
+    assert_eq!((instance.garp.lower_prio_repeat, instance.garp.lower_prio_delay), (5, seconds(5)));
+}
+
+#[test]
+fn an_instance_takes_what_it_does_not_say_from_global_defs() {
+    let global = "vrrp_down_timer_adverts 7\n vrrp_lower_prio_no_advert\n vrrp_higher_prio_send_advert on\n \
+        vrrp_owner_ignore_adverts yes\n vrrp_skip_check_adv_addr\n v3_checksum_as_v2\n vrrp_version 3";
+    let inherited = under(global, "", &[]);
+    assert_eq!(inherited.down_timer_adverts, 7);
+    let all =
+        Answers { lower_prio_no_advert: true, higher_prio_send_advert: true, owner_ignore_adverts: true };
+    assert_eq!(inherited.answers, all);
+    assert!(inherited.plain_checksum && !inherited.check_addresses);
+    assert_eq!(inherited.version, Version::V3);
+    let own = " down_timer_adverts 2\n lower_prio_no_advert off\n higher_prio_send_advert no\n \
+        owner_ignore_adverts false\n skip_check_adv_addr off\n v3_checksum_as_v2 off\n version 2";
+    let own = under(global, own, &[]);
+    assert_eq!((own.down_timer_adverts, own.answers), (2, Answers::default()));
+    assert!(!own.plain_checksum && own.check_addresses);
+    assert_eq!(own.version, Version::V2);
+}
+
+#[test]
+fn announcements_are_inherited_as_keepalived_does_it() {
+    // Each line measured on 2.2.7: first delay and repeat, then those after a losing advert.
+    for (global, own, expected) in [
+        ("router_id X", "", (5, 5, 5, 5)),
+        ("vrrp_garp_master_repeat 3\n vrrp_garp_master_delay 7", "", (7, 3, 7, 3)),
+        ("vrrp_garp_lower_prio_repeat 9", " garp_master_repeat 2\n garp_master_delay 1", (1, 2, 5, 9)),
+        ("router_id X", " garp_lower_prio_repeat 0", (5, 5, 5, 0)),
+        ("vrrp_min_garp", "", (0, 1, 0, 1)),
+        ("vrrp_min_garp", " garp_master_repeat 3\n garp_master_delay 4", (4, 3, 0, 1)),
+        ("vrrp_min_garp\n vrrp_garp_master_delay 3\n vrrp_garp_master_repeat 2", "", (3, 2, 3, 2)),
+        ("vrrp_garp_master_delay 3\n vrrp_garp_lower_prio_repeat 4\n vrrp_min_garp", "", (3, 1, 3, 4)),
+        ("vrrp_min_garp off", " garp_lower_prio_delay 2", (5, 5, 2, 5)),
+    ] {
+        let garp = under(global, own, &[]).garp;
+        let (delay, lower) = (garp.delay.as_secs(), garp.lower_prio_delay.as_secs());
+        let seen = (delay, garp.repeat.get(), lower, garp.lower_prio_repeat);
+        assert_eq!(seen, expected, "{global}, {own}");
+    }
+}
+
+#[test]
+fn excluded_addresses_may_be_of_both_families() {
+    let instance = with(" virtual_ipaddress_excluded {\n 10.0.0.2/24 dev eth1\n 2001:db8::2\n }", &[]);
+    let keys: Vec<String> = instance.excluded.iter().map(|vip| vip.key.to_string()).collect();
+    assert_eq!(keys, ["10.0.0.2/24 on eth1", "2001:db8::2/128 on eth0"]);
+    assert_eq!(instance.addresses.len(), 1);
+}
+
+#[test]
+fn more_addresses_than_an_advert_holds_are_moved_to_the_others() {
+    let many: String = (0..300).map(|n| format!(" 10.0.{}.{}\n", 1 + n / 250, 1 + n % 250)).collect();
+    let text = instance(" virtual_ipaddress_excluded {\n 10.1.0.1\n }").replace(" 10.0.0.1\n", &many);
+    let instance = only(&text, &["limit 260:2"]);
+    assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 46));
+    // In their order, before those that were excluded anyway.
+    let last = |list: &[lvs_core::VirtualAddress]| list.last().map(|vip| vip.key.address.to_string());
+    assert_eq!(last(&instance.addresses).as_deref(), Some("10.0.2.5"));
+    assert_eq!(instance.excluded[0].key.address.to_string(), "10.0.2.6");
+    assert_eq!(last(&instance.excluded).as_deref(), Some("10.1.0.1"));
+    let shown = shown(&read(&text));
+    assert!(shown.contains("the other 45 are not advertised"), "{shown}");
+}
+
+#[test]
+fn an_address_that_is_there_twice_is_shown_with_both_places() {
+    let twice = instance(" virtual_ipaddress_excluded {\n 10.0.0.1\n }");
+    let loaded = refused(&twice, &["duplicate 8:2"]);
+    assert!(shown(&loaded).contains("a.conf:5:2"), "{}", shown(&loaded));
+    let other = instance(" virtual_ipaddress_excluded {\n 10.0.0.1\n }")
+        .replace("e V", "e W")
+        .replace(" 10.0.0.1\n }\n virtual", " 10.0.0.9\n }\n virtual")
+        .replace("id 1", "id 2");
+    let loaded = refused(&(instance("") + &other), &["duplicate 16:2"]);
+    assert!(shown(&loaded).contains("the address 10.0.0.1 is in `V` and in `W`"), "{}", shown(&loaded));
+}
+
+#[test]
+fn an_instance_without_addresses_says_so() {
+    let none = instance(" no_virtual_ipaddress").replace(" virtual_ipaddress {\n 10.0.0.1\n }\n", "");
+    assert!(only(&none, &[]).addresses.is_empty());
+    // VR-023: version 3 lists at least one.
+    refused(&none.replace("no_virt", "version 3\n no_virt"), &["conflict 5:2"]);
+    let loaded = refused(&none.replace(" no_virtual_ipaddress", ""), &["missing-keyword 1:1"]);
+    assert!(shown(&loaded).contains("with `no_virtual_ipaddress` there may be none"), "{}", shown(&loaded));
+    let excluded = none.replace("no_virtual_ipaddress", "virtual_ipaddress_excluded {\n 10.0.0.1\n }");
+    refused(&excluded, &["missing-keyword 1:1"]);
+    assert_eq!(only(&excluded.replace("id 1\n", "id 1\n no_virtual_ipaddress\n"), &[]).excluded.len(), 1);
+}
+
+#[test]
+fn what_is_of_the_other_family_is_shown_beside_the_first_address() {
+    for (more, complaint) in [
+        (" unicast_peer {\n fe80::2\n }", "conflict 8:2"),
+        (" unicast_src_ip fe80::2\n unicast_peer {\n 10.0.0.2\n }", "conflict 7:2"),
+        (" mcast_src_ip fe80::2", "conflict 7:2"),
+        (" mcast_dst_ip ff02::18", "conflict 7:2"),
+        (" native_ipv6", "conflict 7:2"),
+    ] {
+        let loaded = refused(&instance(more), &[complaint]);
+        assert!(more.contains("native") || shown(&loaded).contains("a.conf:5:2"), "{}", shown(&loaded));
+    }
+    let mixed = instance("").replace(" 10.0.0.1\n", " 10.0.0.1\n fe80::1\n");
+    let loaded = refused(&mixed, &["conflict 6:2"]);
+    assert!(shown(&loaded).contains("move it to `virtual_ipaddress_excluded`"), "{}", shown(&loaded));
+}
+
+#[test]
+fn groups_are_multicast_and_of_their_family() {
+    let to = |instance: VrrpInstance| match instance.delivery {
+        Delivery::Multicast { group, .. } => group.to_string(),
+        Delivery::Unicast { .. } => panic!("multicast"),
+    };
+    assert_eq!(to(with(" mcast_dst_ip 224.0.0.20", &[])), "224.0.0.20");
+    assert_eq!(to(under("vrrp_mcast_group4 224.0.0.21", "", &[])), "224.0.0.21");
+    assert_eq!(to(under("vrrp_mcast_group4 224.0.0.21", " mcast_dst_ip 239.0.0.20", &[])), "239.0.0.20");
+    for (line, complaint) in [
+        ("mcast_dst_ip 10.0.0.3", "bad-value 7:15"),
+        ("mcast_dst_ip ff05::18", "bad-value 7:15"),
+        ("mcast_dst_ip x", "bad-value 7:15"),
+    ] {
+        refused(&instance(&format!(" {line}")), &[complaint]);
+    }
+    for line in ["vrrp_mcast_group4 10.0.0.1", "vrrp_mcast_group4 ff02::12", "vrrp_mcast_group6 224.0.0.18"] {
+        refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &["bad-value 2:20"]);
+    }
+    refused(
+        &("global_defs {\n vrrp_mcast_group6 ff05::1\n}\n".to_owned() + &instance("")),
+        &["bad-value 2:20"],
+    );
+    let both = with(" mcast_dst_ip 224.0.0.20\n unicast_peer {\n 10.0.0.2\n }", &["conflict 7:2"]);
+    assert!(matches!(both.delivery, Delivery::Unicast { .. }));
+}
+
+#[test]
+fn stepping_down_after_a_pause_needs_nopreempt() {
+    assert!(with(" nopreempt\n timer_expired_backup", &[]).yield_when_late);
+    assert!(with(" nopreempt\n thread_timer_expired 100", &[]).yield_when_late);
+    assert!(!with(" timer_expired_backup", &["conflict 7:2"]).yield_when_late);
+    refused(&instance(" nopreempt\n timer_expired_backup 255"), &["out-of-range 8:23"]);
+    refused(&instance(" nopreempt\n timer_expired_backup\n thread_timer_expired"), &["duplicate 9:2"]);
+}
+
+#[test]
+fn values_of_virtual_routers_have_keepalived_s_ranges() {
+    for (line, complaint) in [
+        ("down_timer_adverts 0", "out-of-range 7:21"),
+        ("down_timer_adverts 101", "out-of-range 7:21"),
+        ("down_timer_adverts", "missing-parameter 7:2"),
+        ("lower_prio_no_advert foo", "bad-value 7:23"),
+        ("strict_mode 1", "bad-value 7:14"),
+        ("garp_lower_prio_delay 4295", "out-of-range 7:24"),
+        ("garp_lower_prio_repeat 256", "out-of-range 7:25"),
+        ("debug", "missing-parameter 7:2"),
+        ("debug 5", "out-of-range 7:8"),
+        ("kernel_rx_buf_size x", "bad-value 7:21"),
+        ("notify_master_rx_lower_pri", "missing-parameter 7:2"),
+        ("no_accept", "not-supported-yet 7:2"),
+        ("use_vmac", "not-supported-yet 7:2"),
+        ("promote_secondaries", "not-supported-yet 7:2"),
+        ("vrf red", "not-supported-yet 7:2"),
+        ("auth_hmac {\n }", "not-supported-yet 7:2"),
+    ] {
+        refused(&instance(&format!(" {line}")), &[complaint]);
+    }
+    for (line, complaint) in [
+        ("vrrp_down_timer_adverts 0", "out-of-range 2:26"),
+        ("vrrp_startup_delay 0", "out-of-range 2:21"),
+        ("vrrp_startup_delay 4295", "out-of-range 2:21"),
+        ("vrrp_min_garp maybe", "bad-value 2:16"),
+        ("dynamic_interfaces yes", "bad-value 2:21"),
+        ("checker_priority 20", "out-of-range 2:19"),
+        ("vrrp_rx_bufs_policy FOO", "bad-value 2:22"),
+        ("vrrp_rx_bufs_multiplier 0", "out-of-range 2:26"),
+        ("notify_fifo /tmp/f", "not-supported-yet 2:2"),
+        ("startup_script /bin/true", "not-supported-yet 2:2"),
+    ] {
+        refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &[complaint]);
+    }
+}
+
+#[test]
+fn delays_of_the_start_are_read_to_the_microsecond() {
+    let text =
+        "global_defs {\n vrrp_startup_delay 3.5\n vrrp_delay_after_boot 60\n}\n".to_owned() + &instance("");
+    let global = accepted(&text, &[]).global;
+    assert_eq!(global.startup_delay, Duration::from_millis(3500));
+    assert_eq!(global.delay_after_boot, seconds(60));
+}
+
+#[test]
+fn scripts_of_rare_occasions_are_read() {
+    let scripts = with(" notify_master_rx_lower_pri /bin/a\n notify_deleted \"/bin/b c\" root", &[]).notify;
+    assert_eq!(scripts.master_rx_lower_pri.map(|script| script.command), Some(vec!["/bin/a".to_owned()]));
+    let deleted = scripts.deleted.expect("a script");
+    assert_eq!(
+        (deleted.command, deleted.user.map(|user| user.user)),
+        (vec!["/bin/b".into(), "c".into()], Some("root".into()))
+    );
+    assert_eq!(with(" notify_deleted", &[]).notify.deleted, None);
+}
+
+#[test]
+fn what_only_reports_is_one_warning_for_each_subject() {
+    let global = "global_defs {\n notification_email {\n  root@localhost\n  a@example.org\n }\n \
+        notification_email_from lb@example.org\n smtp_server 127.0.0.1 25\n smtp_connect_timeout 30\n \
+        enable_snmp_vrrp\n enable_traps\n enable_dbus\n vrrp_iptables\n process_names\n}\n";
+    let text = global.to_owned() + &instance(" smtp_alert\n notify_priority_changes on");
+    let warnings = [
+        "no-effect 2:2",
+        "no-effect 9:2",
+        "no-effect 11:2",
+        "no-effect 12:2",
+        "no-effect 13:2",
+        "no-effect 22:2",
+    ];
+    accepted(&text, &warnings);
+    let shown = shown(&read(&text));
+    assert!(
+        shown.starts_with(
+            "\
+warning[no-effect]: `notification_email` has no effect: lvsd sends no mail yet
+  --> a.conf:2:2
+   |
+ 2 |  notification_email {
+   |  ^^^^^^^^^^^^^^^^^^ read, and otherwise left out
+"
+        ),
+        "{shown}"
+    );
+    // The others of the subject stand below it, the instance's among them.
+    assert!(shown.contains("smtp_server 127.0.0.1 25\n   |  ----------- this, too"), "{shown}");
+    assert!(shown.contains(" smtp_alert\n   |  ---------- this, too"), "{shown}");
+    assert!(shown.contains("= help: `notify` scripts can tell of changes"), "{shown}");
+}
