@@ -138,6 +138,28 @@ impl Host {
         self.set_carrier(device, true);
     }
 
+    /// Makes a one-way link of the interface's cable to its segment: what comes to a multicast group does not arrive any
+    /// more, and what it sends does.
+    #[track_caller]
+    pub fn deafen(&self, device: &str) {
+        self.set_multicast(device, "off");
+    }
+
+    /// Lets multicast arrive again after [`deafen`](Host::deafen).
+    #[track_caller]
+    pub fn undeafen(&self, device: &str) {
+        self.set_multicast(device, "on");
+    }
+
+    #[track_caller]
+    fn set_multicast(&self, device: &str, value: &str) {
+        let cables = self.cables.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(plug) = cables.get(device) else { panic!("{} has no interface {device}", self.name) };
+        let mut command = self.command_in("bridge", &plug.namespace);
+        command.args(["link", "set", "dev", &plug.device, "mcast_flood", value]);
+        self.output(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     #[track_caller]
     fn set_carrier(&self, device: &str, on: bool) {
         let cables = self.cables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,7 +284,11 @@ impl Host {
     /// A command whose process runs inside the host. It is killed when the thread that starts it ends; use
     /// [`spawn`](Host::spawn) for programs that stay.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = spawn::command(program, &self.namespace);
+        self.command_in(program, &self.namespace)
+    }
+
+    fn command_in(&self, program: &str, namespace: &Arc<Namespace>) -> Command {
+        let mut command = spawn::command(program, namespace);
         if !std::env::var_os("PATH").is_some_and(|path| path.to_string_lossy().contains("/sbin")) {
             // An ordinary user's path lacks the places of ip, nginx and keepalived.
             let path = std::env::var("PATH").unwrap_or_default();

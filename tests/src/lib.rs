@@ -32,6 +32,7 @@ mod ping;
 mod poll;
 mod process;
 pub mod s2;
+mod socket;
 mod spawn;
 
 pub use address::{Address, Mac, Network};
@@ -41,3 +42,4 @@ pub use host::{Host, Segment, require_ipvs};
 pub use nix::sys::signal::Signal;
 pub use poll::{Condition, holds_for, poll_until};
 pub use process::Process;
+pub use socket::Sender;
