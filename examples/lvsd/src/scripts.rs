@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,19 +47,20 @@ pub(crate) struct InstanceScripts {
 /// Runs the scripts of all instances, or of all sync groups.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptRunner {
-    instances: BTreeMap<String, InstanceScripts>,
+    /// Shared, since each instance has a runner of its own.
+    instances: Arc<BTreeMap<String, InstanceScripts>>,
     /// What the scripts are told that the name is one of.
     kind: &'static str,
 }
 
 impl ScriptRunner {
     pub(crate) fn new(instances: BTreeMap<String, InstanceScripts>) -> Self {
-        Self { instances, kind: "INSTANCE" }
+        Self { instances: Arc::new(instances), kind: "INSTANCE" }
     }
 
     /// The scripts of sync groups.
     pub(crate) fn of_groups(groups: BTreeMap<String, InstanceScripts>) -> Self {
-        Self { instances: groups, kind: "GROUP" }
+        Self { instances: Arc::new(groups), kind: "GROUP" }
     }
 
     /// The scripts that a notice calls for, in the order in which they run.
