@@ -131,6 +131,10 @@ pub enum FaultReason {
     TrackedLinkDown,
     /// The interface has no address to send from.
     NoAddress,
+    /// The configured address to send from is not on the interface.
+    SourceMissing,
+    /// It speaks unicast, and there is no peer.
+    NoPeers,
     /// The kernel refused the sockets.
     Socket,
     /// The virtual addresses could not be had for longer than the claim timeout.
@@ -149,6 +153,8 @@ impl fmt::Display for FaultReason {
             Self::TrackedLinkMissing => "a tracked interface does not exist",
             Self::TrackedLinkDown => "a tracked interface is down",
             Self::NoAddress => "the interface has no address to send from",
+            Self::SourceMissing => "the address to send from is not on the interface",
+            Self::NoPeers => "there is no peer to speak to",
             Self::Socket => "the kernel refused a socket",
             Self::ClaimFailed => "the virtual addresses could not be claimed",
             Self::Tracked => "a tracked object is down",

@@ -11,10 +11,9 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd;
 use nix::sys::timerfd::{Expiration, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::socket::watched;
+use crate::transport::raw::watched;
 
 /// The time now on `CLOCK_BOOTTIME`, the clock of all instants that the driver gives out.
 #[must_use]
@@ -38,36 +37,30 @@ impl Alarm {
         Ok(Self { timer: watched(timer)?, set_to: None })
     }
 
-    /// Sets it to the instant, or off; a time that has passed rings at once.
+    /// Has it ring at the instant; a time that has passed rings at once. It may ring earlier, and once without
+    /// need: setting it costs more than looking at the clock.
     pub(crate) fn set(&mut self, at: Option<Instant>) -> io::Result<()> {
-        if self.set_to == at {
+        let Some(at) = at else { return Ok(()) };
+        if self.set_to.is_some_and(|set_to| set_to <= at) {
             return Ok(());
         }
-        match at {
-            Some(at) => {
-                // An expiration of 0 would switch it off.
-                let time = Duration::from_nanos(at.as_nanos().max(1));
-                self.timer.get_ref().0.set(
-                    Expiration::OneShot(TimeSpec::from_duration(time)),
-                    TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-                )?;
-            }
-            None => self.timer.get_ref().0.unset()?,
-        }
-        self.set_to = at;
+        // An expiration of 0 would switch it off. What rang before is forgotten by this.
+        let time = Duration::from_nanos(at.as_nanos().max(1));
+        self.timer
+            .get_ref()
+            .0
+            .set(Expiration::OneShot(TimeSpec::from_duration(time)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.set_to = Some(at);
         Ok(())
     }
 
-    pub(crate) fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.timer.poll_read_ready(cx).map(|ready| ready.map(|_| ()))
-    }
-
-    /// Makes ready for the next time, whether it rang or not.
-    pub(crate) fn silence(&mut self) {
-        // The notice is taken back only by the attempt that finds nothing.
-        while self.timer.try_io(Interest::READABLE, |timer| Ok(timer.0.wait()?)).is_ok() {
-            self.set_to = None;
-        }
+    /// Ready once for each time that it rings; then it has to be set anew.
+    pub(crate) fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Poll::Ready(rung) = self.timer.poll_read_ready(cx) else { return Poll::Pending };
+        // Taken back without reading, which would be one more system call: until it is set anew nothing rings.
+        rung.map(|mut notice| notice.clear_ready())?;
+        self.set_to = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -93,7 +86,6 @@ mod tests {
             alarm.set(Some(at)).unwrap();
             poll_fn(|cx| alarm.poll_rung(cx)).await.unwrap();
             assert!(now() >= at);
-            alarm.silence();
         }
     }
 }

@@ -10,21 +10,20 @@ mod member;
 mod mismatch;
 mod send;
 mod settle;
+pub(crate) mod setup;
 mod timers;
 
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use lvs_core::{Instant, Ownership, Role};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::action::{FaultReason, Gate};
 use crate::clock;
 use crate::clock::Alarm;
 use crate::driver::config::InstanceConfig;
@@ -32,15 +31,19 @@ use crate::driver::events::Events;
 use crate::driver::handle::{Commands, Event, Handle, InstanceFacts, Shared};
 use crate::driver::interface::Interface;
 use crate::driver::member::Member;
-use crate::driver::timers::Timer;
+use crate::driver::send::News;
+use crate::driver::setup::Setup;
+use crate::driver::timers::Timers;
 use crate::error::Error;
-use crate::router::Router;
 use crate::stats::Counters;
+use crate::sync_group::{Standing, SyncGroup};
+use crate::transport::raw::RawTransport;
+use crate::transport::{Arrivals, Transport};
 
 /// The routers of one host, with their sockets and their timer.
 ///
-/// It owns a pair of raw sockets per interface, one timer of the kernel and the routers, and nothing else: it
-/// programs no addresses, runs no scripts, and waits for nobody. Adverts are never late because of other
+/// It owns two raw sockets per interface and address family, one timer of the kernel and the routers, and nothing
+/// else: it programs no addresses, runs no scripts, and waits for nobody. Adverts are never late because of other
 /// work; give it a thread of its own with a current-thread runtime for the same reason. On a machine that may
 /// be busy give that thread a real-time priority (`chrt`, `sched_setscheduler`) too: with six busy processes per
 /// core an ordinary thread was 300 ms late, which at a short interval is longer than a backup waits; with
@@ -48,7 +51,17 @@ use crate::stats::Counters;
 ///
 /// At each wake-up it first hands all waiting adverts to the routers, then commands, then lets timers expire.
 /// So a process that was stopped for a while learns what happened before it acts on timers that expired
-/// meanwhile.
+/// meanwhile. Then all adverts that are due leave together, and after them ownership and events are told. Nothing
+/// of this allocates memory while no role changes.
+///
+/// # How it ends
+///
+/// [`run`](Self::run) returns after [`Handle::shutdown`], when every master has resigned. Cancelling it, by dropping
+/// its future, is safe at any time, though no other router hears of it: what the driver owns is closed, and
+/// [`Instance::ownership`](crate::Instance::ownership) says [`Role::Initialize`], so that addresses are released. The
+/// same happens when it panics, and when a driver is dropped that never ran.
+///
+/// # What it depends on
 ///
 /// What is rare and odd (errors of the kernel, refused packets: the first, second, fourth, … of a kind) is
 /// logged through `tracing`; a subscriber that can block would make adverts late. Packets meant for an instance
@@ -85,78 +98,103 @@ use crate::stats::Counters;
 #[derive(Debug)]
 pub struct Driver {
     shared: Arc<Shared>,
+    transport: AnyTransport,
     interfaces: Vec<Interface>,
     members: Vec<Member>,
+    groups: Vec<Group>,
     events: Events,
-    timers: BTreeSet<(Instant, Timer)>,
-    buffers: Buffers,
+    /// That of place [`LOOK`], and those of the members in the places behind it.
+    timers: Timers,
+    space: Space,
 }
 
 impl Driver {
-    /// A driver of these instances, the handle to it, and what happens to them. Nothing is opened or sent
-    /// yet.
+    /// A driver of these instances, with raw sockets; the handle to it, and what happens to them. Nothing is
+    /// opened or sent yet.
     ///
     /// The channel of events holds 1,024. When it is full, later events are lost and counted; the driver does
     /// not wait.
     ///
     /// # Errors
     /// A configuration that contradicts itself or the protocol.
-    pub fn new(configs: Vec<InstanceConfig>) -> Result<(Self, Handle, mpsc::Receiver<Event>), Error> {
-        config::check(&configs)?;
-        let mut interfaces: Vec<Interface> = Vec::new();
-        let (mut members, mut facts) = (Vec::new(), Vec::new());
-        for (index, config) in configs.into_iter().enumerate() {
-            let mut place_of = |name: &str| {
-                let known = interfaces.iter().position(|interface| interface.name == name);
-                known.unwrap_or_else(|| {
-                    interfaces.push(Interface::new(name.to_owned()));
-                    interfaces.len() - 1
-                })
-            };
-            let place = place_of(&config.interface);
-            let tracked: BTreeSet<usize> = config
-                .tracked_interfaces
-                .iter()
-                .map(|name| place_of(name))
-                .filter(|at| *at != place)
-                .collect();
-            interfaces[place].members.push(index);
-            for &at in &tracked {
-                interfaces[at].trackers.push(index);
-            }
-            facts.push(InstanceFacts {
-                name: config.name.as_str().into(),
-                ownership: watch::Sender::new(Ownership::default()),
-                counters: Counters::default(),
-                pulse: Arc::default(),
-            });
-            members.push(Member {
-                router: Router::new(config.router, Ipv4Addr::UNSPECIFIED.into()),
-                interface: place,
-                tracked,
-                source: None,
-                silent_peers: BTreeSet::new(),
-                link_fault: Some(FaultReason::LinkMissing),
-                tracked_fault: None,
-                application_gate: Gate::Open,
-                armed: None,
-                config,
-            });
-        }
-        let with_instances = interfaces.iter().filter(|interface| !interface.members.is_empty());
-        let counters =
-            with_instances.map(|interface| (interface.name.clone(), Counters::default())).collect();
-        let shared = Arc::new(Shared::new(facts, counters));
+    pub fn new(setup: impl Into<Setup>) -> Result<(Self, Handle, mpsc::Receiver<Event>), Error> {
+        Self::with_transport(setup, RawTransport)
+    }
+
+    /// As [`new`](Self::new), with another way to carry adverts.
+    ///
+    /// # Errors
+    /// A configuration that contradicts itself or the protocol.
+    pub fn with_transport(
+        setup: impl Into<Setup>,
+        transport: impl Transport + 'static,
+    ) -> Result<(Self, Handle, mpsc::Receiver<Event>), Error> {
+        let setup = setup.into();
+        let groups = setup.check()?;
+        let now = clock::now();
+        let facts = setup.instances.iter().map(|config| InstanceFacts::new(config, now)).collect();
+        let interfaces: BTreeSet<&str> = setup.instances.iter().map(|config| &*config.interface).collect();
+        let counters = interfaces.into_iter().map(|name| (name.to_owned(), Counters::default())).collect();
+        let shared = Arc::new(Shared::new(facts, counters, setup.instances.clone()));
         let (sender, receiver) = mpsc::channel(EVENTS);
-        let driver = Self {
+        let mut driver = Self {
             shared: Arc::clone(&shared),
-            interfaces,
-            members,
+            transport: AnyTransport(Box::new(transport)),
+            interfaces: Vec::new(),
+            members: Vec::new(),
+            groups: Vec::new(),
             events: Events { sender, missed: 0 },
-            timers: BTreeSet::new(),
-            buffers: Buffers::default(),
+            timers: Timers::new(setup.instances.len() + 1),
+            space: Space::default(),
         };
+        for config in setup.instances {
+            driver.add(config, now);
+        }
+        for (config, members) in setup.groups.into_iter().zip(groups) {
+            for (place, &index) in members.iter().enumerate() {
+                driver.members[index].group = Some((driver.groups.len(), place));
+            }
+            let machine = SyncGroup::new(members.iter().map(|_| Standing::Waits));
+            let name = config.name.as_str().into();
+            driver.groups.push(Group { name, members, machine, role: Role::Initialize, is_unsettled: false });
+        }
         Ok((driver, Handle { shared }, receiver))
+    }
+
+    fn add(&mut self, config: InstanceConfig, now: Instant) {
+        let index = self.members.len();
+        let place = self.place_of(&config.interface);
+        let outlet = config.send_interface.as_ref().map_or(place, |name| self.place_of(name));
+        self.interfaces[place].listeners.insert(index);
+        self.interfaces[outlet].speakers.insert(index);
+        self.members.push(Member::new(config, place, outlet, now));
+        self.track(index);
+    }
+
+    /// The place of an interface among ours, of which it is from now on.
+    fn place_of(&mut self, name: &str) -> usize {
+        let known = self.interfaces.iter().position(|interface| interface.name == name);
+        known.unwrap_or_else(|| {
+            self.interfaces.push(Interface::new(name.to_owned()));
+            self.interfaces.len() - 1
+        })
+    }
+
+    /// Makes the interfaces that an instance tracks those of its configuration.
+    fn track(&mut self, index: usize) {
+        let names = self.members[index].config.tracked_interfaces.clone();
+        let (interface, outlet) = (self.members[index].interface, self.members[index].outlet);
+        let places = names.iter().map(|name| self.place_of(name));
+        let tracked: BTreeSet<usize> =
+            places.filter(|&place| place != interface && place != outlet).collect();
+        for (place, interface) in self.interfaces.iter_mut().enumerate() {
+            if tracked.contains(&place) {
+                interface.trackers.insert(index);
+            } else {
+                interface.trackers.remove(&index);
+            }
+        }
+        self.members[index].tracked = tracked;
     }
 
     /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master
@@ -172,32 +210,42 @@ impl Driver {
     pub async fn run(mut self) -> Result<(), Error> {
         let kernel = |operation| move |source| Error::Kernel { operation, source };
         let mut alarm = Alarm::new().map_err(kernel("create timer"))?;
-        self.start(clock::now());
-        loop {
-            alarm.set(self.timers.first().map(|(at, _)| *at)).map_err(kernel("set timer"))?;
-            self.wake_up(&alarm).await.map_err(kernel("wait for adverts"))?;
-            alarm.silence();
-            if self.turn() {
-                return Ok(());
-            }
+        let mut is_over = self.start();
+        while !is_over {
+            alarm.set(self.timers.first()).map_err(kernel("set timer"))?;
+            self.wake_up(&mut alarm).await.map_err(kernel("wait for adverts"))?;
+            is_over = self.turn();
         }
+        Ok(())
     }
 
-    fn start(&mut self, now: Instant) {
-        for member in &mut self.members {
-            member.router.set_gate(now, Gate::Fault(FaultReason::LinkMissing));
+    /// Answers whether it was told to stop already.
+    fn start(&mut self) -> bool {
+        for index in 0..self.members.len() {
+            self.apply_gate(index);
         }
-        self.look_at_interfaces(now);
+        if self.shared.take_commands().is_some_and(|inbox| self.obey(inbox)) {
+            return true;
+        }
+        self.look_at_interfaces(clock::now());
         for index in 0..self.members.len() {
             self.judge_tracked(index);
+            let now = clock::now();
             self.members[index].router.enable(now);
             self.carry_out(index, now);
         }
+        for group in 0..self.groups.len() {
+            self.mark_group(group);
+        }
+        self.settle_groups();
+        self.flush();
+        false
     }
 
     /// Until an advert, a command or the timer is there.
-    async fn wake_up(&self, alarm: &Alarm) -> io::Result<()> {
+    async fn wake_up(&mut self, alarm: &mut Alarm) -> io::Result<()> {
         let mut commanded = pin!(self.shared.wake.notified());
+        let interfaces = &mut self.interfaces;
         poll_fn(|cx| {
             // All are polled, so that each of them will wake this task.
             let mut result = commanded.as_mut().poll(cx).map(Ok);
@@ -207,8 +255,13 @@ impl Driver {
                 }
             };
             note(alarm.poll_rung(cx));
-            for sockets in self.interfaces.iter().filter_map(|interface| interface.sockets.as_ref()) {
-                note(sockets.poll_readable(cx));
+            for interface in interfaces.iter_mut() {
+                interface.is_heard = false;
+                for receiver in interface.ears.iter_mut().filter_map(|ear| ear.receiver.as_mut()) {
+                    let readable = receiver.poll_readable(cx);
+                    interface.is_audible |= readable.is_ready();
+                    note(readable);
+                }
             }
             result
         })
@@ -219,7 +272,9 @@ impl Driver {
     /// last time.
     fn turn(&mut self) -> bool {
         for place in 0..self.interfaces.len() {
-            self.hear(place);
+            if std::mem::take(&mut self.interfaces[place].is_audible) {
+                self.hear(place);
+            }
         }
         let is_last = self.shared.take_commands().is_some_and(|inbox| self.obey(inbox));
         if is_last {
@@ -227,6 +282,8 @@ impl Driver {
         } else {
             self.expire(clock::now());
         }
+        self.settle_groups();
+        self.flush();
         is_last
     }
 
@@ -238,7 +295,10 @@ impl Driver {
                 self.set_link(place, link);
             }
         }
-        for (index, Commands { claimed, priority, gate }) in inbox.instances {
+        for (index, Commands { config, claimed, priority, gate }) in inbox.instances {
+            if let Some(config) = config {
+                self.reconfigure(index, *config);
+            }
             let now = clock::now();
             if let Some(priority) = priority {
                 self.members[index].router.set_priority(now, priority);
@@ -255,19 +315,42 @@ impl Driver {
         inbox.shutdown
     }
 
+    /// Changes an instance as it runs; what cannot change was refused before.
+    fn reconfigure(&mut self, index: usize, config: InstanceConfig) {
+        let router = config.router;
+        self.members[index].config = config;
+        self.track(index);
+        self.judge_tracked(index);
+        let (interface, outlet) = (self.members[index].interface, self.members[index].outlet);
+        self.settle(interface, false);
+        if outlet != interface {
+            self.settle(outlet, false);
+        }
+        // Only now, since it may advertise at once.
+        let now = clock::now();
+        self.members[index].router.reconfigure(now, router);
+        self.carry_out(index, now);
+    }
+
     fn expire(&mut self, now: Instant) {
-        let first_later = (now + Duration::from_nanos(1), Timer::FIRST);
-        let later = self.timers.split_off(&first_later);
-        for (_, timer) in std::mem::replace(&mut self.timers, later) {
-            match timer {
-                Timer::Look => self.look_at_interfaces(now),
-                Timer::Member(index) => {
-                    let now = clock::now();
-                    self.members[index].armed = None;
-                    self.members[index].router.handle_timeout(now);
-                    self.carry_out(index, now);
-                }
+        // A timer that is set anew to a time that has passed can wait for the next turn.
+        for _ in 0..=self.members.len() {
+            let Some((at, timer)) = self.timers.expired(now) else { return };
+            let Some(index) = timer.checked_sub(LOOK + 1) else {
+                self.look_at_interfaces(now);
+                continue;
+            };
+            let Member { router, interface, .. } = &self.members[index];
+            let place = *interface;
+            // A master that is on time needs no news to advertise. Whoever is late, or would become master, does:
+            // adverts may have come since the wake-up, above all if the process was stopped in between.
+            let needs_news = router.role() != Role::Master || now - at > LATE;
+            if needs_news && !self.interfaces[place].is_heard {
+                self.hear(place);
             }
+            let now = clock::now();
+            self.members[index].router.handle_timeout(now);
+            self.carry_out(index, now);
         }
     }
 
@@ -294,18 +377,41 @@ impl Drop for Driver {
     }
 }
 
-/// Space that is used again for every packet.
+/// A group of instances.
 #[derive(Debug)]
-struct Buffers {
-    received: Box<[u8]>,
-    packet: Vec<u8>,
-    datagram: Vec<u8>,
+struct Group {
+    name: Arc<str>,
+    /// Places of the instances.
+    members: Vec<usize>,
+    machine: SyncGroup,
+    /// As it was told last.
+    role: Role,
+    is_unsettled: bool,
 }
 
-impl Default for Buffers {
-    fn default() -> Self {
-        Self { received: vec![0; RECEIVED].into(), packet: Vec::new(), datagram: Vec::new() }
+struct AnyTransport(Box<dyn Transport>);
+
+impl std::fmt::Debug for AnyTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport")
     }
+}
+
+/// Space that is used again in every turn.
+#[derive(Debug, Default)]
+struct Space {
+    arrivals: Arrivals,
+    packet: Vec<u8>,
+    /// Departures that did not leave.
+    failed: Vec<(usize, io::Error)>,
+    /// Places of the interfaces with adverts that wait to leave.
+    loaded: Vec<usize>,
+    /// Places of the groups whose members may not go together.
+    unsettled: Vec<usize>,
+    /// Places of the instances of which the application does not know the latest.
+    changed: Vec<usize>,
+    /// What it has to be told.
+    news: Vec<News>,
 }
 
 /// Whether the next thing of a kind is logged after that many of it: the first, the second, the fourth, …
@@ -313,11 +419,14 @@ const fn is_worth_a_line(before: u64) -> bool {
     before.saturating_add(1).is_power_of_two()
 }
 
-/// The longest advert is 1,036 octets, an IPv4 header at most 60; a longer datagram is cut off and refused.
-const RECEIVED: usize = 2048;
-
 /// A master that changes roles every 10 ms would take ten seconds to fill it.
 const EVENTS: usize = 1024;
+
+/// The timer for interfaces nobody tells about, and for sockets that could not be opened.
+const LOOK: usize = 0;
+
+/// More than a machine that is not overloaded is late by.
+const LATE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests;

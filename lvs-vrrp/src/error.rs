@@ -20,6 +20,14 @@ pub enum Error {
         /// What is wrong.
         source: ConfigError,
     },
+    /// A group contradicts the instances or another group; nothing was opened or sent.
+    #[error("group {group}: {source}")]
+    Group {
+        /// Name of the group.
+        group: String,
+        /// What is wrong.
+        source: ConfigError,
+    },
     /// The kernel refused something that the driver cannot do without.
     #[error("{operation}: {source}")]
     Kernel {
@@ -78,6 +86,26 @@ pub enum ConfigError {
     /// An address that no host can have.
     #[error("{0} is not the address of a host")]
     NotAHost(IpAddr),
+    /// Two groups have the same name.
+    #[error("there is another group of this name")]
+    DuplicateGroup,
+    /// A group of nobody.
+    #[error("it has no members")]
+    EmptyGroup,
+    /// A group names an instance that there is not.
+    #[error("there is no instance {0}")]
+    UnknownMember(String),
+    /// An instance cannot follow two groups.
+    #[error("instance {member} is in group {other} already")]
+    MemberOfTwoGroups {
+        /// Name of the instance.
+        member: String,
+        /// Name of the group that has it.
+        other: String,
+    },
+    /// What cannot change while the driver runs.
+    #[error("its {0} cannot change while it runs")]
+    Fixed(&'static str),
     /// Unicast to nobody.
     #[error("unicast needs at least one peer")]
     NoPeers,

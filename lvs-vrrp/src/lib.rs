@@ -99,7 +99,9 @@
 //! - Of two owners the one with the lower address becomes backup and keeps its priority.
 //! - A master that cannot get its addresses resigns, and tries again later and later.
 
-#![forbid(unsafe_code)]
+// With sockets it is denied everywhere but in socket.rs.
+#![cfg_attr(not(feature = "tokio"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 // The page above links to the driver.
 #![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -136,6 +138,8 @@ mod socket;
 mod stats;
 mod sync_group;
 mod tracker;
+#[cfg(feature = "tokio")]
+mod transport;
 mod types;
 
 pub use action::{Action, FaultReason, Gate, Reason, Transition};
@@ -160,6 +164,10 @@ pub use driver::handle::Handle;
 pub use driver::handle::Instance;
 #[cfg(feature = "tokio")]
 pub use driver::handle::Pulse;
+#[cfg(feature = "tokio")]
+pub use driver::handle::Status;
+#[cfg(feature = "tokio")]
+pub use driver::setup::{GroupConfig, Setup};
 pub use endpoints::{Datagram, Endpoints, group};
 #[cfg(feature = "tokio")]
 pub use error::ConfigError;
@@ -174,6 +182,14 @@ pub use router::Router;
 pub use stats::Stats;
 pub use sync_group::{Standing, SyncGroup};
 pub use tracker::{Explanation, Fact, Tracked, TrackedKind, Tracker};
+#[cfg(feature = "tokio")]
+pub use transport::memory::{MemoryNetwork, MemoryTransport};
+#[cfg(feature = "tokio")]
+pub use transport::raw::RawTransport;
+#[cfg(feature = "tokio")]
+pub use transport::udp::UdpTransport;
+#[cfg(feature = "tokio")]
+pub use transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport};
 pub use types::{
     Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
 };

@@ -31,6 +31,9 @@ pub struct InstanceConfig {
     pub name: String,
     /// Name of the interface that adverts go through.
     pub interface: String,
+    /// Name of another interface to send through, for a virtual MAC address (VR-006): adverts are still received
+    /// on `interface`. Usually none.
+    pub send_interface: Option<String>,
     /// Its identifier, unique per interface and group or peer.
     pub vrid: Vrid,
     /// The virtual addresses that adverts list, in this order: 1 to 255, in version 2 also none. All are of
@@ -45,6 +48,14 @@ pub struct InstanceConfig {
     /// or without carrier. [`Handle::set_link`](crate::Handle::set_link) tells about them as about its own.
     /// Its own interface need not be among them. Usually none.
     pub tracked_interfaces: Vec<String>,
+    /// Whether the instance goes on while its interface is down or without carrier (`dont_track_primary`).
+    pub ignores_link_state: bool,
+    /// Whether it is at fault while the source address of its [`Delivery`] is not on its interface
+    /// (`track_src_ip`).
+    pub tracks_source: bool,
+    /// Whether unicast without peers is a fault of the instance rather than an error of the configuration
+    /// (`unicast_fault_no_peer`).
+    pub is_faulty_without_peers: bool,
     /// How adverts travel.
     pub delivery: Delivery,
     /// Authentication; version 3 has none.
@@ -69,10 +80,14 @@ impl InstanceConfig {
         Self {
             name: name.into(),
             interface: interface.into(),
+            send_interface: None,
             vrid,
             addresses,
             excluded_addresses: Vec::new(),
             tracked_interfaces: Vec::new(),
+            ignores_link_state: false,
+            tracks_source: false,
+            is_faulty_without_peers: false,
             delivery: Delivery::to_group(family),
             authentication: Authentication::None,
             checksum: ChecksumForm::default(),
@@ -149,7 +164,7 @@ impl InstanceConfig {
                 }
             }
             Delivery::Unicast(unicast) => {
-                if unicast.peers.is_empty() {
+                if unicast.peers.is_empty() && !self.is_faulty_without_peers {
                     return Err(ConfigError::NoPeers);
                 }
                 check_hosts(unicast.peers.iter().map(|peer| peer.address))?;
@@ -192,6 +207,36 @@ pub(crate) fn check(configs: &[InstanceConfig]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses a change of the instance at this place that contradicts itself, the others or the protocol, or that
+/// a running instance cannot make.
+pub(crate) fn check_change(
+    configs: &[InstanceConfig],
+    place: usize,
+    new: &InstanceConfig,
+) -> Result<(), Error> {
+    let refuse = |source| Error::Config { instance: new.name.clone(), source };
+    let Some(old) = configs.get(place) else { return Ok(()) };
+    let fixed = [
+        ("name", old.name == new.name),
+        ("interface", old.interface == new.interface && old.send_interface == new.send_interface),
+        ("virtual router identifier", old.vrid == new.vrid),
+        ("address family", old.family() == new.family()),
+    ];
+    if let Some((what, _)) = fixed.into_iter().find(|(_, is_same)| !is_same) {
+        return Err(refuse(ConfigError::Fixed(what)));
+    }
+    new.check_alone().map_err(refuse)?;
+    let mut others = configs.iter().enumerate().filter(|(other, _)| *other != place);
+    match others.find(|(_, other)| other.overlaps(new)) {
+        Some((_, other)) => Err(refuse(ConfigError::DuplicateRouter {
+            other: other.name.clone(),
+            vrid: new.vrid,
+            interface: new.interface.clone(),
+        })),
+        None => Ok(()),
+    }
 }
 
 fn check_hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), ConfigError> {

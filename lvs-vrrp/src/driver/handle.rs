@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lvs_core::{ClaimResult, Epoch, Instant, Link, Ownership};
+use lvs_core::{ClaimResult, Epoch, Instant, Link, Ownership, Role};
 use tokio::sync::{Notify, watch};
 
 use crate::action::{Gate, Transition};
 use crate::conflict::ConflictEvent;
+use crate::driver::config;
+use crate::driver::config::InstanceConfig;
+use crate::error::Error;
+use crate::router::Router;
 use crate::stats::{Counters, Stats};
-use crate::types::Priority;
+use crate::types::{Interval, Priority};
 
 /// Commands a running [`Driver`](crate::Driver) and watches it. Clones speak to the same driver.
 ///
@@ -91,6 +96,32 @@ impl Instance {
         self.tell(|commands| commands.claimed = Some((epoch, result)));
     }
 
+    /// Role, priority, master and interval now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        *self.facts().status()
+    }
+
+    /// Changes what the instance is, keeping its role: priority, interval, addresses, delivery, authentication and
+    /// the rest. Fixed are its name, interfaces and identifier, and the family of its addresses. The priority
+    /// becomes that of the new configuration, whatever [`set_priority`](Self::set_priority) said before.
+    ///
+    /// A master tells the others of a new interval at once. Which addresses are to be claimed is not the driver's
+    /// matter: the application tells that to whoever holds them.
+    ///
+    /// # Errors
+    /// The configuration contradicts itself, the protocol or another instance, or changes what is fixed: then
+    /// all stays as it was.
+    pub fn reconfigure(&self, config: InstanceConfig) -> Result<(), Error> {
+        let mut configs = lock(&self.shared.configs);
+        config::check_change(&configs, self.index, &config)?;
+        if let Some(known) = configs.get_mut(self.index) {
+            known.clone_from(&config);
+        }
+        self.tell(|commands| commands.config = Some(Box::new(config)));
+        Ok(())
+    }
+
     /// Changes the effective priority.
     pub fn set_priority(&self, priority: Priority) {
         self.tell(|commands| commands.priority = Some(priority));
@@ -128,6 +159,48 @@ impl Instance {
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Instance").field(&self.name()).finish()
+    }
+}
+
+/// How an instance stands, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Its role.
+    pub role: Role,
+    /// Since when it has this role, on [`now`](crate::clock::now)'s clock.
+    pub since: Instant,
+    /// Its effective priority.
+    pub priority: Priority,
+    /// The address that the master sends from: its own as master, as backup that of the router heard last, if any.
+    pub master: Option<IpAddr>,
+    /// The interval that it goes by: as a backup in version 3 the master's, if one was heard.
+    pub master_interval: Interval,
+}
+
+impl Status {
+    pub(crate) fn new(router: &Router, now: Instant) -> Self {
+        Self {
+            role: router.role(),
+            since: now,
+            priority: router.config().priority(),
+            master: None,
+            master_interval: router.master_interval(),
+        }
+    }
+
+    /// Takes over how a router stands now; answers whether it stood otherwise before.
+    pub(crate) fn follow(&mut self, router: &Router, now: Instant) -> bool {
+        let role = router.role();
+        let master = match role {
+            Role::Master => Some(router.address()),
+            Role::Backup if self.role == Role::Backup => self.master,
+            Role::Initialize | Role::Backup | Role::Fault => None,
+        };
+        let since = if role == self.role { self.since } else { now };
+        let (priority, master_interval) = (router.config().priority(), router.master_interval());
+        let before = std::mem::replace(self, Self { role, since, priority, master, master_interval });
+        before != *self
     }
 }
 
@@ -172,7 +245,7 @@ impl PulseCell {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Name of the instance.
+    /// Name of the instance, or of the group for [`EventKind::GroupChanged`].
     pub instance: Arc<str>,
     /// When it happened, on [`now`](crate::clock::now)'s clock.
     pub at: Instant,
@@ -192,6 +265,9 @@ pub enum EventKind {
     Conflict(ConflictEvent),
     /// It would be master if its gate were open.
     WantsMaster,
+    /// The role of a group changed to this. It comes behind the changes of its members; the first tells how the
+    /// group begins.
+    GroupChanged(Role),
 }
 
 impl fmt::Display for EventKind {
@@ -200,6 +276,7 @@ impl fmt::Display for EventKind {
             Self::Changed(transition) => transition.fmt(f),
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::WantsMaster => f.write_str("waits for its group to become master"),
+            Self::GroupChanged(role) => write!(f, "the group is {role}"),
         }
     }
 }
@@ -210,31 +287,37 @@ pub(crate) struct Shared {
     pub(crate) instances: Vec<InstanceFacts>,
     pub(crate) interfaces: BTreeMap<String, Counters>,
     pub(crate) wake: Notify,
+    /// The instances as they are configured now.
+    configs: Mutex<Vec<InstanceConfig>>,
     inbox: Mutex<Inbox>,
     /// Whether the inbox has anything, so that the driver need not lock to find out.
     has_mail: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(instances: Vec<InstanceFacts>, interfaces: BTreeMap<String, Counters>) -> Self {
-        let (wake, inbox) = (Notify::new(), Mutex::default());
-        Self { instances, interfaces, wake, inbox, has_mail: AtomicBool::new(false) }
+    pub(crate) fn new(
+        instances: Vec<InstanceFacts>,
+        interfaces: BTreeMap<String, Counters>,
+        configs: Vec<InstanceConfig>,
+    ) -> Self {
+        let (wake, inbox, configs) = (Notify::new(), Mutex::default(), Mutex::new(configs));
+        Self { instances, interfaces, wake, configs, inbox, has_mail: AtomicBool::new(false) }
     }
 
     /// Takes all commands that came since the last time.
     pub(crate) fn take_commands(&self) -> Option<Inbox> {
         // Taken back before the commands are read: one that comes meanwhile sets it again.
-        self.has_mail.swap(false, Ordering::SeqCst).then(|| std::mem::take(&mut *self.lock()))
+        self.has_mail.swap(false, Ordering::SeqCst).then(|| std::mem::take(&mut *lock(&self.inbox)))
     }
 
     fn inbox(&self) -> Mail<'_> {
-        Mail { inbox: self.lock(), has_mail: &self.has_mail }
+        Mail { inbox: lock(&self.inbox), has_mail: &self.has_mail }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        // Nothing is done under the lock that could leave it half done.
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is done under these locks that could leave it half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug)]
@@ -243,6 +326,28 @@ pub(crate) struct InstanceFacts {
     pub(crate) ownership: watch::Sender<Ownership>,
     pub(crate) counters: Counters,
     pub(crate) pulse: Arc<PulseCell>,
+    status: Mutex<Status>,
+}
+
+impl InstanceFacts {
+    pub(crate) fn new(config: &InstanceConfig, now: Instant) -> Self {
+        let router = Router::new(config.router, Ipv4Addr::UNSPECIFIED.into());
+        Self {
+            name: config.name.as_str().into(),
+            ownership: watch::Sender::new(Ownership::default()),
+            counters: Counters::default(),
+            pulse: Arc::default(),
+            status: Mutex::new(Status::new(&router, now)),
+        }
+    }
+
+    pub(crate) fn tell_status(&self, status: &Status) {
+        *self.status() = *status;
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        lock(&self.status)
+    }
 }
 
 /// Commands not yet taken: at most one of each kind for each interface and instance.
@@ -255,6 +360,7 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
+    pub(crate) config: Option<Box<InstanceConfig>>,
     pub(crate) claimed: Option<(Epoch, ClaimResult)>,
     pub(crate) priority: Option<Priority>,
     pub(crate) gate: Option<Gate>,

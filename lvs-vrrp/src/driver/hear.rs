@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use lvs_core::{Instant, Role};
+
 use super::{Driver, is_worth_a_line};
 use crate::clock;
 use crate::demux::Refused;
@@ -10,47 +12,70 @@ use crate::endpoints::Datagram;
 use crate::refusal::Refusal;
 
 impl Driver {
-    /// Hands all adverts that wait on an interface to the routers; bounded, in case they come faster.
+    /// Hands all adverts that wait on an interface to the routers.
     pub(super) fn hear(&mut self, place: usize) {
-        let mut errors = 0;
-        for _ in 0..MAX_RECEIVED {
+        self.interfaces[place].is_heard = true;
+        let mut ear = 0;
+        while ear < self.interfaces[place].ears.len() {
+            self.hear_through(place, ear);
+            ear += 1;
+        }
+    }
+
+    /// Takes what waits in one way in; bounded, in case it comes faster.
+    fn hear_through(&mut self, place: usize, ear: usize) {
+        let (mut errors, mut heard) = (0, 0);
+        while heard < MAX_RECEIVED {
             let interface = &mut self.interfaces[place];
-            let Some(sockets) = &interface.sockets else { return };
-            let length = match sockets.receive(&mut self.buffers.received) {
-                Ok(None) => return,
-                Ok(Some(length)) => length,
+            let receiver = interface.ears.get_mut(ear).and_then(|ear| ear.receiver.as_mut());
+            let Some(receiver) = receiver else { return };
+            self.space.arrivals.clear();
+            let result = receiver.receive(&mut self.space.arrivals);
+            let now = clock::now();
+            for at in 0..self.space.arrivals.len() {
+                self.judge_arrival(place, at, now);
+            }
+            heard += self.space.arrivals.len();
+            match result {
+                Ok(true) => {}
+                Ok(false) => return,
                 Err(error) => {
                     // "Network is down" comes once; what stays needs new sockets.
-                    tracing::debug!(interface = interface.name, %error, "receive advert");
+                    tracing::debug!(interface = self.interfaces[place].name, %error, "receive advert");
                     errors += 1;
                     if errors > MAX_RECEIVE_ERRORS {
                         self.settle(place, true);
                         return;
                     }
-                    continue;
                 }
-            };
-            let octets = self.buffers.received.get(..length).unwrap_or_default();
-            let datagram = match Datagram::from_ipv4(octets) {
-                Ok(datagram) => datagram,
-                Err(refusal) => {
-                    self.refuse_nobodys(place, None, refusal);
-                    continue;
-                }
-            };
-            match interface.demux.accept(&datagram) {
-                Ok(accepted) => {
-                    let now = clock::now();
-                    let router = &mut self.members[accepted.id].router;
-                    let configured = router.config().interval();
-                    let counters = &self.shared.instances[accepted.id].counters;
-                    counters.received(&accepted.advert, configured, accepted.same_addresses);
-                    router.handle_advert(now, accepted.source, &accepted.advert);
-                    let id = accepted.id;
-                    self.carry_out(id, now);
-                }
-                Err(refused) => self.refuse(place, &refused, &datagram),
             }
+        }
+    }
+
+    fn judge_arrival(&mut self, place: usize, at: usize, now: Instant) {
+        let interface = &mut self.interfaces[place];
+        let datagram = match self.space.arrivals.get(at) {
+            Some(Ok(datagram)) => datagram,
+            Some(Err(refusal)) => return self.refuse_nobodys(place, None, refusal),
+            None => return,
+        };
+        match interface.demux.accept(&datagram) {
+            Ok(accepted) => {
+                let id = accepted.id;
+                let member = &mut self.members[id];
+                let configured = member.router.config().interval();
+                let counters = &self.shared.instances[id].counters;
+                counters.received(&accepted.advert, configured, accepted.same_addresses);
+                member.router.handle_advert(now, accepted.source, &accepted.advert);
+                if member.router.role() == Role::Backup && member.status.master != Some(accepted.source) {
+                    member.status.master = Some(accepted.source);
+                    if !std::mem::replace(&mut member.has_news, true) {
+                        self.space.changed.push(id);
+                    }
+                }
+                self.carry_out(id, now);
+            }
+            Err(refused) => self.refuse(place, &refused, &datagram),
         }
     }
 
@@ -69,7 +94,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal) {
+    fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal) {
         let interface = &self.interfaces[place].name;
         let count = self.shared.interfaces.get(interface).map_or(0, |counters| counters.refused(refusal)) + 1;
         if is_worth_a_line(count - 1) {
@@ -79,7 +104,7 @@ impl Driver {
     }
 }
 
-/// Datagrams taken from one interface before its timers are looked at: more than the receive buffer can hold,
+/// Datagrams taken from one socket before its timers are looked at: more than the receive buffer can hold,
 /// so whatever came before the wake-up is among them.
 const MAX_RECEIVED: usize = 4096;
 

@@ -1,27 +1,37 @@
-//! An interface of a driver, with its sockets.
+//! An interface of a driver, with its ways in and out.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use lvs_core::{Family, Link, LinkAddress};
+use lvs_core::{Epoch, Family, Link, LinkAddress};
 
 use crate::action::FaultReason;
 use crate::demux::Demux;
-use crate::driver::config::InstanceConfig;
-use crate::socket::Sockets;
+use crate::transport::{Channel, Departures, Listen, Receiver, Sender, Transport};
+use crate::types::Advertised;
 
 /// An interface with instances on it, or that instances track.
 #[derive(Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
-    pub(super) members: Vec<usize>,
-    pub(super) trackers: Vec<usize>,
+    /// The instances that listen on it.
+    pub(super) listeners: BTreeSet<usize>,
+    /// The instances that send through it.
+    pub(super) speakers: BTreeSet<usize>,
+    pub(super) trackers: BTreeSet<usize>,
     pub(super) link: Option<Link>,
     /// Somebody tells about it.
     pub(super) is_fed: bool,
-    pub(super) sockets: Option<Sockets>,
-    /// Why there are none, as it was logged last.
-    pub(super) complaint: Option<String>,
+    /// It has adverts that wait to leave.
+    pub(super) is_loaded: bool,
+    /// Something came, or may have come.
+    pub(super) is_audible: bool,
+    /// Its adverts were taken in this turn.
+    pub(super) is_heard: bool,
+    pub(super) ears: Vec<Ear>,
+    pub(super) mouths: Vec<Mouth>,
+    /// Why some of them are not open, as it was logged.
+    pub(super) complaints: BTreeSet<String>,
     pub(super) demux: Demux,
 }
 
@@ -29,17 +39,27 @@ impl Interface {
     pub(super) fn new(name: String) -> Self {
         Self {
             name,
-            members: Vec::new(),
-            trackers: Vec::new(),
+            listeners: BTreeSet::new(),
+            speakers: BTreeSet::new(),
+            trackers: BTreeSet::new(),
             link: None,
             is_fed: false,
-            sockets: None,
-            complaint: None,
+            is_loaded: false,
+            is_audible: false,
+            is_heard: false,
+            ears: Vec::new(),
+            mouths: Vec::new(),
+            complaints: BTreeSet::new(),
             demux: Demux::new(),
         }
     }
 
-    /// Whether the sockets of the link as it was would do for it as it is.
+    /// The instances that need it to work.
+    pub(super) fn members(&self) -> BTreeSet<usize> {
+        self.listeners.union(&self.speakers).copied().collect()
+    }
+
+    /// Whether sockets of the link as it was would do for it as it is.
     pub(super) fn is_served_by_the_same(&self, link: Option<&Link>) -> bool {
         match (&self.link, link) {
             (Some(before), Some(after)) => {
@@ -50,58 +70,95 @@ impl Interface {
         }
     }
 
-    /// What is wrong with it for those that track it.
+    /// What is wrong with it for those that are on it.
     pub(super) fn fault(&self) -> Option<FaultReason> {
+        match &self.link {
+            None => Some(FaultReason::LinkMissing),
+            Some(link) => (!link.up).then_some(FaultReason::LinkDown),
+        }
+    }
+
+    /// What is wrong with it for those that track it.
+    pub(super) fn tracked_fault(&self) -> Option<FaultReason> {
         match &self.link {
             None => Some(FaultReason::TrackedLinkMissing),
             Some(link) => (!link.up).then_some(FaultReason::TrackedLinkDown),
         }
     }
 
-    pub(super) fn lacks_sockets(&self) -> bool {
-        !self.members.is_empty() && self.sockets.is_none() && self.link.as_ref().is_some_and(|link| link.up)
+    /// Whether it lacks a way in or out that could be opened now.
+    pub(super) fn lacks_ways(&self) -> bool {
+        let is_up = self.link.as_ref().is_some_and(|link| link.up);
+        let is_deaf = self.ears.iter().any(|ear| ear.receiver.is_none());
+        let is_mute = self.mouths.iter().any(|mouth| mouth.sender.is_none());
+        is_up && (is_deaf || is_mute)
     }
 
-    pub(super) fn open_sockets(&mut self, groups: BTreeSet<Ipv4Addr>) {
-        let Some(link) = &self.link else { return };
-        match Sockets::open(&self.name, link.index, groups) {
-            Ok(sockets) => {
-                self.sockets = Some(sockets);
-                if self.complaint.take().is_some() {
-                    tracing::info!(interface = self.name, "sockets for adverts are open");
-                }
-            }
-            // It is tried again every second: said once for each reason.
-            Err(error) => {
-                let reason = error.to_string();
-                if self.complaint.as_ref() != Some(&reason) {
-                    tracing::warn!(interface = self.name, %error, "open sockets for adverts");
-                    self.complaint = Some(reason);
-                }
+    pub(super) fn hears(&self, channel: Channel) -> bool {
+        self.ears.iter().any(|ear| ear.channel == channel && ear.receiver.is_some())
+    }
+
+    pub(super) fn speaks(&self, family: Family) -> bool {
+        self.mouths.iter().any(|mouth| mouth.family == family && mouth.sender.is_some())
+    }
+
+    /// Makes the list of ways in what these are; those that stay with the same groups stay open.
+    pub(super) fn listen_to(&mut self, wanted: Vec<(Channel, BTreeSet<IpAddr>)>) {
+        self.ears.retain(|ear| wanted.iter().any(|(channel, groups)| ear.is(*channel, groups)));
+        for (channel, groups) in wanted {
+            if !self.ears.iter().any(|ear| ear.channel == channel) {
+                self.ears.push(Ear { channel, groups, receiver: None });
             }
         }
     }
 
-    /// The address that an instance sends from (VR-001): the configured one, or the first that is no virtual
-    /// address. The owner may have no other than its own virtual ones.
-    pub(super) fn source_for(
-        &self,
-        config: &InstanceConfig,
-        virtual_addresses: &BTreeSet<IpAddr>,
-    ) -> Result<IpAddr, FaultReason> {
-        let link = self.link.as_ref().ok_or(FaultReason::LinkMissing)?;
-        if !link.up {
-            return Err(FaultReason::LinkDown);
+    /// Makes the list of ways out what these are.
+    pub(super) fn speak(&mut self, wanted: &BTreeSet<Family>) {
+        self.mouths.retain(|mouth| wanted.contains(&mouth.family));
+        for &family in wanted {
+            if !self.mouths.iter().any(|mouth| mouth.family == family) {
+                self.mouths.push(Mouth::new(family));
+            }
         }
-        let may_be_source = |address: &IpAddr| {
-            let is_ours = config.router.priority().is_owner() && config.owns(*address);
-            Family::of(address) == config.family() && (is_ours || !virtual_addresses.contains(address))
-        };
-        let primary = || {
-            let untagged = link.addresses.iter().filter(|address| !address.tagged);
-            untagged.map(|address| address.address).find(may_be_source)
-        };
-        config.delivery.source().or_else(primary).ok_or(FaultReason::NoAddress)
+    }
+
+    /// Closes all ways.
+    pub(super) fn close(&mut self) {
+        for ear in &mut self.ears {
+            ear.receiver = None;
+        }
+        for mouth in &mut self.mouths {
+            mouth.sender = None;
+        }
+    }
+
+    /// Opens the ways that are not open.
+    pub(super) fn open(&mut self, transport: &mut dyn Transport) {
+        let Some(Link { index, up: true, .. }) = self.link else { return };
+        let interface = &*self.name;
+        let mut refused = Vec::new();
+        for Ear { channel, groups, receiver } in self.ears.iter_mut().filter(|ear| ear.receiver.is_none()) {
+            match transport.receiver(&Listen { interface, index, channel: *channel, groups }) {
+                Ok(opened) => *receiver = Some(opened),
+                Err(error) => refused.push(error),
+            }
+        }
+        for mouth in self.mouths.iter_mut().filter(|mouth| mouth.sender.is_none()) {
+            match transport.sender(interface, index, mouth.family) {
+                Ok(opened) => mouth.sender = Some(opened),
+                Err(error) => refused.push(error),
+            }
+        }
+        if refused.is_empty() && !self.complaints.is_empty() {
+            self.complaints.clear();
+            tracing::info!(interface, "sockets for adverts are open");
+        }
+        // It is tried again every second: said once for each reason.
+        for error in refused {
+            if self.complaints.insert(error.to_string()) {
+                tracing::warn!(interface, %error, "open sockets for adverts");
+            }
+        }
     }
 
     pub(super) fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
@@ -111,10 +168,56 @@ impl Interface {
     pub(super) fn broadcasts(&self) -> Vec<Ipv4Addr> {
         self.link.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect()
     }
+
+    /// The first address that adverts may be sent from: of the host, not of a virtual router.
+    pub(super) fn primary(&self, may_be_source: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+        let untagged = self.link.iter().flat_map(|link| &link.addresses).filter(|address| !address.tagged);
+        untagged.map(|address| address.address).find(may_be_source)
+    }
+}
+
+/// A way into an interface.
+#[derive(Debug)]
+pub(super) struct Ear {
+    pub(super) channel: Channel,
+    groups: BTreeSet<IpAddr>,
+    pub(super) receiver: Option<Box<dyn Receiver>>,
+}
+
+impl Ear {
+    fn is(&self, channel: Channel, groups: &BTreeSet<IpAddr>) -> bool {
+        self.channel == channel && self.groups == *groups
+    }
+}
+
+/// A way out of an interface, and what waits to go.
+#[derive(Debug)]
+pub(super) struct Mouth {
+    pub(super) family: Family,
+    pub(super) sender: Option<Box<dyn Sender>>,
+    pub(super) departures: Departures,
+    /// Whose each of the departures is.
+    pub(super) origins: Vec<Origin>,
+}
+
+impl Mouth {
+    fn new(family: Family) -> Self {
+        Self { family, sender: None, departures: Departures::default(), origins: Vec::new() }
+    }
+}
+
+/// Whose an advert is that waits to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) member: usize,
+    pub(super) advertised: Advertised,
+    pub(super) epoch: Epoch,
+    /// It is the first copy of an advert to several peers.
+    pub(super) is_first: bool,
 }
 
 /// The broadcast address of a network; one of 31 or 32 bits has none (RFC 3021 §2.1).
-pub(super) fn broadcast(address: &LinkAddress) -> Option<Ipv4Addr> {
+fn broadcast(address: &LinkAddress) -> Option<Ipv4Addr> {
     match address.address {
         IpAddr::V4(v4) if address.prefix_len < 31 => {
             let host_bits = u32::MAX.checked_shr(address.prefix_len.into()).unwrap_or(0);

@@ -1,13 +1,14 @@
 //! An instance of a driver: its router, and what stands between it and the wire.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use lvs_core::Instant;
 
 use crate::action::{FaultReason, Gate};
-use crate::delivery::{Delivery, Multicast};
+use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
+use crate::driver::handle::Status;
 use crate::router::Router;
 
 /// An instance: its router, and what stands between it and the wire.
@@ -15,10 +16,14 @@ use crate::router::Router;
 pub(super) struct Member {
     pub(super) config: InstanceConfig,
     pub(super) router: Router,
-    /// Its place among the interfaces.
+    /// The place of the interface that it listens on.
     pub(super) interface: usize,
+    /// The place of the one that it sends through; usually the same.
+    pub(super) outlet: usize,
     /// The places of those that it tracks.
     pub(super) tracked: BTreeSet<usize>,
+    /// The place of its group, and its own among the members of that.
+    pub(super) group: Option<(usize, usize)>,
     pub(super) source: Option<IpAddr>,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     pub(super) silent_peers: BTreeSet<IpAddr>,
@@ -26,19 +31,48 @@ pub(super) struct Member {
     /// The first of the tracked interfaces that is not as it should be.
     pub(super) tracked_fault: Option<(usize, FaultReason)>,
     pub(super) application_gate: Gate,
-    /// What its timer is set to.
-    pub(super) armed: Option<Instant>,
+    /// It decided something that the application was not told yet.
+    pub(super) has_news: bool,
+    /// As it was told last.
+    pub(super) status: Status,
 }
 
 impl Member {
+    pub(super) fn new(config: InstanceConfig, interface: usize, outlet: usize, now: Instant) -> Self {
+        let unspecified = std::net::Ipv4Addr::UNSPECIFIED.into();
+        let router = Router::new(config.router, unspecified);
+        Self {
+            status: Status::new(&router, now),
+            router,
+            interface,
+            outlet,
+            tracked: BTreeSet::new(),
+            group: None,
+            source: None,
+            silent_peers: BTreeSet::new(),
+            link_fault: Some(FaultReason::LinkMissing),
+            tracked_fault: None,
+            application_gate: Gate::Open,
+            has_news: false,
+            config,
+        }
+    }
+
     pub(super) fn virtual_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.addresses.iter().chain(&self.config.excluded_addresses).copied()
     }
 
-    pub(super) fn group(&self) -> Option<Ipv4Addr> {
+    /// The group that it listens to.
+    pub(super) fn multicast_group(&self) -> Option<IpAddr> {
         match &self.config.delivery {
-            Delivery::Multicast(Multicast { group: IpAddr::V4(group), .. }) => Some(*group),
-            Delivery::Multicast(_) | Delivery::Unicast(_) => None,
+            Delivery::Multicast(multicast) => Some(multicast.group),
+            Delivery::Unicast(_) => None,
         }
+    }
+
+    /// What its gate would be without a group.
+    pub(super) fn own_gate(&self) -> Gate {
+        let tracked_fault = self.tracked_fault.map(|(_, reason)| reason);
+        self.link_fault.or(tracked_fault).map_or(self.application_gate, Gate::Fault)
     }
 }

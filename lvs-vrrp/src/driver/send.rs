@@ -1,27 +1,47 @@
-//! What a router decided goes out: adverts to the wire, ownership and events to the application.
+//! What a router decided goes out: adverts to the wire, then ownership and events to the application.
 
+use std::io;
 use std::net::IpAddr;
 
-use lvs_core::Instant;
+use lvs_core::{Instant, Role};
 
-use super::{Buffers, Driver, is_worth_a_line};
+use super::{Driver, is_worth_a_line};
 use crate::action::Action;
+use crate::clock;
 use crate::conflict::ConflictEvent;
 use crate::delivery::Delivery;
 use crate::driver::handle::EventKind;
-use crate::driver::timers::Timer;
-use crate::endpoints::Endpoints;
-use crate::ipv4::{Ipv4Header, TTL};
+use crate::driver::interface::{Mouth, Origin};
+use crate::endpoints::{Datagram, Endpoints};
+use crate::ipv4::TTL;
+use crate::sync_group::Standing;
 use crate::types::Advertised;
 
+/// Something that happened to whom the application knows by a name.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) whose: Whose,
+    pub(super) at: Instant,
+    pub(super) kind: EventKind,
+}
+
+/// An instance or a group, by its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whose {
+    Instance(usize),
+    Group(usize),
+}
+
 impl Driver {
-    /// Does what a router has decided, and sets its timer.
+    /// Takes what a router has decided and sets its timer. Adverts and news leave with the next
+    /// [`flush`](Self::flush).
     pub(super) fn carry_out(&mut self, index: usize, now: Instant) {
+        let mut is_news = false;
         while let Some(action) = self.members[index].router.poll_action() {
             let facts = &self.shared.instances[index];
             let kind = match action {
                 Action::Advertise(advertised) => {
-                    self.send(index, advertised, now);
+                    self.queue(index, advertised);
                     continue;
                 }
                 Action::Claim { .. } | Action::Announce { .. } | Action::Release { .. } => None,
@@ -39,72 +59,173 @@ impl Driver {
                 }
                 Action::WantsMaster => Some(EventKind::WantsMaster),
             };
-            let ownership = self.members[index].router.ownership();
+            is_news = true;
+            self.space.news.extend(kind.map(|kind| News { whose: Whose::Instance(index), at: now, kind }));
+        }
+        let member = &mut self.members[index];
+        self.timers.set(index + 1, member.router.poll_timeout());
+        is_news |= member.status.follow(&member.router, now);
+        if is_news && !member.has_news {
+            member.has_news = true;
+            self.space.changed.push(index);
+        }
+        if let Some((group, place)) = member.group {
+            let standing = Standing::of(&member.router, member.own_gate());
+            self.groups[group].machine.handle_standing(place, standing);
+            self.mark_group(group);
+        }
+    }
+
+    /// Has a group settled before the turn is over.
+    pub(super) fn mark_group(&mut self, group: usize) {
+        if !self.groups[group].is_unsettled {
+            self.groups[group].is_unsettled = true;
+            self.space.unsettled.push(group);
+        }
+    }
+
+    /// Makes the gates of the members of groups follow each other.
+    pub(super) fn settle_groups(&mut self) {
+        while let Some(&group) = self.space.unsettled.last() {
+            while let Some((place, gate)) = self.groups[group].machine.poll_gate() {
+                let index = self.groups[group].members[place];
+                let now = clock::now();
+                let member = &mut self.members[index];
+                let own = member.own_gate();
+                member.router.set_gate(now, own.and(gate));
+                self.carry_out(index, now);
+            }
+            let members = &self.groups[group].members;
+            let is_over = members.iter().all(|&index| self.members[index].router.role() == Role::Initialize);
+            let role = if is_over { Role::Initialize } else { self.groups[group].machine.role() };
+            let last = std::mem::replace(&mut self.groups[group].role, role);
+            if last != role {
+                let (whose, at, kind) = (Whose::Group(group), clock::now(), EventKind::GroupChanged(role));
+                self.space.news.push(News { whose, at, kind });
+            }
+            // Its own members mark it again while it settles.
+            self.groups[group].is_unsettled = false;
+            self.space.unsettled.retain(|&other| other != group);
+        }
+    }
+
+    /// Puts an advert among those that leave together.
+    fn queue(&mut self, index: usize, advertised: Advertised) {
+        let member = &self.members[index];
+        let facts = &self.shared.instances[index];
+        let family = member.config.family();
+        let outlet = &mut self.interfaces[member.outlet];
+        if !outlet.is_loaded {
+            outlet.is_loaded = true;
+            self.space.loaded.push(member.outlet);
+        }
+        let mouths = &mut outlet.mouths;
+        let mouth = mouths.iter_mut().find(|mouth| mouth.family == family && mouth.sender.is_some());
+        let (Some(mouth), Some(source), Some(advert)) =
+            (mouth, member.source, member.config.advert(advertised))
+        else {
+            facts.counters.send_failed();
+            return;
+        };
+        let epoch = member.router.ownership().epoch;
+        let (packet, mut is_first) = (&mut self.space.packet, true);
+        let mut push = |destination: IpAddr, ttl: u8| {
+            // The configuration is of one family, and so is the source that was found for it.
+            let Some(endpoints) = Endpoints::new(source, destination) else { return };
+            advert.write_to(&endpoints, packet);
+            mouth.departures.push(&Datagram::new(endpoints, ttl, packet));
+            mouth.origins.push(Origin { member: index, advertised, epoch, is_first });
+            is_first = false;
+        };
+        match &member.config.delivery {
+            Delivery::Multicast(multicast) => push(multicast.group, TTL),
+            Delivery::Unicast(unicast) => {
+                for peer in &unicast.peers {
+                    if !member.silent_peers.contains(&peer.address) {
+                        push(peer.address, unicast.ttl);
+                    }
+                }
+            }
+        }
+        if mouth.departures.len() >= MOST_WAITING {
+            self.flush();
+        }
+    }
+
+    /// Lets all adverts leave, and then tells the application what happened: an old master has to hear the
+    /// advert before the new one announces addresses (VR-009).
+    pub(super) fn flush(&mut self) {
+        let now = clock::now();
+        while let Some(place) = self.space.loaded.pop() {
+            let interface = &mut self.interfaces[place];
+            interface.is_loaded = false;
+            for mouth in &mut interface.mouths {
+                let Mouth { sender: Some(sender), departures, origins, .. } = mouth else { continue };
+                if departures.is_empty() {
+                    continue;
+                }
+                sender.send(departures, &mut self.space.failed);
+                let failed = &self.space.failed;
+                let mut left = false;
+                for (place, origin) in origins.iter().enumerate() {
+                    let facts = &self.shared.instances[origin.member];
+                    left &= !origin.is_first;
+                    match failed.iter().find(|(failure, _)| *failure == place) {
+                        // Several copies count once.
+                        None if left => {}
+                        None => {
+                            left = true;
+                            facts.counters.sent(origin.advertised);
+                            match origin.advertised {
+                                Advertised::Running(_) => facts.pulse.beat(origin.epoch, now),
+                                Advertised::Resigning => {}
+                            }
+                        }
+                        // Never a change of state: the next one is due soon.
+                        Some((_, error)) => {
+                            complain(&facts.name, facts.counters.send_failed(), departures.get(place), error);
+                        }
+                    }
+                }
+                self.space.failed.clear();
+                departures.clear();
+                origins.clear();
+            }
+        }
+        self.tell();
+    }
+
+    /// Tells the application what it does not know yet.
+    fn tell(&mut self) {
+        while let Some(index) = self.space.changed.pop() {
+            let facts = &self.shared.instances[index];
+            let member = &mut self.members[index];
+            member.has_news = false;
+            let ownership = member.router.ownership();
             facts.ownership.send_if_modified(|before| {
                 let changed = *before != ownership;
                 *before = ownership;
                 changed
             });
-            if let Some(kind) = kind {
-                self.events.push(&facts.name, now, kind);
-            }
+            facts.tell_status(&member.status);
         }
-        let member = &mut self.members[index];
-        let at = member.router.poll_timeout();
-        if member.armed != at {
-            if let Some(before) = member.armed {
-                self.timers.remove(&(before, Timer::Member(index)));
-            }
-            self.timers.extend(at.map(|at| (at, Timer::Member(index))));
-            member.armed = at;
-        }
-    }
-
-    pub(super) fn send(&mut self, index: usize, advertised: Advertised, now: Instant) {
-        let member = &self.members[index];
-        let facts = &self.shared.instances[index];
-        let sockets = self.interfaces[member.interface].sockets.as_ref();
-        let (Some(sockets), Some(source), Some(advert)) =
-            (sockets, member.source, member.config.advert(advertised))
-        else {
-            facts.counters.send_failed();
-            return;
-        };
-        let Buffers { packet, datagram, .. } = &mut self.buffers;
-        let mut left = false;
-        let mut send_to = |destination: IpAddr, ttl: u8| {
-            // TODO(correctness): IPv6 has no sockets yet, RFC 9568 §5.1.2.
-            let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else { return };
-            advert.write_to(&Endpoints::v4(source, destination), packet);
-            Ipv4Header { source, destination, ttl }.write_to(packet, datagram);
-            match sockets.send(datagram, destination) {
-                Ok(()) => left = true,
-                // Never a change of state: the next one is due soon.
-                Err(error) => {
-                    let before = facts.counters.send_failed();
-                    if is_worth_a_line(before) {
-                        let (instance, count) = (&*facts.name, before + 1);
-                        tracing::warn!(instance, %destination, %error, count, "send advert");
-                    }
-                }
-            }
-        };
-        match &member.config.delivery {
-            Delivery::Multicast(multicast) => send_to(multicast.group, TTL),
-            Delivery::Unicast(unicast) => {
-                for peer in &unicast.peers {
-                    if !member.silent_peers.contains(&peer.address) {
-                        send_to(peer.address, unicast.ttl);
-                    }
-                }
-            }
-        }
-        if left {
-            facts.counters.sent(advertised);
-            match advertised {
-                Advertised::Running(_) => facts.pulse.beat(member.router.ownership().epoch, now),
-                Advertised::Resigning => {}
-            }
+        for News { whose, at, kind } in self.space.news.drain(..) {
+            let name = match whose {
+                Whose::Instance(index) => &self.shared.instances[index].name,
+                Whose::Group(index) => &self.groups[index].name,
+            };
+            self.events.push(name, at, kind);
         }
     }
 }
+
+fn complain(instance: &str, before: u64, datagram: Option<Datagram<'_>>, error: &io::Error) {
+    if is_worth_a_line(before) {
+        let count = before + 1;
+        let destination = datagram.map(|datagram| tracing::field::display(datagram.endpoints.destination()));
+        tracing::warn!(instance, destination, %error, count, "send advert");
+    }
+}
+
+/// As many adverts as may wait for others of the same turn.
+const MOST_WAITING: usize = 64;

@@ -1,17 +1,20 @@
 //! Makes sockets, source addresses and gates follow what the interfaces are like.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use lvs_core::{Family, Instant, Link};
 
-use super::Driver;
-use crate::action::{FaultReason, Gate};
+use super::{Driver, LOOK};
+use crate::action::FaultReason;
 use crate::clock;
+use crate::delivery::Delivery;
+use crate::driver::config::InstanceConfig;
 use crate::driver::links;
 use crate::driver::member::Member;
-use crate::driver::timers::Timer;
+use crate::sync_group::Standing;
+use crate::transport::Channel;
 
 impl Driver {
     /// Where nobody tells about interfaces, asks the kernel; where sockets could not be opened, tries again.
@@ -30,29 +33,43 @@ impl Driver {
             }
         }
         for place in 0..self.interfaces.len() {
-            if self.interfaces[place].lacks_sockets() {
+            if self.interfaces[place].lacks_ways() {
                 self.settle(place, false);
             }
         }
-        self.timers.insert((now + LOOK_AGAIN, Timer::Look));
+        // Nothing to look at, nothing to wake up for.
+        let is_needed = self.interfaces.iter().any(|interface| !interface.is_fed || interface.lacks_ways());
+        self.timers.set(LOOK, is_needed.then(|| now + LOOK_AGAIN));
     }
 
+    /// Takes what an interface is like now.
     pub(super) fn set_link(&mut self, place: usize, link: Option<Link>) {
+        let interface = &self.interfaces[place];
+        if interface.link == link {
+            return;
+        }
+        let needs_new_ways = !interface.is_served_by_the_same(link.as_ref());
+        let virtual_addresses = self.virtual_addresses(place);
         let interface = &mut self.interfaces[place];
-        if interface.link != link {
-            let needs_new_sockets = !interface.is_served_by_the_same(link.as_ref());
-            interface.link = link;
-            self.settle(place, needs_new_sockets);
-            for index in self.interfaces[place].trackers.clone() {
-                self.judge_tracked(index);
-            }
+        // An address that is added or removed on a takeover is of no interest to the instances.
+        let is_the_same = !needs_new_ways
+            && hosts(interface.link.as_ref(), &virtual_addresses)
+                .eq(hosts(link.as_ref(), &virtual_addresses));
+        interface.link = link;
+        if is_the_same {
+            return;
+        }
+        self.settle(place, needs_new_ways);
+        for index in self.interfaces[place].trackers.clone() {
+            self.judge_tracked(index);
         }
     }
 
     /// Makes the gate of an instance follow what the interfaces that it tracks are like.
     pub(super) fn judge_tracked(&mut self, index: usize) {
         let member = &self.members[index];
-        let fault = member.tracked.iter().find_map(|&place| Some((place, self.interfaces[place].fault()?)));
+        let fault = |&place: &usize| Some((place, self.interfaces[place].tracked_fault()?));
+        let fault = member.tracked.iter().find_map(fault);
         if member.tracked_fault != fault {
             if let Some((place, reason)) = fault {
                 let (instance, interface) = (&member.config.name, &self.interfaces[place].name);
@@ -63,57 +80,172 @@ impl Driver {
         self.apply_gate(index);
     }
 
-    /// Makes sockets, source addresses and gates of an interface follow what it is like.
-    pub(super) fn settle(&mut self, place: usize, needs_new_sockets: bool) {
-        let members = self.interfaces[place].members.clone();
-        // An owner's are the interface's own, from which the other instances may send (RFC 9568 §4.2).
-        let virtual_addresses: BTreeSet<IpAddr> = members
-            .iter()
-            .map(|&index| &self.members[index])
-            .filter(|member| !member.config.router.priority().is_owner())
-            .flat_map(Member::virtual_addresses)
-            .collect();
-        let judge = |driver: &Self, index: usize| {
-            let member: &Member = &driver.members[index];
-            driver.interfaces[place].source_for(&member.config, &virtual_addresses)
-        };
+    /// Makes the ways in and out, source addresses and gates of an interface follow what it is like.
+    pub(super) fn settle(&mut self, place: usize, needs_new_ways: bool) {
+        let members = self.interfaces[place].members();
+        let virtual_addresses = self.virtual_addresses(place);
         // First those that cannot go on, while the old sockets may still carry their resignation.
         for &index in &members {
-            self.members[index].link_fault = judge(self, index).err();
-            if self.members[index].link_fault.is_some() {
+            if let Err(fault) = self.source_for(&self.members[index], &virtual_addresses) {
+                self.members[index].link_fault = Some(fault);
                 self.apply_gate(index);
             }
         }
-        if needs_new_sockets {
-            self.interfaces[place].sockets = None;
+        self.settle_groups();
+        self.flush();
+        if needs_new_ways {
+            self.interfaces[place].close();
         }
-        if self.interfaces[place].lacks_sockets() {
-            let groups = members.iter().filter_map(|&index| self.members[index].group());
-            self.interfaces[place].open_sockets(groups.collect());
-        }
+        let (channels, families) = self.needed_ways(place);
+        self.interfaces[place].listen_to(channels);
+        self.interfaces[place].speak(&families);
+        self.interfaces[place].open(&mut *self.transport.0);
         for &index in &members {
-            let Ok(source) = judge(self, index) else { continue };
-            let interface = &mut self.interfaces[place];
-            let member = &mut self.members[index];
-            member.source = Some(source);
-            member.silent_peers = interface.own_addresses().chain([source]).collect();
-            member.router.set_address(source);
-            let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
-            interface.demux.insert(index, listener);
-            let is_deaf = interface.sockets.is_none() || member.config.family() == Family::Ipv6;
-            member.link_fault = is_deaf.then_some(FaultReason::Socket);
-            self.apply_gate(index);
+            self.settle_member(index, &virtual_addresses);
         }
+        if self.interfaces[place].lacks_ways() && !self.timers.is_set(LOOK) {
+            self.timers.set(LOOK, Some(clock::now() + LOOK_AGAIN));
+        }
+    }
+
+    fn settle_member(&mut self, index: usize, virtual_addresses: &BTreeSet<IpAddr>) {
+        let member = &self.members[index];
+        let Ok(source) = self.source_for(member, virtual_addresses) else { return };
+        let family = member.config.family();
+        let (listens_on, sends_through) =
+            (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
+        let is_cut_off = !listens_on.hears(Channel::of(family)) || !sends_through.speaks(family);
+        let own = listens_on.own_addresses().chain(sends_through.own_addresses()).chain([source]);
+        let own: BTreeSet<IpAddr> = own.collect();
+        let member = &mut self.members[index];
+        let interface = &mut self.interfaces[member.interface];
+        let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
+        interface.demux.insert(index, listener);
+        member.source = Some(source);
+        member.silent_peers = own;
+        member.router.set_address(source);
+        member.link_fault = match &member.config.delivery {
+            Delivery::Unicast(unicast) if unicast.peers.is_empty() => Some(FaultReason::NoPeers),
+            Delivery::Multicast(_) | Delivery::Unicast(_) => is_cut_off.then_some(FaultReason::Socket),
+        };
+        self.apply_gate(index);
+    }
+
+    /// What the instances of an interface need: the ways in, each with its groups, and the ways out.
+    fn needed_ways(&self, place: usize) -> (Vec<(Channel, BTreeSet<IpAddr>)>, BTreeSet<Family>) {
+        let interface = &self.interfaces[place];
+        let family = |index: &usize| self.members[*index].config.family();
+        let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
+        for index in &interface.listeners {
+            let channel = Channel::of(family(index));
+            if !channels.iter().any(|(known, _)| *known == channel) {
+                channels.push((channel, BTreeSet::new()));
+            }
+            for (known, groups) in &mut channels {
+                if *known == channel {
+                    groups.extend(self.members[*index].multicast_group());
+                }
+            }
+        }
+        (channels, interface.speakers.iter().map(family).collect())
+    }
+
+    /// The virtual addresses of an interface's instances. An owner's are the interface's own, from which the
+    /// other instances may send (RFC 9568 §4.2).
+    fn virtual_addresses(&self, place: usize) -> BTreeSet<IpAddr> {
+        let members = self.interfaces[place].members();
+        let members = members.into_iter().map(|index| &self.members[index]);
+        members
+            .filter(|member| !member.config.router.priority().is_owner())
+            .flat_map(Member::virtual_addresses)
+            .collect()
+    }
+
+    /// The address that an instance sends from: the configured one, or the first of the interface that is no
+    /// virtual address (VR-001), in IPv6 a link-local one (VR-005). The owner may have no other than its own
+    /// virtual ones.
+    fn source_for(
+        &self,
+        member: &Member,
+        virtual_addresses: &BTreeSet<IpAddr>,
+    ) -> Result<IpAddr, FaultReason> {
+        let config = &member.config;
+        let (listens_on, sends_through) =
+            (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
+        for interface in [listens_on, sends_through] {
+            match interface.fault() {
+                // What was found while it was up is still good.
+                Some(FaultReason::LinkDown) if config.ignores_link_state => {
+                    return member.source.ok_or(FaultReason::LinkDown);
+                }
+                Some(fault) => return Err(fault),
+                None => {}
+            }
+        }
+        if let Some(source) = config.delivery.source() {
+            let is_there =
+                listens_on.own_addresses().chain(sends_through.own_addresses()).any(|own| own == source);
+            return if config.tracks_source && !is_there {
+                Err(FaultReason::SourceMissing)
+            } else {
+                Ok(source)
+            };
+        }
+        let may_be_source = |address: &IpAddr| {
+            let is_ours = config.router.priority().is_owner() && config.owns(*address);
+            fits(config, address) && (is_ours || !virtual_addresses.contains(address))
+        };
+        let of_the_outlet = match config.family() {
+            Family::Ipv4 => None,
+            Family::Ipv6 => sends_through.primary(may_be_source),
+        };
+        of_the_outlet.or_else(|| listens_on.primary(may_be_source)).ok_or(FaultReason::NoAddress)
     }
 
     pub(super) fn apply_gate(&mut self, index: usize) {
         let now = clock::now();
         let member = &mut self.members[index];
-        let tracked_fault = member.tracked_fault.map(|(_, reason)| reason);
-        let gate = member.link_fault.or(tracked_fault).map_or(member.application_gate, Gate::Fault);
+        let own = member.own_gate();
+        let gate = match member.group {
+            Some((group, place)) => {
+                let machine = &mut self.groups[group].machine;
+                machine.handle_standing(place, Standing::of(&member.router, own));
+                own.and(machine.gate(place))
+            }
+            None => own,
+        };
         member.router.set_gate(now, gate);
         self.carry_out(index, now);
     }
+}
+
+/// Whether an address is of the kind that an instance sends from: the link-local one in IPv6, except to peers that
+/// have other addresses.
+fn fits(config: &InstanceConfig, address: &IpAddr) -> bool {
+    let is_link_local = |address: &Ipv6Addr| address.is_unicast_link_local();
+    match (address, config.family()) {
+        (IpAddr::V4(_), Family::Ipv4) => true,
+        (IpAddr::V6(address), Family::Ipv6) => match &config.delivery {
+            Delivery::Multicast(_) => is_link_local(address),
+            Delivery::Unicast(unicast) => {
+                let peers = unicast.peers.iter().map(|peer| peer.address);
+                let is_far = |peer: IpAddr| matches!(peer, IpAddr::V6(peer) if !is_link_local(&peer));
+                is_link_local(address) != peers.into_iter().any(is_far)
+            }
+        },
+        (IpAddr::V4(_), Family::Ipv6) | (IpAddr::V6(_), Family::Ipv4) => false,
+    }
+}
+
+/// The addresses of a link that are not those of virtual routers, in order.
+fn hosts<'a>(
+    link: Option<&'a Link>,
+    virtual_addresses: &'a BTreeSet<IpAddr>,
+) -> impl Iterator<Item = (IpAddr, u8)> + 'a {
+    let addresses = link.into_iter().flat_map(|link| &link.addresses);
+    addresses
+        .filter(|address| !address.tagged && !virtual_addresses.contains(&address.address))
+        .map(|address| (address.address, address.prefix_len))
 }
 
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,10 +1,12 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lvs_core::{Link, LinkAddress};
+use tokio::sync::watch;
 use tracing::span;
 
 use super::*;
+use crate::action::FaultReason;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::driver::handle::EventKind;
@@ -59,6 +61,7 @@ fn master() -> (Driver, Handle, watch::Receiver<Ownership>) {
     let ownership = handle.instance("owner").unwrap().ownership();
     driver.members[0].router.enable(clock::now());
     driver.carry_out(0, clock::now());
+    driver.flush();
     assert_eq!(ownership.borrow().role, Role::Master);
     (driver, handle, ownership)
 }
@@ -118,7 +121,7 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
             driver.look_at_interfaces(clock::now());
         }
         assert_eq!(warnings.load(Ordering::SeqCst), 1);
-        driver.interfaces[0].complaint = Some("something else".to_owned());
+        driver.interfaces[0].complaints = ["something else".to_owned()].into();
         driver.look_at_interfaces(clock::now());
         assert_eq!(warnings.load(Ordering::SeqCst), 2);
     });
@@ -132,6 +135,7 @@ fn tell(driver: &mut Driver, handle: &Handle, link: Result<Link, &str>) {
     }
     let inbox = driver.shared.take_commands().unwrap();
     assert!(!driver.obey(inbox));
+    driver.flush();
 }
 
 #[test]
@@ -143,7 +147,7 @@ fn an_instance_is_at_fault_while_an_interface_that_it_tracks_is_missing_or_down(
     let (mut driver, handle, mut events) = Driver::new(vec![config]).unwrap();
     assert!(handle.interface_stats(TRACKED).is_none(), "no instance is on it");
     let ownership = handle.instance("a").unwrap().ownership();
-    driver.start(clock::now());
+    assert!(!driver.start());
     let own = link(&[[10, 0, 0, 1]]);
     let tracked = |up| Ok(Link { name: TRACKED.to_owned(), up, ..link(&[]) });
     tell(&mut driver, &handle, Ok(own));
@@ -161,7 +165,7 @@ fn an_instance_is_at_fault_while_an_interface_that_it_tracks_is_missing_or_down(
     ] {
         tell(&mut driver, &handle, link.clone());
         assert_eq!(ownership.borrow().role, role, "{link:?}");
-        assert!(driver.interfaces[1].sockets.is_none() && !driver.interfaces[1].lacks_sockets());
+        assert!(driver.interfaces[1].ears.is_empty() && !driver.interfaces[1].lacks_ways());
     }
     while let Ok(event) = events.try_recv() {
         if let EventKind::Changed(transition) = event.kind {
@@ -180,7 +184,7 @@ fn an_instance_with_a_fault_of_its_own_stays_at_fault_whatever_it_tracks() {
     let mut config = instance("a", 1, Priority::OWNER, [10, 0, 0, 1]);
     config.tracked_interfaces = vec!["lvs-elsewhere".to_owned()];
     let (mut driver, handle) = driver(vec![config]);
-    driver.start(clock::now());
+    assert!(!driver.start());
     tell(&mut driver, &handle, Ok(Link { name: "lvs-elsewhere".to_owned(), ..link(&[]) }));
     assert_eq!(driver.members[0].tracked_fault, None);
     assert_eq!(handle.instance("a").unwrap().ownership().borrow().role, Role::Fault);
