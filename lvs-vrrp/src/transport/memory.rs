@@ -183,7 +183,7 @@ impl Sender for MemorySender {
     fn send(&mut self, departures: &Departures, _failed: &mut Vec<(usize, io::Error)>) {
         let mut network = self.network.lock();
         let Network { queues, cuts, .. } = &mut *network;
-        for Datagram { endpoints, ttl, payload } in departures.iter() {
+        for Datagram { endpoints, ttl, payload, .. } in departures.iter() {
             for queue in
                 queues.values_mut().filter(|queue| queue.hears(self.host, &self.interface, &endpoints))
             {

@@ -176,7 +176,7 @@ impl Sender for RawSender {
         let Self { socket, one, octets, ends } = self;
         octets.clear();
         ends.clear();
-        for Datagram { endpoints, ttl, payload } in departures.iter() {
+        for Datagram { endpoints, ttl, payload, .. } in departures.iter() {
             match endpoints {
                 Endpoints::V4 { source, destination } => {
                     Ipv4Header { source, destination, ttl }.write_to(payload, one);
