@@ -121,12 +121,14 @@ pub struct VrrpInstance {
     pub family: Family,
     /// Multicast or unicast.
     pub delivery: Delivery,
-    /// Version 3 over IPv4: the checksum does not cover the IP addresses (`v3_checksum_as_v2`).
-    pub plain_checksum: bool,
+    /// What the checksum of version 3 over IPv4 covers; there is no choice elsewhere.
+    pub checksum: Checksum,
     /// Whether a list of addresses in an advert that differs from ours is worth a warning.
     pub check_addresses: bool,
-    /// Whether it is at fault while its interface is down or its source address missing (no `dont_track_primary`).
+    /// Whether it is at fault while its interface is down (no `dont_track_primary`).
     pub track_interface: bool,
+    /// Whether it is at fault while the source address that was given is not there (`track_src_ip`).
+    pub track_source: bool,
     /// The addresses that move with it and that adverts list: of one family, at most 255 of IPv4 or 89 of IPv6.
     pub addresses: Vec<VirtualAddress>,
     /// The addresses that move with it and that adverts do not list, of any family.
@@ -155,6 +157,18 @@ pub enum Authentication {
     Pass(Password),
     /// `auth_type AH`: who knows the key.
     Ah(Password),
+}
+
+/// What a checksum covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// The message and the addresses of the packet.
+    #[default]
+    WithAddresses,
+    /// The message alone (`v3_checksum_as_v2`).
+    MessageAlone,
+    /// The message, and addresses as if unicast went to the group (`old_unicast_checksum`).
+    OldUnicast,
 }
 
 /// How adverts travel.

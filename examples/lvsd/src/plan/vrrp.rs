@@ -30,16 +30,22 @@ pub(super) fn router(
     let used: BTreeSet<&String> = all.map(|vip| &vip.key.interface).collect();
     planned.tracked_interfaces =
         used.into_iter().filter(|name| **name != instance.interface).cloned().collect();
+    planned.ignores_link_state = !instance.track_interface;
+    planned.tracks_source = instance.track_source;
+    planned.is_faulty_without_peers = true;
     planned.delivery = delivery(&instance.delivery);
     planned.authentication = match &instance.authentication {
-        Some(model::Authentication::Pass(password) | model::Authentication::Ah(password)) => {
+        Some(model::Authentication::Pass(password)) => {
             Authentication::Password(AuthPass::truncated(&password.bytes()))
         }
+        Some(model::Authentication::Ah(key)) => Authentication::Ah(AuthPass::truncated(&key.bytes())),
         None => Authentication::None,
     };
-    if instance.plain_checksum {
-        planned.checksum = ChecksumForm::MessageOnly;
-    }
+    planned.checksum = match instance.checksum {
+        model::Checksum::WithAddresses => ChecksumForm::PseudoHeader,
+        model::Checksum::MessageAlone => ChecksumForm::MessageOnly,
+        model::Checksum::OldUnicast => ChecksumForm::OldUnicast,
+    };
     Ok(planned)
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 #[cfg(test)]
 pub(super) use authentication::AUTHENTICATION;
 use authentication::AuthenticationDraft;
+use delivery::OldChecksum;
 pub(super) use table::TABLE;
 pub(super) use unique::check_all;
 
@@ -62,6 +63,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     let authentication = draft.authentication(cx, version);
     let delivery = draft.delivery(cx, family, global);
     draft.own_addresses(cx, &delivery, priority);
+    let checksum = draft.checksum(cx, &delivery, global);
     let answers = Answers {
         lower_prio_no_advert: strict.is_some()
             || draft.lower_prio_no_advert.value.unwrap_or(global.lower_prio_no_advert),
@@ -98,9 +100,10 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         authentication,
         family,
         delivery,
-        plain_checksum: draft.plain_checksum.unwrap_or(global.plain_checksum),
+        checksum,
         check_addresses: !draft.skip_check_adv_addr.unwrap_or(global.skip_check_adv_addr),
         track_interface: !draft.dont_track_primary,
+        track_source: draft.track_src_ip,
         addresses: finish(draft.addresses),
         excluded: finish(draft.excluded),
         garp: global.garp(draft.garp, strict.is_some()),
@@ -163,8 +166,10 @@ pub(in crate::conf::check) struct Draft {
     unicast_fault_no_peer: Option<Span>,
     check_unicast_src: Option<Span>,
     plain_checksum: Option<bool>,
+    old_unicast_checksum: Said<OldChecksum>,
     native_ipv6: Option<Span>,
     dont_track_primary: bool,
+    track_src_ip: bool,
     addresses: Vec<AddressDraft>,
     addresses_at: Option<Span>,
     had_bad_address: bool,

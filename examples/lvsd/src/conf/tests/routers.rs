@@ -52,7 +52,7 @@ fn the_defaults_are_keepalived_s() {
     assert_eq!(instance.family, Family::Ipv4);
     assert_eq!(instance.down_timer_adverts, 3);
     assert_eq!(instance.answers, Answers::default());
-    assert!(!instance.yield_when_late && !instance.plain_checksum);
+    assert!(!instance.yield_when_late && instance.checksum == Checksum::WithAddresses);
     assert!(instance.check_addresses && instance.track_interface);
     assert_eq!((instance.garp.lower_prio_repeat, instance.garp.lower_prio_delay), (5, seconds(5)));
 }
@@ -66,13 +66,15 @@ fn an_instance_takes_what_it_does_not_say_from_global_defs() {
     let all =
         Answers { lower_prio_no_advert: true, higher_prio_send_advert: true, owner_ignore_adverts: true };
     assert_eq!(inherited.answers, all);
-    assert!(inherited.plain_checksum && !inherited.check_addresses);
+    assert_eq!(inherited.checksum, Checksum::MessageAlone);
+    assert!(!inherited.check_addresses);
     assert_eq!(inherited.version, Version::V3);
     let own = " down_timer_adverts 2\n lower_prio_no_advert off\n higher_prio_send_advert no\n \
         owner_ignore_adverts false\n skip_check_adv_addr off\n v3_checksum_as_v2 off\n version 2";
     let own = under(global, own, &[]);
     assert_eq!((own.down_timer_adverts, own.answers), (2, Answers::default()));
-    assert!(!own.plain_checksum && own.check_addresses);
+    assert_eq!(own.checksum, Checksum::WithAddresses);
+    assert!(own.check_addresses);
     assert_eq!(own.version, Version::V2);
 }
 
@@ -95,6 +97,81 @@ fn announcements_are_inherited_as_keepalived_does_it() {
         let seen = (delay, garp.repeat.get(), lower, garp.lower_prio_repeat);
         assert_eq!(seen, expected, "{global}, {own}");
     }
+}
+
+/// The instance of IPv6, with more statements from line 8 on.
+fn instance_6(more: &str) -> String {
+    instance(more).replace(" 10.0.0.1\n", " fe80::5e:1\n 2001:db8::1/64\n")
+}
+
+#[test]
+fn an_instance_of_ipv6_speaks_version_3_to_its_own_group() {
+    let instance = only(&instance_6(""), &[]);
+    assert_eq!((instance.family, instance.version), (Family::Ipv6, Version::V3));
+    let keys: Vec<String> = instance.addresses.iter().map(|vip| vip.key.to_string()).collect();
+    assert_eq!(keys, ["fe80::5e:1/128 on eth0", "2001:db8::1/64 on eth0"]);
+    let group = |instance: VrrpInstance| match instance.delivery {
+        Delivery::Multicast { group, .. } => group.to_string(),
+        Delivery::Unicast { .. } => panic!("multicast"),
+    };
+    assert_eq!(group(instance), "ff02::12");
+    assert_eq!(group(only(&instance_6(" mcast_dst_ip ff12::7"), &[])), "ff12::7");
+    let global = "global_defs {\n vrrp_version 2\n vrrp_mcast_group6 ff02::99\n}\n".to_owned();
+    let other = only(&(global + &instance_6("")), &[]);
+    assert_eq!(other.version, Version::V3, "whatever the default is");
+    assert_eq!(group(other), "ff02::99");
+    assert_eq!(only(&instance_6(" version 2"), &["conflict 8:2"]).version, Version::V3);
+    only(&instance_6(" native_ipv6"), &["no-effect 8:2"]);
+    let pass = " authentication {\n auth_type AH\n auth_pass 1\n }";
+    let with_password = instance_6(pass).replace("AH", "PASS");
+    assert_eq!(only(&with_password, &["conflict 8:2"]).authentication, None);
+}
+
+#[test]
+fn the_first_address_of_ipv6_is_one_of_the_link_and_the_remedy_is_shown() {
+    // VR-027
+    let loaded = refused(&instance_6("").replace(" fe80::5e:1\n", ""), &["conflict 5:2"]);
+    let expected = "\
+error[conflict]: the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)
+ --> a.conf:5:2
+  |
+5 |  2001:db8::1/64
+  |  ^^^^^^^^^^^^^^ 2001:db8::1 is not in fe80::/10
+  |
+  = help: put one in front of it, the same on all routers, such as `fe80::51`
+
+1 error, 0 warnings
+";
+    assert_eq!(shown(&loaded), expected);
+}
+
+#[test]
+fn more_than_89_addresses_of_ipv6_are_moved_to_the_others() {
+    let many: String = (1..=95).map(|n| format!(" fe80::{n:x}\n")).collect();
+    let text = instance("").replace(" 10.0.0.1\n", &many);
+    let instance = only(&text, &["limit 94:2"]);
+    assert_eq!((instance.addresses.len(), instance.excluded.len()), (89, 6));
+}
+
+#[test]
+fn unicast_of_ipv6_has_its_source_and_its_limits() {
+    let more =
+        " unicast_src_ip fe80::250\n unicast_ttl 64\n unicast_peer {\n fe80::2 min_ttl 3\n fe80::3\n }";
+    let instance = only(&instance_6(more), &[]);
+    let Delivery::Unicast { source, peers, ttl, check_source } = instance.delivery else { panic!("unicast") };
+    assert_eq!((source, ttl, check_source), (Some("fe80::250".parse().unwrap()), 64, true));
+    assert_eq!((peers.len(), peers[0].min_ttl), (2, Some(3)));
+}
+
+#[test]
+fn what_is_tracked_can_be_chosen() {
+    let instance = with(" dont_track_primary\n mcast_src_ip 10.0.0.7\n track_src_ip", &[]);
+    assert!(!instance.track_interface && instance.track_source);
+    let lonely = with(" unicast_fault_no_peer\n unicast_src_ip 10.0.0.7", &["missing-keyword 7:2"]);
+    let Delivery::Unicast { peers, .. } = lonely.delivery else { panic!("unicast") };
+    assert!(peers.is_empty());
+    let peers = " unicast_fault_no_peer\n unicast_peer {\n 10.0.0.2\n }";
+    assert!(matches!(with(peers, &[]).delivery, Delivery::Unicast { .. }));
 }
 
 #[test]
@@ -188,6 +265,18 @@ fn groups_are_multicast_and_of_their_family() {
     );
     let both = with(" mcast_dst_ip 224.0.0.20\n unicast_peer {\n 10.0.0.2\n }", &["conflict 7:2"]);
     assert!(matches!(both.delivery, Delivery::Unicast { .. }));
+}
+
+#[test]
+fn old_checksums_are_for_unicast() {
+    let peer = " unicast_peer {\n 10.0.0.2\n }\n version 3\n";
+    let sum = |more: &str| with(&format!("{peer}{more}"), &[]).checksum;
+    assert_eq!(sum(" old_unicast_checksum"), Checksum::OldUnicast);
+    assert_eq!(sum(" old_unicast_checksum never"), Checksum::WithAddresses);
+    assert_eq!(sum(" v3_checksum_as_v2"), Checksum::MessageAlone);
+    assert_eq!(with(" old_unicast_checksum", &["conflict 7:2"]).checksum, Checksum::WithAddresses);
+    refused(&instance(&format!("{peer} v3_checksum_as_v2\n old_unicast_checksum")), &["conflict 12:2"]);
+    refused(&instance(&format!("{peer} old_unicast_checksum always")), &["bad-value 11:23"]);
 }
 
 #[test]

@@ -41,12 +41,6 @@ impl Draft {
                     .help(help),
             );
         }
-        if family == Family::Ipv6 {
-            cx.report(
-                Diagnostic::error(Code::NotSupportedYet, first_at, "lvsd does not do VRRP over IPv6 yet")
-                    .label("an IPv4 address has to stand here"),
-            );
-        }
         self.old_words(cx, family);
         family
     }

@@ -8,7 +8,7 @@ use lvs_core::Family;
 use super::super::{Cx, global};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::Delivery;
+use crate::conf::model::{Checksum, Delivery};
 use crate::conf::source::Span;
 
 impl Draft {
@@ -76,7 +76,33 @@ impl Draft {
     fn word_of_unicast(&self) -> Option<Span> {
         let source = self.unicast_source.get().map(|(_, at)| at);
         let ttl = self.unicast_ttl.get().map(|(_, at)| at);
-        source.or(self.peers_at).or(ttl)
+        let checksum = self.old_unicast_checksum.get().map(|(_, at)| at);
+        source.or(self.peers_at).or(ttl).or(checksum)
+    }
+
+    /// Two ways of summing cannot be had at once.
+    pub(super) fn checksum(&self, cx: &mut Cx<'_>, delivery: &Delivery, global: &global::Draft) -> Checksum {
+        let old = match (self.old_unicast_checksum.get(), delivery) {
+            (Some((OldChecksum::Sent, at)), Delivery::Unicast { .. }) => Some(at),
+            _ => None,
+        };
+        match (old, self.plain_checksum) {
+            (Some(at), Some(true)) => {
+                cx.report(
+                    Diagnostic::error(
+                        Code::Conflict,
+                        at,
+                        "`old_unicast_checksum` and `v3_checksum_as_v2` are two ways of summing",
+                    )
+                    .label("adverts have one checksum")
+                    .help("remove the one that the other routers do not use"),
+                );
+                Checksum::OldUnicast
+            }
+            (Some(_), Some(false) | None) => Checksum::OldUnicast,
+            (None, plain) if plain.unwrap_or(global.plain_checksum) => Checksum::MessageAlone,
+            (None, _) => Checksum::WithAddresses,
+        }
     }
 
     /// The address that adverts come from has to stay where it is; a backup removes the virtual ones.
@@ -104,6 +130,15 @@ impl Draft {
             );
         }
     }
+}
+
+/// `old_unicast_checksum`. Adverts with any of the checksums are accepted in either case.
+#[derive(Clone, Copy)]
+pub(super) enum OldChecksum {
+    /// Adverts are sent with it.
+    Sent,
+    /// They never are.
+    Never,
 }
 
 /// RFC 9568 §5.1.1.2

@@ -4,9 +4,10 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, later};
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
+use super::delivery::OldChecksum;
 use super::election::priority;
 use crate::conf::known::Kind;
 use crate::conf::model::InitialState;
@@ -98,10 +99,18 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);
         d.unicast_ttl.set(n, ttl);
     }),
-    later(Keyword::flag("unicast_fault_no_peer", |_, n, d| d.unicast_fault_no_peer = Some(n.keyword.span))),
+    Keyword::flag("unicast_fault_no_peer", |_, n, d| d.unicast_fault_no_peer = Some(n.keyword.span)),
     Keyword::flag("check_unicast_src", |_, n, d| d.check_unicast_src = Some(n.keyword.span)),
     Keyword::boolean("v3_checksum_as_v2", "v3_checksum_as_v2 [on|off]", |cx, n, d| {
         d.plain_checksum = cx.boolean(n);
+    }),
+    Keyword::flag("track_src_ip", |_, _, d| d.track_src_ip = true),
+    Keyword::words("old_unicast_checksum", "old_unicast_checksum [never]", 0, 1, |cx, n, d| {
+        let old = match n.args.first() {
+            None => Some(OldChecksum::Sent),
+            Some(word) => cx.one_of("old_unicast_checksum", word, &[("never", OldChecksum::Never)]),
+        };
+        d.old_unicast_checksum.set(n, old);
     }),
     Keyword::flag("native_ipv6", |_, n, d| d.native_ipv6 = Some(n.keyword.span)),
     Keyword::value("kernel_rx_buf_size", "kernel_rx_buf_size BYTES", |cx, n, _| {
@@ -110,7 +119,7 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         }
     }),
     Keyword::flag("linkbeat_use_polling", |cx, n, _| cx.no_effect(Subject::Polling, n)),
-    later(Keyword::flag("dont_track_primary", |_, _, d| d.dont_track_primary = true)),
+    Keyword::flag("dont_track_primary", |_, _, d| d.dont_track_primary = true),
     // Gratuitous ARP.
     Keyword::value("garp_master_delay", "garp_master_delay SECONDS", |cx, n, d| d.garp.set_delay(cx, n)),
     Keyword::value("garp_master_repeat", "garp_master_repeat PACKETS", |cx, n, d| d.garp.set_repeat(cx, n)),
