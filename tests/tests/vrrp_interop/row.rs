@@ -15,7 +15,6 @@ pub(crate) enum Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     V4,
-    #[expect(dead_code, reason = "lvsd does not do VRRP over IPv6 yet")]
     V6,
 }
 
