@@ -83,3 +83,10 @@ fn a_worse_peer_learns_the_interval_of_lvsd() {
         [KEEPALIVED.as_slice(), &FRR].concat().into_iter().filter(|row| row.version == 3).collect();
     play_all(&rows, play::teach_them);
 }
+
+// VR-068, E18: the RFC has it so in version 2, and the log says it.
+
+#[test]
+fn a_pair_of_version_2_with_different_intervals_is_two_masters_for_ever_and_lvsd_says_why() {
+    play_all(&KEEPALIVED[..1], play::with_another_interval);
+}

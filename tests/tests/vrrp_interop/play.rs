@@ -1,5 +1,6 @@
 //! What is played in each row.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lvs_tests::judges::{self, Checksum, Reading};
@@ -131,6 +132,28 @@ pub(crate) fn teach_them(row: Row) {
     judge(&lan, BETTER, FAST, &rest);
 }
 
+/// Version 2 refuses adverts of another interval.
+pub(crate) fn with_another_interval(row: Row) {
+    let lan = Lan::new(row);
+    // The other way round, keepalived falls silent: what it refuses starts its timer anew.
+    let theirs = lan.theirs(WORSE, SECOND);
+    let ours = lan.ours(BETTER, 2 * SECOND);
+    lan.wait_for(true, BETTER, LIMIT);
+    lan.wait_for(false, WORSE, LIMIT);
+    for _ in 0..2 {
+        lan.clear();
+        poll_until(LIMIT, &format!("{}: both go on", row.name()), || {
+            let seen = lan.seen();
+            [true, false].into_iter().all(|ours| seen.iter().filter(|seen| seen.ours == ours).count() >= 3)
+        });
+    }
+    ours.wait_for_log("interval", LIMIT);
+    let log = ours.log();
+    let lines = log.lines().filter(|line| line.contains("interval")).count();
+    assert!((1..=5).contains(&lines), "{lines} lines of it:\n{log}");
+    assert!(theirs.log().contains("interval"), "{}", theirs.log());
+}
+
 fn silent_backup(lan: &Lan) -> Result<(), String> {
     let spoke = lan.seen().iter().any(|seen| seen.ours);
     if spoke || lan.we_own()? { Err("ours sent an advert, or owns the addresses".to_owned()) } else { Ok(()) }
@@ -209,7 +232,7 @@ fn no_complaints(log: &str) {
     let complaints = [
         "invalid",
         "mismatch",
-        "bad ",
+        " bad ",
         "dropp",
         "discard",
         "wrong",
@@ -263,6 +286,7 @@ fn judge(lan: &Lan, priority: u8, centis: u16, earlier: &[lvs_tests::Frame]) {
         auth_type: match (row.version, row.auth) {
             (2, Auth::Open) => Some(0),
             (2, Auth::Password) => Some(1),
+            (2, Auth::Header) => Some(2),
             _ => None,
         },
         password: (row.auth == Auth::Password).then(|| PASSWORD.to_owned()),
@@ -275,11 +299,22 @@ fn judge(lan: &Lan, priority: u8, centis: u16, earlier: &[lvs_tests::Frame]) {
         ("scapy", judges::scapy(&frames, Checksum::PseudoHeader, PASSWORD)),
     ];
     for (judge, readings) in judges {
+        let mut sequence = 0;
         for reading in readings {
-            let expected = match reading.priority {
-                0 => Reading { priority: 0, ..expected.clone() },
-                _ => expected.clone(),
-            };
+            let mut expected = expected.clone();
+            if reading.priority == 0 {
+                expected.priority = 0;
+            }
+            if row.auth == Auth::Header {
+                // VR-202: the index is the source, and each number is higher than all before it.
+                let IpAddr::V4(source) = expected.source else {
+                    unreachable!("the rows with a header are of IPv4")
+                };
+                let (_, number) = reading.ah.unwrap_or_default();
+                assert!(number > sequence, "{}: {judge}: {number} after {sequence}", row.name());
+                sequence = number;
+                expected.ah = Some((source.to_bits(), number));
+            }
             assert_eq!(reading, expected, "{}: {judge}", row.name());
         }
     }
