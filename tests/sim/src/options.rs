@@ -144,6 +144,11 @@ impl Options {
                 faults = faults.with(fault);
             }
         }
+        let instances = if random.happens(200) { 2 } else { 1 };
+        // Members of a group have to agree on who wins, and with equal priorities the addresses decide.
+        if tie && instances > 1 {
+            faults = faults.without(Fault::Address);
+        }
         // An interval costs the same however long it is: most of them where the time is to be lived.
         let patience = match shortest.cmp(&Duration::from_secs(1)) {
             std::cmp::Ordering::Less => 2,
@@ -155,7 +160,7 @@ impl Options {
             version,
             family,
             hosts,
-            instances: if random.happens(200) { 2 } else { 1 },
+            instances,
             tie,
             delay: Duration::from_micros(delay),
             lag: Duration::from_micros(lag),
