@@ -179,6 +179,11 @@ fn heal(world: &mut World, rule: &'static str, masters: &[usize]) {
     // An answer that was given just before is given again after a tenth.
     let gap = Duration::from_nanos(nanos(world.interval(better)) / 10);
     world.run_for((bound + gap) * members);
+    // Who learnt the shorter interval of one of them may be master before it hears the other one's next advert.
+    if !has_one_interval(&world.options) {
+        let bound = world.peace_bound();
+        world.run_for(bound);
+    }
     let left = world.masters(0);
     world.check(rule, left == [better], |world| {
         format!("{left:?} instead of {better} are left of {masters:?}: {}", world.state())
