@@ -225,19 +225,29 @@ impl Config {
         self.claim_timeout.unwrap_or_else(|| self.master_down_interval(self.interval).max(MIN_CLAIM_TIMEOUT))
     }
 
+    /// The claim timeout if it does not follow from interval and priority.
+    pub(crate) const fn fixed_claim_timeout(&self) -> Option<Duration> {
+        self.claim_timeout
+    }
+
     /// How long this router, as a backup, waits for a master of that interval: the interval times
     /// [`down_timer_adverts`](Self::down_timer_adverts), and the skew.
     #[must_use]
     pub const fn master_down_interval(&self, master_interval: Interval) -> Duration {
-        self.overtaken_after(master_interval)
+        timing::missed(self.down_timer_adverts, master_interval)
             .saturating_add(timing::skew_time(master_interval, self.priority))
     }
 
     /// A master of that interval whose last advert is older than this may have been replaced meanwhile: the
-    /// interval times [`down_timer_adverts`](Self::down_timer_adverts), the least that any backup waits.
+    /// interval times [`down_timer_adverts`](Self::down_timer_adverts). If that is one interval, an advert that
+    /// is in time would be too late; then the smallest skew is added.
     #[must_use]
     pub const fn overtaken_after(&self, master_interval: Interval) -> Duration {
-        timing::missed(self.down_timer_adverts, master_interval)
+        let missed = timing::missed(self.down_timer_adverts, master_interval);
+        match self.down_timer_adverts.get() {
+            1 => missed.saturating_add(timing::skew_time(master_interval, Priority::OWNER)),
+            _ => missed,
+        }
     }
 }
 
@@ -358,8 +368,7 @@ impl AnnounceSchedule {
     /// Less than a second counts as a second (keepalived's `garp_master_refresh`).
     #[must_use]
     pub const fn with_refresh(mut self, refresh: Duration) -> Self {
-        let is_short = refresh.as_secs() == 0 && !refresh.is_zero();
-        self.refresh = if is_short { Duration::from_secs(1) } else { refresh };
+        self.refresh = none_or_a_second(refresh);
         self
     }
 
@@ -381,6 +390,7 @@ impl AnnounceSchedule {
 
     /// Time from the last losing advert to a further round of that many packets; zero for none. Default: as
     /// between the first and the second round (keepalived's `garp_lower_prio_delay`; `vrrp_strict` makes it 0).
+    /// Less than a second counts as a second: a flood of adverts must not become a broadcast storm.
     #[must_use]
     pub const fn with_lower_prio_delay(mut self, delay: Duration) -> Self {
         self.lower_prio_delay = Some(delay);
@@ -423,10 +433,17 @@ impl AnnounceSchedule {
     /// Time from the last losing advert to a further round; zero for none.
     #[must_use]
     pub const fn lower_prio_delay(&self) -> Duration {
-        match self.lower_prio_delay {
+        none_or_a_second(match self.lower_prio_delay {
             Some(delay) => delay,
             None => self.delay,
-        }
+        })
+    }
+}
+
+impl AnnounceSchedule {
+    /// Packets and delay after a losing advert where they do not follow from those after a takeover.
+    pub(crate) const fn fixed_lower_prio(&self) -> (Option<u8>, Option<Duration>) {
+        (self.lower_prio_repeat, self.lower_prio_delay)
     }
 }
 
@@ -434,6 +451,11 @@ impl Default for AnnounceSchedule {
     fn default() -> Self {
         Self::KEEPALIVED
     }
+}
+
+/// The same, but a second if it is less and not zero.
+const fn none_or_a_second(time: Duration) -> Duration {
+    if time.as_secs() == 0 && !time.is_zero() { Duration::from_secs(1) } else { time }
 }
 
 const FIVE: NonZeroU8 = NonZeroU8::new(5).expect("not zero");
