@@ -110,6 +110,8 @@
 mod readme {}
 
 pub mod ipv4;
+#[cfg(feature = "tokio")]
+pub mod thread;
 pub mod timing;
 
 mod action;

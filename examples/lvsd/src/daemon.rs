@@ -159,11 +159,12 @@ impl Daemon {
         let interfaces = used.cloned().collect();
         let ready = match plan.routers.is_empty() {
             true => None,
-            false => Some(vrrp::Ready::new(plan.routers)?),
+            false => Some(vrrp::Ready::new(plan.routers, &plan.global)?),
         };
         let (release, stop) = oneshot::channel();
         let work = ready.as_ref().map(|ready| VirtualAddresses {
             sets: plan.addresses,
+            pacing: plan.global.pacing,
             vrrp: ready.handle(),
             interfaces,
             stop,

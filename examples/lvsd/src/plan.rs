@@ -29,6 +29,8 @@ const USER_AGENT: &str = "KeepAliveClient";
 /// Everything that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    /// What is said once for all.
+    pub(crate) global: model::Global,
     /// The virtual routers.
     pub(crate) routers: Vec<InstanceConfig>,
     /// Their addresses, in the same order.
@@ -88,7 +90,7 @@ impl Plan {
 
     /// The plan for a configuration; `vrrp` and `servers` say which half of it is to run.
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
-        let mut plan = Self::default();
+        let mut plan = Self { global: config.global.clone(), ..Self::default() };
         if vrrp {
             for instance in &config.instances {
                 plan.add_instance(instance, &config.global)?;

@@ -2,9 +2,12 @@
 
 use std::thread::{self, JoinHandle};
 
-use lvs_vrrp::{Driver, Event, Handle, InstanceConfig};
+use lvs_vrrp::{Driver, Event, Handle, InstanceConfig, Setup};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
+
+use crate::conf::model::{Global, Scheduling};
+use crate::scheduling;
 
 /// The running virtual routers.
 pub(crate) struct Routers {
@@ -22,13 +25,16 @@ pub(crate) struct Ready {
     driver: Driver,
     handle: Handle,
     events: mpsc::Receiver<Event>,
+    scheduling: Scheduling,
 }
 
 impl Ready {
     /// Checks the configuration; opens and sends nothing.
-    pub(crate) fn new(instances: Vec<InstanceConfig>) -> Result<Self, lvs_vrrp::Error> {
-        let (driver, handle, events) = Driver::new(instances)?;
-        Ok(Self { driver, handle, events })
+    pub(crate) fn new(instances: Vec<InstanceConfig>, global: &Global) -> Result<Self, lvs_vrrp::Error> {
+        let mut setup = Setup::from(instances);
+        setup.logs_unknown_vrids = global.log_unknown_vrids;
+        let (driver, handle, events) = Driver::new(setup)?;
+        Ok(Self { driver, handle, events, scheduling: global.scheduling.clone() })
     }
 
     /// Commands the routers once they run.
@@ -40,10 +46,11 @@ impl Ready {
     pub(crate) fn start(self) -> anyhow::Result<Routers> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
-        let driver = self.driver;
+        let (driver, wanted) = (self.driver, self.scheduling);
         let thread = thread::Builder::new().name("vrrp".into()).spawn(move || {
             // Dropped at the end of the thread, also when it panics.
             let _end = end;
+            scheduling::apply(&wanted);
             if let Err(failure) = runtime.block_on(driver.run()) {
                 error!("VRRP ended: {failure}");
             }
