@@ -20,6 +20,12 @@ impl Epoch {
         Self(self.0.saturating_add(1))
     }
 
+    /// The epoch with that count, as [`value`](Self::value) gave it.
+    #[must_use]
+    pub const fn from_value(value: u64) -> Self {
+        Self(value)
+    }
+
     /// The count.
     #[must_use]
     pub const fn value(self) -> u64 {

@@ -225,19 +225,29 @@ impl Config {
         self.claim_timeout.unwrap_or_else(|| self.master_down_interval(self.interval).max(MIN_CLAIM_TIMEOUT))
     }
 
+    /// The claim timeout if it does not follow from interval and priority.
+    pub(crate) const fn fixed_claim_timeout(&self) -> Option<Duration> {
+        self.claim_timeout
+    }
+
     /// How long this router, as a backup, waits for a master of that interval: the interval times
     /// [`down_timer_adverts`](Self::down_timer_adverts), and the skew.
     #[must_use]
     pub const fn master_down_interval(&self, master_interval: Interval) -> Duration {
-        self.overtaken_after(master_interval)
+        timing::missed(self.down_timer_adverts, master_interval)
             .saturating_add(timing::skew_time(master_interval, self.priority))
     }
 
     /// A master of that interval whose last advert is older than this may have been replaced meanwhile: the
-    /// interval times [`down_timer_adverts`](Self::down_timer_adverts), the least that any backup waits.
+    /// interval times [`down_timer_adverts`](Self::down_timer_adverts). If that is one interval, an advert that
+    /// is in time would be too late; then the smallest skew is added.
     #[must_use]
     pub const fn overtaken_after(&self, master_interval: Interval) -> Duration {
-        timing::missed(self.down_timer_adverts, master_interval)
+        let missed = timing::missed(self.down_timer_adverts, master_interval);
+        match self.down_timer_adverts.get() {
+            1 => missed.saturating_add(timing::skew_time(master_interval, Priority::OWNER)),
+            _ => missed,
+        }
     }
 }
 
@@ -427,6 +437,13 @@ impl AnnounceSchedule {
             Some(delay) => delay,
             None => self.delay,
         }
+    }
+}
+
+impl AnnounceSchedule {
+    /// Packets and delay after a losing advert where they do not follow from those after a takeover.
+    pub(crate) const fn fixed_lower_prio(&self) -> (Option<u8>, Option<Duration>) {
+        (self.lower_prio_repeat, self.lower_prio_delay)
     }
 }
 

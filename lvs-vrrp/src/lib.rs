@@ -10,6 +10,7 @@
 //! | [`Advert`], [`Ipv4Header`] | the codec: parse without allocating, write into a buffer of yours | – |
 //! | [`timing`] | skew time and master down interval, to the nanosecond | – |
 //! | [`Router`] | the state machine, without sockets, clock or threads | – |
+//! | [`record`] | what a router was told as text, and its replay | – |
 //! | [`SyncGroup`] | several routers that are master together or not at all | – |
 //! | [`Tracker`] | what tracked interfaces, scripts, processes and files do to a priority | – |
 //! | [`Demux`] | which instance a packet is for, and whether it may believe it; [`Refusal`] says why not | – |
@@ -110,6 +111,7 @@
 mod readme {}
 
 pub mod ipv4;
+pub mod record;
 #[cfg(feature = "tokio")]
 pub mod thread;
 pub mod timing;

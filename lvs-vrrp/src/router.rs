@@ -16,7 +16,7 @@ use crate::config::{Config, Start};
 use crate::conflict::Conflict;
 use crate::packet::Advert;
 use crate::router::backup::{Backup, Wait};
-use crate::router::master::{Expired, Heard, Master};
+use crate::router::master::{Expired, Master, Reaction};
 use crate::timing;
 use crate::types::{Advertised, Interval, Priority};
 
@@ -96,6 +96,15 @@ pub struct Router {
     /// Claims that failed since one was confirmed; each doubles the pause before the next attempt.
     failed_claims: u32,
     actions: VecDeque<Action>,
+}
+
+/// What a router heard of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// Who sent it.
+    pub(crate) source: IpAddr,
+    pub(crate) advertised: Advertised,
+    pub(crate) interval: Interval,
 }
 
 /// What a router is, with the timers of that state and no others.
@@ -216,6 +225,12 @@ impl Router {
     /// Takes an advert that was accepted: for this virtual router, of this version, intact, from another
     /// router.
     pub fn handle_advert(&mut self, now: Instant, source: IpAddr, advert: &Advert<'_>) {
+        let (advertised, interval) = (advert.advertised(), advert.interval());
+        self.handle_heard(now, Heard { source, advertised, interval });
+    }
+
+    /// What counts of an advert.
+    pub(crate) fn handle_heard(&mut self, now: Instant, heard: Heard) {
         // Otherwise erratum 8298 of RFC 9568: an owner listens too (VR-066).
         if self.config.priority().is_owner() && self.config.owner_ignore_adverts() {
             return;
@@ -223,21 +238,24 @@ impl Router {
         match &mut self.state {
             // VR-115 to VR-121, first column.
             State::Disabled | State::Starting { .. } | State::Fault | State::ClaimFailed { .. } => {}
-            State::Backup(backup) => backup.hear(now, source, advert, &self.config),
+            State::Backup(backup) => backup.hear(now, heard, &self.config),
             State::Master(master) => {
-                match master.hear(now, source, advert, self.address, &self.config, &mut self.actions) {
-                    Heard::Stays => {}
-                    Heard::Yields(priority) => {
+                match master.hear(now, heard, self.address, &self.config, &mut self.actions) {
+                    Reaction::Stays => {}
+                    Reaction::Yields(priority) => {
                         if self.config.higher_prio_send_advert() {
                             let running = Advertised::Running(self.config.priority());
                             self.actions.push_back(Action::Advertise(running));
                         }
-                        let backup = Backup::after(now, advert, &self.config);
-                        self.step_down(State::Backup(backup), Reason::Outranked { by: source, priority });
+                        let backup = Backup::after(now, heard, &self.config);
+                        self.step_down(
+                            State::Backup(backup),
+                            Reason::Outranked { by: heard.source, priority },
+                        );
                     }
-                    Heard::YieldsLate => {
+                    Reaction::YieldsLate => {
                         let mut backup = Backup::new(now, self.master_down_interval(), &self.config);
-                        backup.hear(now, source, advert, &self.config);
+                        backup.hear(now, heard, &self.config);
                         self.step_down(State::Backup(backup), Reason::Late);
                     }
                 }

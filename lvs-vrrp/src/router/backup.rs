@@ -8,7 +8,7 @@ use lvs_core::Instant;
 
 use crate::action::Reason;
 use crate::config::{Config, Preempt};
-use crate::packet::Advert;
+use crate::router::Heard;
 use crate::timing;
 use crate::types::{Advertised, Interval, Priority};
 
@@ -61,16 +61,16 @@ impl Backup {
     }
 
     /// One that was master until it heard this advert.
-    pub(super) fn after(now: Instant, advert: &Advert<'_>, config: &Config) -> Self {
+    pub(super) fn after(now: Instant, heard: Heard, config: &Config) -> Self {
         let mut backup = Self::new(now, Duration::ZERO, config);
         backup.delay = PreemptDelay::None;
-        backup.yield_to(now, advert, config);
+        backup.yield_to(now, heard.interval, config);
         backup
     }
 
-    pub(super) fn hear(&mut self, now: Instant, source: IpAddr, advert: &Advert<'_>, config: &Config) {
+    pub(super) fn hear(&mut self, now: Instant, heard: Heard, config: &Config) {
         let own = config.priority();
-        let theirs = match advert.advertised() {
+        let theirs = match heard.advertised {
             Advertised::Running(priority) => priority,
             // VR-115, VR-100: the skew, whole, from now; the learnt interval stays.
             Advertised::Resigning => {
@@ -98,18 +98,18 @@ impl Backup {
                     };
                     self.delay = PreemptDelay::Until(over);
                     if now >= over {
-                        self.expiry = Expiry::LowerMaster { master: source, priority: theirs };
+                        self.expiry = Expiry::LowerMaster { master: heard.source, priority: theirs };
                         return;
                     }
                 }
                 // VR-120: the timer runs on.
                 Preempt::Always | Preempt::Never | Preempt::After(_) => {
-                    self.expiry = Expiry::LowerMaster { master: source, priority: theirs };
+                    self.expiry = Expiry::LowerMaster { master: heard.source, priority: theirs };
                     return;
                 }
             },
         }
-        self.yield_to(now, advert, config);
+        self.yield_to(now, heard.interval, config);
     }
 
     /// Goes by another configuration from now on.
@@ -138,8 +138,8 @@ impl Backup {
     }
 
     /// VR-097: learn, and wait again.
-    fn yield_to(&mut self, now: Instant, advert: &Advert<'_>, config: &Config) {
-        self.master_interval = timing::learn(config.interval(), advert.interval());
+    fn yield_to(&mut self, now: Instant, interval: Interval, config: &Config) {
+        self.master_interval = timing::learn(config.interval(), interval);
         self.wait = Wait::Until(now + config.master_down_interval(self.master_interval));
         self.expiry = Expiry::Silence;
     }

@@ -11,7 +11,7 @@ use super::rounds::Rounds;
 use crate::action::Action;
 use crate::config::Config;
 use crate::conflict::Verdict;
-use crate::packet::Advert;
+use crate::router::Heard;
 use crate::timing;
 use crate::types::{Advertised, Priority};
 
@@ -39,7 +39,7 @@ enum Claim {
 
 /// What an advert means for a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Reaction {
     /// It stays master.
     Stays,
     /// The sender is better.
@@ -79,28 +79,27 @@ impl Master {
     pub(super) fn hear(
         &mut self,
         now: Instant,
-        source: IpAddr,
-        advert: &Advert<'_>,
+        heard: Heard,
         own_address: IpAddr,
         config: &Config,
         actions: &mut VecDeque<Action>,
-    ) -> Heard {
-        let theirs = match advert.advertised() {
+    ) -> Reaction {
+        let theirs = match heard.advertised {
             Advertised::Running(priority) => priority,
             Advertised::Resigning => {
-                self.hear_resignation(now, source, config, actions);
-                return Heard::Stays;
+                self.hear_resignation(now, heard.source, config, actions);
+                return Reaction::Stays;
             }
         };
-        let verdict = match theirs.cmp(&config.priority()).then_with(|| source.cmp(&own_address)) {
+        let verdict = match theirs.cmp(&config.priority()).then_with(|| heard.source.cmp(&own_address)) {
             // VR-116, VR-117.
-            Ordering::Greater => return Heard::Yields(theirs),
+            Ordering::Greater => return Reaction::Yields(theirs),
             Ordering::Equal => Verdict::SameAddress,
             Ordering::Less if theirs == config.priority() => Verdict::LowerAddress,
             Ordering::Less => Verdict::LowerPriority,
         };
         if config.yield_when_late() && now >= self.overtaken_at {
-            return Heard::YieldsLate;
+            return Reaction::YieldsLate;
         }
         match verdict {
             // VR-119: no answer can decide between them.
@@ -119,8 +118,8 @@ impl Master {
                 }
             }
         }
-        self.rivals.hear(now, (source, theirs, advert.interval()), verdict, config, actions);
-        Heard::Stays
+        self.rivals.hear(now, (heard.source, theirs, heard.interval), verdict, config, actions);
+        Reaction::Stays
     }
 
     /// VR-115. An answer shortly after another waits for its turn.
@@ -217,8 +216,12 @@ impl Master {
             self.advertise_at = now + config.interval().duration();
             self.advertise(now, config, actions);
         }
+        let refresh = |config: &Config| {
+            let schedule = config.announcements();
+            (schedule.refresh(), schedule.refresh_repeat())
+        };
         if let Claim::Confirmed(rounds) = &mut self.claim
-            && before.announcements() != config.announcements()
+            && refresh(before) != refresh(config)
         {
             rounds.reschedule(now, config.announcements());
         }

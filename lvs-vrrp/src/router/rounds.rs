@@ -19,6 +19,7 @@ pub(super) struct Rounds {
     /// The delayed one that follows the last losing advert.
     after_losing: Option<Round>,
     last: Option<Instant>,
+    last_demand: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,8 @@ struct Round {
 impl Rounds {
     /// The host has all addresses now. `last` is when this mastership announced before, if it did.
     pub(super) fn begin(now: Instant, schedule: &AnnounceSchedule, last: Option<Instant>) -> Self {
-        let mut rounds = Self { second: None, refresh: None, again: None, after_losing: None, last };
+        let mut rounds =
+            Self { second: None, refresh: None, again: None, after_losing: None, last, last_demand: None };
         let packets = schedule.repeat().get();
         let first = rounds.ask(now, packets);
         rounds.second = Round::after(first, schedule.delay(), packets);
@@ -52,9 +54,15 @@ impl Rounds {
         at.min(earliest)
     }
 
-    /// A round at once: others have had the addresses meanwhile.
-    pub(super) const fn demand(&mut self, now: Instant, packets: u8) {
-        self.again = Some(Round { at: now, packets });
+    /// A round at once, since another has had the addresses meanwhile; or a second after the last one, if this
+    /// goes on: it is a busy machine then.
+    pub(super) fn demand(&mut self, now: Instant, packets: u8) {
+        if self.last_demand.is_some_and(|last| now - last < GAP) {
+            self.ask(now, packets);
+        } else {
+            self.last_demand = Some(now);
+            self.again = Some(Round { at: now, packets });
+        }
     }
 
     /// Another master told the neighbours that it has the addresses.

@@ -95,6 +95,34 @@ fn the_announcement_after_a_pause_does_not_wait_for_the_last_one_to_be_a_second_
 }
 
 #[test]
+fn a_machine_that_is_always_late_does_not_announce_all_the_time() {
+    // A13: late by 30 ms at 10 ms, again and again.
+    let mut rig = Rig::master(config(Interval::centis(1).unwrap()).with_announcements(once()));
+    let mut rounds = 0;
+    for _ in 0..100 {
+        rig.pass(ms(100));
+        rig.router.handle_timeout(rig.now);
+        rounds += rig.deeds().iter().filter(|deed| matches!(deed, Action::Announce { .. })).count();
+    }
+    assert_eq!(rounds, 10);
+}
+
+#[test]
+fn an_advert_in_time_is_not_late_even_if_no_other_may_fail() {
+    let adverts = DownTimerAdverts::new(1).unwrap();
+    let config = v3().with_announcements(once()).with_down_timer_adverts(adverts).with_yield_when_late(true);
+    let mut rig = Rig::master(config);
+    for _ in 0..10 {
+        rig.expire();
+        assert_eq!(rig.drain(), [running(100)]);
+    }
+    // The smallest skew of another router.
+    rig.pass(ms(1000) + ns(3_906_250));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.router.role(), Role::Backup);
+}
+
+#[test]
 fn everything_that_was_due_during_a_pause_is_one_round_afterwards() {
     // VR-103: the delayed round, refreshes, and the one after a losing advert.
     let schedule = AnnounceSchedule::default().with_refresh(ms(2000)).with_lower_prio_delay(ms(1500));

@@ -177,14 +177,14 @@ fn what_is_tracked_can_be_chosen() {
 #[test]
 fn words_of_ipv4_after_an_address_of_ipv6_are_left_out_or_refused() {
     let with = |word: &str| instance_6("").replace(" 2001:db8::1/64", &format!(" 2001:db8::1/64 {word}"));
-    let vip = only(&with("dev eth1 scope link label eth1:1"), &["conflict 6:27", "conflict 6:38"])
+    let vip = only(&with("dev eth1 scope link label eth1:1"), &["conflict 6:26", "conflict 6:37"])
         .addresses
         .remove(1);
     assert_eq!(
         (vip.key.interface.as_str(), vip.scope, vip.label),
         ("eth1", lvs_core::AddressScope::GLOBAL, None)
     );
-    refused(&with("brd +"), &["conflict 6:18"]);
+    refused(&with("brd +"), &["conflict 6:17"]);
 }
 
 #[test]
