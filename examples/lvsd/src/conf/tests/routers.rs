@@ -293,6 +293,16 @@ fn old_checksums_are_for_unicast() {
 }
 
 #[test]
+fn a_key_of_ah_is_cut_as_a_password_and_version_3_has_neither() {
+    let block = " authentication {\n auth_type AH\n auth_pass 123456789\n }";
+    let key = Password::new("12345678").map(Authentication::Ah);
+    assert_eq!(with(block, &["out-of-range 9:12"]).authentication, key);
+    let in_3 = format!("{block}\n version 3").replace("89", "");
+    assert_eq!(with(&in_3, &["conflict 7:2"]).authentication, None);
+    assert_eq!(only(&instance_6(&block.replace("89", "")), &["conflict 8:2"]).authentication, None);
+}
+
+#[test]
 fn stepping_down_after_a_pause_needs_nopreempt() {
     assert!(with(" nopreempt\n timer_expired_backup", &[]).yield_when_late);
     assert!(with(" nopreempt\n thread_timer_expired 100", &[]).yield_when_late);
