@@ -394,6 +394,22 @@ fn what_the_operating_system_is_asked_for_is_read() {
 }
 
 #[test]
+fn announcements_on_further_interfaces_are_for_those_that_nobody_can_have() {
+    with(" garp_extra_if 10", &["no-effect 7:2"]);
+    with(" vmac_garp_intvl 0", &["no-effect 7:2"]);
+    with(" garp_extra_if all 0", &["no-effect 7:2"]);
+    refused(&instance(" garp_extra_if all 10"), &["not-supported-yet 7:16"]);
+    refused(&instance(" garp_extra_if 10 20"), &["bad-value 7:16"]);
+    refused(&instance(" garp_extra_if 86401"), &["out-of-range 7:16"]);
+    refused(&instance(" garp_extra_if 1\n vmac_garp_intvl 1"), &["no-effect 7:2", "duplicate 8:2"]);
+    under("vrrp_garp_extra_if 10", "", &["no-effect 2:2"]);
+    refused(
+        &("global_defs {\n vrrp_garp_extra_if 0\n}\n".to_owned() + &instance("")),
+        &["out-of-range 2:21"],
+    );
+}
+
+#[test]
 fn scripts_of_rare_occasions_are_read() {
     let scripts = with(" notify_master_rx_lower_pri /bin/a\n notify_deleted \"/bin/b c\" root", &[]).notify;
     assert_eq!(scripts.master_rx_lower_pri.map(|script| script.command), Some(vec!["/bin/a".to_owned()]));
