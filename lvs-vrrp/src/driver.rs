@@ -102,6 +102,7 @@ pub struct Driver {
     interfaces: Vec<Interface>,
     members: Vec<Member>,
     groups: Vec<Group>,
+    logs_unknown_vrids: bool,
     events: Events,
     /// That of place [`LOOK`], and those of the members in the places behind it.
     timers: Timers,
@@ -144,6 +145,7 @@ impl Driver {
             interfaces: Vec::new(),
             members: Vec::new(),
             groups: Vec::new(),
+            logs_unknown_vrids: setup.logs_unknown_vrids,
             events: Events { sender, missed: 0 },
             timers: Timers::new(configs.len() + 1),
             space: Space::default(),

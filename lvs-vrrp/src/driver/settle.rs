@@ -117,6 +117,8 @@ impl Driver {
         let (listens_on, sends_through) =
             (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
         let is_cut_off = !listens_on.hears(member.config.channel()) || !sends_through.speaks(family);
+        let is_excused = member.config.ignores_link_state
+            && [listens_on, sends_through].iter().any(|interface| interface.fault().is_some());
         let silent_peers = match &member.config.delivery {
             Delivery::Multicast(_) => BTreeSet::new(),
             Delivery::Unicast(_) => {
@@ -132,6 +134,8 @@ impl Driver {
         member.router.set_address(source);
         member.link_fault = match &member.config.delivery {
             Delivery::Unicast(unicast) if unicast.peers.is_empty() => Some(FaultReason::NoPeers),
+            // Without carrier the ways are closed, and it goes on all the same.
+            Delivery::Multicast(_) | Delivery::Unicast(_) if is_excused => None,
             Delivery::Multicast(_) | Delivery::Unicast(_) => is_cut_off.then_some(FaultReason::Socket),
         };
         self.apply_gate(index);
