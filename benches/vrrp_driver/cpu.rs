@@ -83,7 +83,7 @@ fn measure(contender: Contender, case: Case, span: Duration, settle: Duration) -
     let (after, elapsed) = (ticks(&processes), start.elapsed());
     assert!(process.is_running(), "{contender} ended: {}", process.log());
     let seconds = exact(after - before) / exact(ticks_per_second());
-    let memory = processes.iter().map(|id| resident(*id)).max().unwrap_or(0);
+    let memory = processes.iter().map(|id| resident(*id)).sum();
     // Afterwards, since looking costs.
     let gap = worst_gap(&wire);
     Sample { contender, cpu: seconds / elapsed.as_secs_f64(), memory, gap }
@@ -145,10 +145,10 @@ fn ticks(processes: &[u32]) -> u64 {
     processes.iter().map(of).sum()
 }
 
-/// In KiB.
+/// Resident memory, of what several processes share the part that falls to this one (proc(5)); in KiB.
 fn resident(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let maps = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let line = maps.lines().find_map(|line| line.strip_prefix("Pss:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 

@@ -135,7 +135,8 @@ impl Driver {
         let facts = setup.instances.iter().map(|config| InstanceFacts::new(config, now)).collect();
         let interfaces: BTreeSet<&str> = setup.instances.iter().map(|config| &*config.interface).collect();
         let counters = interfaces.into_iter().map(|name| (name.to_owned(), Counters::default())).collect();
-        let shared = Arc::new(Shared::new(facts, counters, setup.instances.clone()));
+        let configs: Vec<Arc<InstanceConfig>> = setup.instances.into_iter().map(Arc::new).collect();
+        let shared = Arc::new(Shared::new(facts, counters, configs.clone()));
         let (sender, receiver) = mpsc::channel(EVENTS);
         let mut driver = Self {
             shared: Arc::clone(&shared),
@@ -144,10 +145,10 @@ impl Driver {
             members: Vec::new(),
             groups: Vec::new(),
             events: Events { sender, missed: 0 },
-            timers: Timers::new(setup.instances.len() + 1),
+            timers: Timers::new(configs.len() + 1),
             space: Space::default(),
         };
-        for config in setup.instances {
+        for config in configs {
             driver.add(config, now);
         }
         for (config, members) in setup.groups.into_iter().zip(groups) {
@@ -161,7 +162,7 @@ impl Driver {
         Ok((driver, Handle { shared }, receiver))
     }
 
-    fn add(&mut self, config: InstanceConfig, now: Instant) {
+    fn add(&mut self, config: Arc<InstanceConfig>, now: Instant) {
         let index = self.members.len();
         let place = self.place_of(&config.interface);
         let outlet = config.send_interface.as_ref().map_or(place, |name| self.place_of(name));
@@ -297,7 +298,7 @@ impl Driver {
         }
         for (index, Commands { config, claimed, priority, gate }) in inbox.instances {
             if let Some(config) = config {
-                self.reconfigure(index, *config);
+                self.reconfigure(index, config);
             }
             let now = clock::now();
             if let Some(priority) = priority {
@@ -316,7 +317,7 @@ impl Driver {
     }
 
     /// Changes an instance as it runs; what cannot change was refused before.
-    fn reconfigure(&mut self, index: usize, config: InstanceConfig) {
+    fn reconfigure(&mut self, index: usize, config: Arc<InstanceConfig>) {
         let router = config.router;
         self.members[index].config = config;
         self.track(index);

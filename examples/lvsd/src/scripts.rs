@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,12 +47,13 @@ pub(crate) struct InstanceScripts {
 /// Runs the scripts of all instances.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptRunner {
-    instances: BTreeMap<String, InstanceScripts>,
+    /// Shared, since each instance has a runner of its own.
+    instances: Arc<BTreeMap<String, InstanceScripts>>,
 }
 
 impl ScriptRunner {
     pub(crate) fn new(instances: BTreeMap<String, InstanceScripts>) -> Self {
-        Self { instances }
+        Self { instances: Arc::new(instances) }
     }
 
     /// The scripts that a notice calls for, in the order in which they run.

@@ -1,6 +1,7 @@
 //! What an instance of a driver is, beside the router's own configuration.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lvs_core::Family;
 
@@ -212,7 +213,7 @@ pub(crate) fn check(configs: &[InstanceConfig]) -> Result<(), Error> {
 /// Refuses a change of the instance at this place that contradicts itself, the others or the protocol, or that
 /// a running instance cannot make.
 pub(crate) fn check_change(
-    configs: &[InstanceConfig],
+    configs: &[Arc<InstanceConfig>],
     place: usize,
     new: &InstanceConfig,
 ) -> Result<(), Error> {

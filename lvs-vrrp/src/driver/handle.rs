@@ -115,10 +115,11 @@ impl Instance {
     pub fn reconfigure(&self, config: InstanceConfig) -> Result<(), Error> {
         let mut configs = lock(&self.shared.configs);
         config::check_change(&configs, self.index, &config)?;
+        let config = Arc::new(config);
         if let Some(known) = configs.get_mut(self.index) {
-            known.clone_from(&config);
+            *known = Arc::clone(&config);
         }
-        self.tell(|commands| commands.config = Some(Box::new(config)));
+        self.tell(|commands| commands.config = Some(config));
         Ok(())
     }
 
@@ -288,7 +289,7 @@ pub(crate) struct Shared {
     pub(crate) interfaces: BTreeMap<String, Counters>,
     pub(crate) wake: Notify,
     /// The instances as they are configured now.
-    configs: Mutex<Vec<InstanceConfig>>,
+    configs: Mutex<Vec<Arc<InstanceConfig>>>,
     inbox: Mutex<Inbox>,
     /// Whether the inbox has anything, so that the driver need not lock to find out.
     has_mail: AtomicBool,
@@ -298,7 +299,7 @@ impl Shared {
     pub(crate) fn new(
         instances: Vec<InstanceFacts>,
         interfaces: BTreeMap<String, Counters>,
-        configs: Vec<InstanceConfig>,
+        configs: Vec<Arc<InstanceConfig>>,
     ) -> Self {
         let (wake, inbox, configs) = (Notify::new(), Mutex::default(), Mutex::new(configs));
         Self { instances, interfaces, wake, configs, inbox, has_mail: AtomicBool::new(false) }
@@ -360,7 +361,7 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
-    pub(crate) config: Option<Box<InstanceConfig>>,
+    pub(crate) config: Option<Arc<InstanceConfig>>,
     pub(crate) claimed: Option<(Epoch, ClaimResult)>,
     pub(crate) priority: Option<Priority>,
     pub(crate) gate: Option<Gate>,

@@ -19,6 +19,8 @@ pub(super) struct Interface {
     /// The instances that send through it.
     pub(super) speakers: BTreeSet<usize>,
     pub(super) trackers: BTreeSet<usize>,
+    /// Some of its instances go on while it is down.
+    pub(super) is_needed_down: bool,
     pub(super) link: Option<Link>,
     /// Somebody tells about it.
     pub(super) is_fed: bool,
@@ -42,6 +44,7 @@ impl Interface {
             listeners: BTreeSet::new(),
             speakers: BTreeSet::new(),
             trackers: BTreeSet::new(),
+            is_needed_down: false,
             link: None,
             is_fed: false,
             is_loaded: false,
@@ -88,7 +91,7 @@ impl Interface {
 
     /// Whether it lacks a way in or out that could be opened now.
     pub(super) fn lacks_ways(&self) -> bool {
-        let is_up = self.link.as_ref().is_some_and(|link| link.up);
+        let is_up = self.link.as_ref().is_some_and(|link| link.up || self.is_needed_down);
         let is_deaf = self.ears.iter().any(|ear| ear.receiver.is_none());
         let is_mute = self.mouths.iter().any(|mouth| mouth.sender.is_none());
         is_up && (is_deaf || is_mute)
@@ -134,7 +137,10 @@ impl Interface {
 
     /// Opens the ways that are not open.
     pub(super) fn open(&mut self, transport: &mut dyn Transport) {
-        let Some(Link { index, up: true, .. }) = self.link else { return };
+        let Some(Link { index, up, .. }) = self.link else { return };
+        if !up && !self.is_needed_down {
+            return;
+        }
         let interface = &*self.name;
         let mut refused = Vec::new();
         for Ear { channel, groups, receiver } in self.ears.iter_mut().filter(|ear| ear.receiver.is_none()) {

@@ -1,7 +1,8 @@
 //! An instance of a driver: its router, and what stands between it and the wire.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use lvs_core::Instant;
 
@@ -14,7 +15,7 @@ use crate::router::Router;
 /// An instance: its router, and what stands between it and the wire.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) config: InstanceConfig,
+    pub(super) config: Arc<InstanceConfig>,
     pub(super) router: Router,
     /// The place of the interface that it listens on.
     pub(super) interface: usize,
@@ -38,8 +39,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(config: InstanceConfig, interface: usize, outlet: usize, now: Instant) -> Self {
-        let unspecified = std::net::Ipv4Addr::UNSPECIFIED.into();
+    pub(super) fn new(config: Arc<InstanceConfig>, interface: usize, outlet: usize, now: Instant) -> Self {
+        let unspecified = Ipv4Addr::UNSPECIFIED.into();
         let router = Router::new(config.router, unspecified);
         Self {
             status: Status::new(&router, now),

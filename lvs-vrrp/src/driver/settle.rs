@@ -96,6 +96,8 @@ impl Driver {
         if needs_new_ways {
             self.interfaces[place].close();
         }
+        let is_needed_down = members.iter().any(|&index| self.members[index].config.ignores_link_state);
+        self.interfaces[place].is_needed_down = is_needed_down;
         let (channels, families) = self.needed_ways(place);
         self.interfaces[place].listen_to(channels);
         self.interfaces[place].speak(&families);
@@ -115,14 +117,18 @@ impl Driver {
         let (listens_on, sends_through) =
             (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
         let is_cut_off = !listens_on.hears(Channel::of(family)) || !sends_through.speaks(family);
-        let own = listens_on.own_addresses().chain(sends_through.own_addresses()).chain([source]);
-        let own: BTreeSet<IpAddr> = own.collect();
+        let silent_peers = match &member.config.delivery {
+            Delivery::Multicast(_) => BTreeSet::new(),
+            Delivery::Unicast(_) => {
+                listens_on.own_addresses().chain(sends_through.own_addresses()).chain([source]).collect()
+            }
+        };
         let member = &mut self.members[index];
         let interface = &mut self.interfaces[member.interface];
         let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
         member.source = Some(source);
-        member.silent_peers = own;
+        member.silent_peers = silent_peers;
         member.router.set_address(source);
         member.link_fault = match &member.config.delivery {
             Delivery::Unicast(unicast) if unicast.peers.is_empty() => Some(FaultReason::NoPeers),

@@ -1,0 +1,89 @@
+//! The first inputs: adverts that others made, configurations that were written for tests.
+
+use std::path::{Path, PathBuf};
+
+/// A target, a name for the file, and what is in it.
+pub type Seed = (&'static str, String, Vec<u8>);
+
+/// The inputs made of the captures of lvs-vrrp and the fixtures of lvsd.
+///
+/// # Panics
+/// If one of the files cannot be read.
+#[must_use]
+pub fn seeds() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (peer, datagrams) in captures() {
+        for (number, datagram) in datagrams.iter().enumerate() {
+            let name = format!("{peer}-{number:02}");
+            seeds.extend(of_datagram(&name, datagram));
+        }
+    }
+    for (name, text) in fixtures() {
+        seeds.push(("configuration", name, text));
+    }
+    seeds
+}
+
+fn of_datagram(name: &str, datagram: &[u8]) -> Vec<Seed> {
+    let seed = |target, input| (target, name.to_owned(), input);
+    let is_v4 = datagram[0] >> 4 == 4;
+    let (protocol, ttl) = if is_v4 { (datagram[9], datagram[8]) } else { (datagram[6], datagram[7]) };
+    let (header, destination) = if is_v4 { (usize::from(datagram[0] & 15) * 4, 16) } else { (40, 24) };
+    if protocol == 51 {
+        let key = b"1111\0\0\0\0\x01\0\0\0";
+        return vec![seed("ah", [key, datagram].concat()), seed("ipv4_header", datagram.to_vec())];
+    }
+    let is_group = datagram[destination] & 0xf0 == 0xe0 || datagram[destination] == 0xff;
+    // The ways of the targets, with the checksum made right: addresses are not those of the captures.
+    let way = 0x80 | if is_v4 { 0 } else { 2 } | if is_group { 0 } else { 1 };
+    let message = &datagram[header..];
+    let length = u16::try_from(message.len()).expect("an advert").to_be_bytes();
+    let mut seeds = vec![
+        seed("advert", [&[way], message].concat()),
+        seed("demux", [&[way, ttl], length.as_slice(), message].concat()),
+    ];
+    if is_v4 {
+        seeds.push(seed("ipv4_header", datagram.to_vec()));
+    }
+    seeds
+}
+
+/// The datagrams of each file of captures.
+fn captures() -> Vec<(String, Vec<Vec<u8>>)> {
+    files("../lvs-vrrp/captures", "txt")
+        .into_iter()
+        .map(|path| {
+            let text = String::from_utf8(read(&path)).expect("text");
+            let datagrams = text.lines().filter_map(|line| line.strip_prefix("> ")).map(octets);
+            (stem(&path), datagrams.collect())
+        })
+        .collect()
+}
+
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    files("../examples/lvsd/tests/fixtures", "conf").iter().map(|path| (stem(path), read(path))).collect()
+}
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
+    files.sort();
+    files
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn octets(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().collect();
+    let octet = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16);
+    digits.chunks(2).map(|pair| octet(pair).expect("hexadecimal digits")).collect()
+}

@@ -1,0 +1,411 @@
+//! Drivers that hear each other in memory or by UDP on the loopback interface, without privileges.
+#![cfg(feature = "tokio")]
+#![allow(clippy::unwrap_used, clippy::panic)] // What cannot be had is a failed test.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lvs_core::{ClaimResult, Family, Link, LinkAddress, Ownership, Role};
+use lvs_vrrp::{
+    Config, Delivery, Departures, Driver, Event, EventKind, FaultReason, GroupConfig, Handle, InstanceConfig,
+    Interval, Listen, MemoryNetwork, MemoryTransport, Multicast, Priority, Reason, Receiver, Sender, Setup,
+    Transport, UdpTransport, Unicast, Vrid, clock,
+};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn host(number: u8) -> IpAddr {
+    [10, 0, 0, number].into()
+}
+
+fn instance(name: &str, interface: &str, vrid: u8, priority: u8, centis: u16) -> InstanceConfig {
+    let router = Config::new(Interval::centis(centis).unwrap(), Priority::new(priority).unwrap());
+    InstanceConfig::new(name, interface, Vrid::new(vrid).unwrap(), vec![host(100)], router)
+}
+
+fn link(name: &str, addresses: &[IpAddr]) -> Link {
+    let address = |&address: &IpAddr| LinkAddress { address, prefix_len: 24, tagged: false };
+    let addresses = addresses.iter().map(address).collect();
+    Link { name: name.to_owned(), index: 7, up: true, mac: None, addresses }
+}
+
+/// A driver that runs and claims at once whatever it is master of.
+struct Running {
+    handle: Handle,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Running {
+    fn start(setup: impl Into<Setup>, transport: impl Transport + 'static, links: &[Link]) -> Self {
+        let (driver, handle, events) = Driver::with_transport(setup, transport).unwrap();
+        links.iter().cloned().for_each(|link| handle.set_link(link));
+        for instance in handle.instances() {
+            tokio::spawn(async move {
+                let mut ownership = instance.ownership();
+                while ownership.changed().await.is_ok() {
+                    let epoch = ownership.borrow_and_update().epoch;
+                    instance.claimed(epoch, ClaimResult::Confirmed);
+                }
+            });
+        }
+        tokio::spawn(async move { driver.run().await.unwrap() });
+        Self { handle, events }
+    }
+
+    async fn wait_for(&self, instance: &str, role: Role) -> Ownership {
+        let mut ownership = self.handle.instance(instance).unwrap().ownership();
+        let waited = timeout(LIMIT, ownership.wait_for(|now| now.role == role)).await;
+        let seen = self.role(instance);
+        *waited.unwrap_or_else(|_| panic!("{instance} is {seen}, not {role}")).unwrap()
+    }
+
+    fn role(&self, instance: &str) -> Role {
+        self.handle.instance(instance).unwrap().ownership().borrow().role
+    }
+
+    /// The next event that this gives something for.
+    async fn event<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let event = self.events.recv().await.expect("the driver runs");
+                if let Some(found) = wanted(&event) {
+                    return found;
+                }
+            }
+        };
+        timeout(LIMIT, search).await.expect("an event")
+    }
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("not within {LIMIT:?}: {what}"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn of_two_hosts_the_better_is_master_and_the_other_takes_over_when_it_stops() {
+    let network = MemoryNetwork::new();
+    let run = |number, priority| {
+        let address = host(number);
+        let config = instance("a", "lan", 1, priority, 5);
+        Running::start(vec![config], network.host([address]), &[link("lan", &[address])])
+    };
+    let (better, worse) = (run(1, 150), run(2, 100));
+    better.wait_for("a", Role::Master).await;
+    let heard = worse.handle.instance("a").unwrap();
+    until("the backup knows its master", || heard.status().master == Some(host(1))).await;
+    assert_eq!(heard.status().role, Role::Backup);
+
+    better.handle.shutdown();
+    worse.wait_for("a", Role::Master).await;
+    let status = heard.status();
+    assert_eq!((status.role, status.master), (Role::Master, Some(host(2))));
+    assert!(status.since <= clock::now());
+    assert_eq!(heard.stats().became_master, 1);
+    assert!(heard.stats().resignations_received > 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn adverts_travel_by_udp_on_the_loopback_interface_without_privileges() {
+    let run = |number: u8, other: u8, priority| {
+        let [own, other] = [number, other].map(|number| IpAddr::from([127, 51, 0, number]));
+        let mut config = instance("a", "lo", 1, priority, 5);
+        let mut unicast = Unicast::to([own, other]);
+        unicast.source = Some(own);
+        config.delivery = Delivery::Unicast(unicast);
+        Running::start(vec![config], UdpTransport::new(51_112).at(own), &[])
+    };
+    let (better, worse) = (run(1, 2, 150), run(2, 1, 100));
+    better.wait_for("a", Role::Master).await;
+    let heard = worse.handle.instance("a").unwrap();
+    until("the backup hears its master", || heard.stats().adverts_received > 2).await;
+    let refused: Vec<_> = heard.stats().refusals().collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    assert_eq!(heard.status().master, Some([127, 51, 0, 1].into()));
+    assert_eq!(worse.role("a"), Role::Backup);
+    better.handle.shutdown();
+    worse.wait_for("a", Role::Master).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_group_is_master_on_both_interfaces_or_on_none() {
+    // VR-127, VR-128, E19.
+    let networks = [MemoryNetwork::new(), MemoryNetwork::new()];
+    let run = |number: u8, priority: u8| {
+        let address = host(number);
+        let members = [("outside", "out", 1), ("inside", "in", 2)];
+        let instances = members.map(|(name, interface, vrid)| instance(name, interface, vrid, priority, 5));
+        let mut setup = Setup::from(instances.to_vec());
+        setup.groups.push(GroupConfig::new("gateway", ["outside", "inside"]));
+        let hosts = [("out", networks[0].host([address])), ("in", networks[1].host([address]))];
+        let links = [link("out", &[address]), link("in", &[address])];
+        Running::start(setup, Switch(hosts.into()), &links)
+    };
+    let is_group = |event: &Event| match event.kind {
+        EventKind::GroupChanged(role) => Some((event.instance.to_string(), role)),
+        _ => None,
+    };
+    let (mut better, worse) = (run(1, 150), run(2, 100));
+    for instance in ["outside", "inside"] {
+        better.wait_for(instance, Role::Master).await;
+    }
+    assert_eq!(better.event(is_group).await, ("gateway".to_owned(), Role::Backup));
+    assert_eq!(better.event(is_group).await, ("gateway".to_owned(), Role::Master));
+
+    // A cause of one is the fault of all, in one turn.
+    let mut down = link("in", &[host(1)]);
+    down.up = false;
+    better.handle.set_link(down);
+    let inside = better.wait_for("inside", Role::Fault).await;
+    assert_eq!((inside.role, better.role("outside")), (Role::Fault, Role::Fault));
+    let reason = better
+        .event(|event| match event.kind {
+            EventKind::Changed(change) if &*event.instance == "outside" && change.to == Role::Fault => {
+                Some(change.reason)
+            }
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, Reason::Fault(FaultReason::Group));
+    for instance in ["outside", "inside"] {
+        worse.wait_for(instance, Role::Master).await;
+    }
+    better.handle.set_link(link("in", &[host(1)]));
+    for instance in ["outside", "inside"] {
+        better.wait_for(instance, Role::Master).await;
+        worse.wait_for(instance, Role::Backup).await;
+    }
+    worse.handle.shutdown();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_running_master_takes_a_new_configuration_and_stays_master() {
+    // E14, E15, E16.
+    let network = MemoryNetwork::new();
+    let run = |number, priority| {
+        let address = host(number);
+        let config = instance("a", "lan", 1, priority, 5);
+        Running::start(vec![config], network.host([address]), &[link("lan", &[address])])
+    };
+    let (better, worse) = (run(1, 150), run(2, 100));
+    let mastership = better.wait_for("a", Role::Master).await;
+    let (master, backup) = (better.handle.instance("a").unwrap(), worse.handle.instance("a").unwrap());
+    until("the backup hears", || backup.status().master.is_some()).await;
+
+    // Ten times as long: the backup learns it in time.
+    let mut longer = instance("a", "lan", 1, 140, 50);
+    longer.addresses.push(host(101));
+    master.reconfigure(longer.clone()).unwrap();
+    until("the backup learns the interval", || backup.status().master_interval == longer.router.interval())
+        .await;
+    assert_eq!(master.status().priority.get(), 140);
+    until("the backup sees the new list", || backup.stats().address_list_differences > 1).await;
+    assert_eq!(backup.stats().became_master, 0);
+    let now = *master.ownership().borrow();
+    assert_eq!((now.role, now.epoch), (Role::Master, mastership.epoch));
+
+    // A lower priority takes effect with the next advert.
+    longer.router = longer.router.with_priority(Priority::new(50).unwrap());
+    master.reconfigure(longer).unwrap();
+    worse.wait_for("a", Role::Master).await;
+    better.wait_for("a", Role::Backup).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_change_that_cannot_be_is_refused_and_changes_nothing() {
+    let configs = vec![instance("a", "lan", 1, 150, 5), instance("b", "lan", 2, 150, 5)];
+    let (_driver, handle, _events) = Driver::new(configs).unwrap();
+    let a = handle.instance("a").unwrap();
+    let complaint = |config: InstanceConfig| a.reconfigure(config).map_err(|error| error.to_string());
+    let fixed = |what| Err(format!("instance a: its {what} cannot change while it runs"));
+    let mut renamed = instance("a", "lan", 1, 150, 5);
+    renamed.name = "c".into();
+    assert_eq!(complaint(renamed), Err("instance c: its name cannot change while it runs".to_owned()));
+    assert_eq!(complaint(instance("a", "wan", 1, 150, 5)), fixed("interface"));
+    assert_eq!(complaint(instance("a", "lan", 2, 150, 5)), fixed("virtual router identifier"));
+    let mut other_family = instance("a", "lan", 1, 150, 5);
+    other_family.addresses = vec!["fe80::1".parse().unwrap()];
+    other_family.delivery = Delivery::to_group(Family::Ipv6);
+    assert_eq!(complaint(other_family), fixed("address family"));
+    let mut nobody = instance("a", "lan", 1, 150, 5);
+    nobody.delivery = Delivery::Unicast(Unicast::to([]));
+    assert_eq!(complaint(nobody), Err("instance a: unicast needs at least one peer".to_owned()));
+    assert_eq!(complaint(instance("a", "lan", 1, 100, 10)), Ok(()));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_instance_without_peers_is_at_fault_where_that_is_asked_for_until_it_has_one() {
+    let network = MemoryNetwork::new();
+    let mut config = instance("a", "lan", 1, 150, 1);
+    config.delivery = Delivery::Unicast(Unicast::to([]));
+    config.is_faulty_without_peers = true;
+    let mut running =
+        Running::start(vec![config.clone()], network.host([host(1)]), &[link("lan", &[host(1)])]);
+    let reason = running
+        .event(|event| match event.kind {
+            EventKind::Changed(change) => (change.reason != Reason::Disabled).then_some(change.reason),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, Reason::Fault(FaultReason::NoPeers));
+    config.delivery = Delivery::Unicast(Unicast::to([host(2)]));
+    running.handle.instance("a").unwrap().reconfigure(config).unwrap();
+    running.wait_for("a", Role::Master).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_source_address_that_is_gone_is_a_fault_where_it_is_tracked() {
+    let network = MemoryNetwork::new();
+    let own = [host(1), host(9)];
+    let run = |is_tracked| {
+        let mut config = instance("a", "lan", 1, 150, 1);
+        let mut multicast = Multicast::to([224, 0, 0, 18].into());
+        multicast.source = Some(host(9));
+        config.delivery = Delivery::Multicast(multicast);
+        config.tracks_source = is_tracked;
+        Running::start(vec![config], network.host(own), &[link("lan", &own)])
+    };
+    let tracked = run(true);
+    tracked.wait_for("a", Role::Master).await;
+    assert_eq!(tracked.handle.instance("a").unwrap().status().master, Some(host(9)));
+    tracked.handle.set_link(link("lan", &own[..1]));
+    tracked.wait_for("a", Role::Fault).await;
+    tracked.handle.set_link(link("lan", &own));
+    tracked.wait_for("a", Role::Master).await;
+    tracked.handle.shutdown();
+    tracked.wait_for("a", Role::Initialize).await;
+
+    let other = run(false);
+    other.wait_for("a", Role::Master).await;
+    let sent = other.handle.instance("a").unwrap().stats().adverts_sent;
+    other.handle.set_link(link("lan", &own[..1]));
+    until("it goes on", || other.handle.instance("a").unwrap().stats().adverts_sent > sent + 3).await;
+    assert_eq!(other.role("a"), Role::Master);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_instance_that_ignores_the_state_of_its_link_stays_master_without_carrier() {
+    let network = MemoryNetwork::new();
+    let run = |ignores_link_state| {
+        let mut config = instance("a", "lan", 1, 150, 1);
+        config.ignores_link_state = ignores_link_state;
+        Running::start(vec![config], network.host([host(1)]), &[link("lan", &[host(1)])])
+    };
+    let mut down = link("lan", &[host(1)]);
+    down.up = false;
+    let ordinary = run(false);
+    ordinary.wait_for("a", Role::Master).await;
+    ordinary.handle.set_link(down.clone());
+    ordinary.wait_for("a", Role::Fault).await;
+    ordinary.handle.shutdown();
+    ordinary.wait_for("a", Role::Initialize).await;
+
+    let hardy = run(true);
+    hardy.wait_for("a", Role::Master).await;
+    let stats = || hardy.handle.instance("a").unwrap().stats();
+    for is_up in [false, true] {
+        hardy.handle.set_link(Link { up: is_up, ..link("lan", &[host(1)]) });
+        let sent = stats().adverts_sent;
+        until("adverts go on", || stats().adverts_sent > sent + 2).await;
+        assert_eq!((hardy.role("a"), stats().released_master, stats().send_errors), (Role::Master, 0, 0));
+    }
+    hardy.handle.remove_link("lan");
+    hardy.wait_for("a", Role::Fault).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_instance_may_send_through_another_interface_than_it_listens_on() {
+    // VR-006: a virtual MAC address is that of another interface.
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let mut config = instance("a", "eth0", 1, 150, 1);
+    config.send_interface = Some("vrrp.1".to_owned());
+    let plain = instance("b", "eth0", 2, 150, 1);
+    let transport = Recorder { opened: Arc::clone(&opened), inner: MemoryNetwork::new().host([host(1)]) };
+    let running = Running::start(vec![config, plain], transport, &[link("eth0", &[host(1)])]);
+    running.wait_for("b", Role::Master).await;
+    running.wait_for("a", Role::Fault).await;
+    running.handle.set_link(Link { index: 8, ..link("vrrp.1", &[]) });
+    running.wait_for("a", Role::Master).await;
+    // The parent's address, since the other interface has none.
+    assert_eq!(running.handle.instance("a").unwrap().status().master, Some(host(1)));
+    let mut opened = opened.lock().unwrap().clone();
+    opened.sort();
+    assert_eq!(opened, ["in eth0 7 [224.0.0.18]", "out eth0 7", "out vrrp.1 8"]);
+}
+
+/// Each interface is of a network of its own.
+struct Switch(BTreeMap<&'static str, MemoryTransport>);
+
+impl Transport for Switch {
+    fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        self.0.get_mut(listen.interface).unwrap().receiver(listen)
+    }
+
+    fn sender(&mut self, interface: &str, index: u32, family: Family) -> io::Result<Box<dyn Sender>> {
+        self.0.get_mut(interface).unwrap().sender(interface, index, family)
+    }
+}
+
+/// Writes down what is opened.
+struct Recorder {
+    opened: Arc<Mutex<Vec<String>>>,
+    inner: MemoryTransport,
+}
+
+impl Transport for Recorder {
+    fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        let groups: Vec<String> = listen.groups.iter().map(IpAddr::to_string).collect();
+        let line = format!("in {} {} [{}]", listen.interface, listen.index, groups.join(" "));
+        self.opened.lock().unwrap().push(line);
+        self.inner.receiver(listen)
+    }
+
+    fn sender(&mut self, interface: &str, index: u32, family: Family) -> io::Result<Box<dyn Sender>> {
+        self.opened.lock().unwrap().push(format!("out {interface} {index}"));
+        self.inner.sender(interface, index, family)
+    }
+}
+
+/// Loses the first datagrams of each kind, and says so.
+#[derive(Debug)]
+struct Mute;
+
+impl Sender for Mute {
+    fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>) {
+        failed.extend((0..departures.len()).map(|place| (place, io::ErrorKind::NetworkDown.into())));
+    }
+}
+
+struct MuteTransport(MemoryTransport);
+
+impl Transport for MuteTransport {
+    fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        self.0.receiver(listen)
+    }
+
+    fn sender(&mut self, _: &str, _: u32, _: Family) -> io::Result<Box<dyn Sender>> {
+        Ok(Box::new(Mute))
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn adverts_that_cannot_be_sent_are_counted_and_change_no_role() {
+    // Fault 27.
+    let transport = MuteTransport(MemoryNetwork::new().host([host(1)]));
+    let running =
+        Running::start(vec![instance("a", "lan", 1, 150, 1)], transport, &[link("lan", &[host(1)])]);
+    let ownership = running.wait_for("a", Role::Master).await;
+    let instance = running.handle.instance("a").unwrap();
+    until("five adverts are lost", || instance.stats().send_errors >= 5).await;
+    assert_eq!((running.role("a"), instance.stats().adverts_sent), (Role::Master, 0));
+    assert_eq!(instance.pulse().sent_at(ownership.epoch), None);
+}
