@@ -75,6 +75,18 @@ fn without_delay_and_refresh_there_is_one_round() {
 }
 
 #[test]
+fn a_refresh_that_is_late_by_exactly_one_is_one_round() {
+    // VR-103.
+    let mut rig = Rig::master(v3().with_announcements(once().with_refresh(ms(1000))));
+    rig.pass(ms(2000));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(packets(&mut rig), Some(1));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.drain(), []);
+    assert_eq!(rounds(&mut rig, 1), [(ms(1000), 1)]);
+}
+
+#[test]
 fn rounds_that_are_due_together_are_one_with_the_most_packets() {
     let schedule = AnnounceSchedule::default().with_delay(ms(3000)).with_refresh(ms(1000));
     let mut rig = Rig::master(v3().with_announcements(schedule));
