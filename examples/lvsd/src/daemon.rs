@@ -207,7 +207,7 @@ impl Daemon {
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
         // The routers begin with the priorities and gates that it gives them.
         let trackers = trackers.map(Trackers::start).transpose()?.flatten();
-        let routers = ready.map(vrrp::Ready::start).transpose()?;
+        let routers = ready.map(|ready| ready.start(plan.scheduling)).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));

@@ -34,6 +34,8 @@ const USER_AGENT: &str = "KeepAliveClient";
 pub(crate) struct Plan {
     /// The virtual routers and their sync groups.
     pub(crate) routers: Setup,
+    /// How their thread is to run.
+    pub(crate) scheduling: model::Scheduling,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
     /// Their scripts.
@@ -104,6 +106,7 @@ impl Plan {
                 plan.add_instance(instance, config, &mut objects)?;
             }
             plan.watched = objects.watched;
+            plan.scheduling = config.global.scheduling.clone();
             for group in &config.groups {
                 plan.add_group(group, &config.global)?;
             }

@@ -102,22 +102,22 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
             let _ = cx.one_of("dynamic_interfaces", word, &[("allow_if_changes", ())]);
         }
     }),
-    later(Keyword::value("vrrp_priority", "vrrp_priority -20-19", |cx, n, d| {
+    Keyword::value("vrrp_priority", "vrrp_priority -20-19", |cx, n, d| {
         d.scheduling.niceness = cx.niceness(n);
-    })),
-    later(Keyword::value("vrrp_rt_priority", "vrrp_rt_priority 1-99", |cx, n, d| {
+    }),
+    Keyword::value("vrrp_rt_priority", "vrrp_rt_priority 1-99", |cx, n, d| {
         d.scheduling.realtime = cx.number_u8("vrrp_rt_priority", first(n), 1..=99);
-    })),
-    later(limit("vrrp_rlimit_rttime", "vrrp_rlimit_rttime MICROSECONDS")),
-    later(limit("vrrp_rlimit_rtime", "vrrp_rlimit_rtime MICROSECONDS")),
-    later(Keyword::flag("vrrp_no_swap", |_, _, d| d.scheduling.no_swap = true)),
-    later(Keyword::words("vrrp_cpu_affinity", "vrrp_cpu_affinity CPU …", 1, MAX_PROCESSORS, |cx, n, d| {
+    }),
+    limit("vrrp_rlimit_rttime", "vrrp_rlimit_rttime MICROSECONDS"),
+    limit("vrrp_rlimit_rtime", "vrrp_rlimit_rtime MICROSECONDS"),
+    Keyword::flag("vrrp_no_swap", |_, _, d| d.scheduling.no_swap = true),
+    Keyword::words("vrrp_cpu_affinity", "vrrp_cpu_affinity CPU …", 1, MAX_PROCESSORS, |cx, n, d| {
         let numbers = n.args.iter().filter_map(|word| {
             let number = cx.number("vrrp_cpu_affinity", word, 0..=MAX_PROCESSOR)?;
             u16::try_from(number).ok()
         });
         d.scheduling.processors = numbers.collect();
-    })),
+    }),
     // What only reports somewhere.
     Keyword::block("notification_email", "notification_email { ADDRESS … }", 0, 0, mail),
     Keyword::value("notification_email_from", "notification_email_from ADDRESS", mail),
