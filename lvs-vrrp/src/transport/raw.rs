@@ -18,11 +18,13 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::endpoints::{Datagram, Endpoints};
-use crate::ipv4::{Ipv4Header, PROTOCOL, PROTOCOL_AH};
+use crate::ipv4::{Ipv4Header, PROTOCOL};
 use crate::refusal::Refusal;
 use crate::socket;
 use crate::socket::{BATCH, Incoming, Outgoing};
-use crate::transport::{Arrivals, Arrived, Channel, Departures, Listen, Receiver, Sender, Transport};
+use crate::transport::{
+    Arrivals, Arrived, Channel, Departures, Listen, Receiver, Sender, Transport, octets_of,
+};
 
 /// Raw sockets: what a [`Driver`](crate::Driver) uses unless told otherwise. Needs `CAP_NET_RAW`.
 ///
@@ -64,7 +66,8 @@ fn listening(listen: &Listen<'_>) -> io::Result<Socket> {
     let family = listen.channel.family();
     let protocol = match listen.channel {
         Channel::Ipv4 | Channel::Ipv6 => PROTOCOL,
-        Channel::Authenticated => PROTOCOL_AH,
+        #[cfg(feature = "ah")]
+        Channel::Ipv4Ah => crate::ipv4::PROTOCOL_AH,
     };
     let socket = Socket::new(domain(family), Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
     // Before anything can arrive from another device.
@@ -112,8 +115,10 @@ impl Receiver for RawReceiver {
     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
         let channel = self.channel;
         receive(&self.socket, arrivals, |incoming| match channel {
-            Channel::Ipv4 | Channel::Authenticated => Arrived::Ipv4(incoming.length),
+            Channel::Ipv4 => Arrived::Ipv4(incoming.length),
             Channel::Ipv6 => payload(incoming),
+            #[cfg(feature = "ah")]
+            Channel::Ipv4Ah => Arrived::Ipv4(incoming.length),
         })
     }
 }
@@ -180,16 +185,18 @@ impl Sender for RawSender {
         let Self { socket, one, octets, ends } = self;
         octets.clear();
         ends.clear();
-        for (place, Datagram { endpoints, ttl, payload, .. }) in departures.iter().enumerate() {
-            match (departures.whole(place), endpoints) {
-                (Some(whole), _) => {
+        for datagram in departures.iter() {
+            let (whole, is_whole) = octets_of(&datagram);
+            let Datagram { endpoints, ttl, payload, .. } = datagram;
+            match endpoints {
+                _ if is_whole => {
                     one.clear();
                     one.extend_from_slice(whole);
                 }
-                (None, Endpoints::V4 { source, destination }) => {
+                Endpoints::V4 { source, destination } => {
                     Ipv4Header { source, destination, ttl }.write_to(payload, one);
                 }
-                (None, Endpoints::V6 { source, destination }) => {
+                Endpoints::V6 { source, destination } => {
                     write_ipv6(source, destination, ttl, payload, one);
                 }
             }
