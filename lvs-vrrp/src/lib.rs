@@ -114,7 +114,7 @@ mod readme {}
 pub mod ipv4;
 pub mod record;
 #[cfg(feature = "tokio")]
-pub mod scheduling;
+pub mod thread;
 pub mod timing;
 
 mod action;

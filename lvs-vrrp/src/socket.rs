@@ -1,5 +1,4 @@
-//! The system calls that nobody wraps: many datagrams received or sent at once, with the addresses and the hop limit
-//! of each; a thread's priority.
+//! Receives and sends many datagrams by one system call, with the addresses and the hop limit of each.
 
 // What `nix` has for this keeps pointers between calls, so that a driver could not move to its thread.
 #![allow(unsafe_code)]
@@ -134,23 +133,6 @@ pub(crate) fn receive(
         read_control(&header.msg_hdr, incoming);
     }
     Ok(received)
-}
-
-/// Has the calling thread run in turns with others of this priority, before all of lower ones.
-pub(crate) fn set_round_robin(priority: u8) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority.into() };
-    // SAFETY: 0 is the calling thread; the parameters are only read.
-    let result = unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Sets the niceness of the calling thread.
-pub(crate) fn set_niceness(niceness: i8) -> io::Result<()> {
-    // SAFETY: nothing but numbers; 0 is the calling thread, since Linux keeps a niceness for each.
-    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness.into()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Room for the control messages of one datagram: at most an `in6_pktinfo` of 20 octets and an `int`, each with

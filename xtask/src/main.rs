@@ -2,6 +2,7 @@
 
 mod demo;
 mod lints;
+mod mutate;
 mod packages;
 mod publish;
 mod sim;
@@ -33,6 +34,8 @@ enum Task {
     /// Without options it is the run of `cargo xtask test`. With --seed alone it plays one network, and shows what
     /// happened if something is wrong.
     Sim(sim::SimArguments),
+    /// Change each comparison of the router once, and see that the simulation or a unit test notices
+    Mutate(mutate::MutateArguments),
     /// Play scenario S2 live: two lvsd nodes, a client, two web servers, a failover
     Demo,
     /// Boot the test VM (Debian's kernel, with IPVS) and run a program of this machine in it
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test(arguments) => test::run(&arguments),
         Task::Sim(arguments) => sim::run(&arguments),
+        Task::Mutate(arguments) => mutate::run(&arguments),
         Task::Demo => demo::demo(),
         Task::Vm(arguments) => vm(arguments),
     };

@@ -169,7 +169,7 @@ impl Daemon {
         let groups = plan.routers.groups.iter().map(group).collect();
         let ready = match plan.routers.instances.is_empty() {
             true => None,
-            false => Some(vrrp::Ready::new(plan.routers)?),
+            false => Some(vrrp::Ready::new(plan.routers, plan.global.scheduling)?),
         };
         let (release, stop) = oneshot::channel();
         let (links, linked) = watch::channel(plan.watched.links());
@@ -183,6 +183,7 @@ impl Daemon {
         });
         let work = ready.as_ref().map(|ready| VirtualAddresses {
             sets: plan.addresses,
+            pacing: plan.global.pacing,
             vrrp: ready.handle(),
             interfaces,
             links,
@@ -207,7 +208,7 @@ impl Daemon {
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
         // The routers begin with the priorities and gates that it gives them.
         let trackers = trackers.map(Trackers::start).transpose()?.flatten();
-        let routers = ready.map(|ready| ready.start(plan.scheduling)).transpose()?;
+        let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));

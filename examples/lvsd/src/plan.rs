@@ -32,10 +32,10 @@ const USER_AGENT: &str = "KeepAliveClient";
 /// Everything that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    /// What is said once for all.
+    pub(crate) global: model::Global,
     /// The virtual routers and their sync groups.
     pub(crate) routers: Setup,
-    /// How their thread is to run.
-    pub(crate) scheduling: model::Scheduling,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
     /// Their scripts.
@@ -99,14 +99,14 @@ impl Plan {
 
     /// The plan for a configuration; `vrrp` and `servers` say which half of it is to run.
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
-        let mut plan = Self::default();
+        let mut plan = Self { global: config.global.clone(), ..Self::default() };
+        plan.routers.logs_unknown_vrids = config.global.log_unknown_vrids;
         if vrrp {
             let mut objects = trackers::Objects::default();
             for instance in &config.instances {
                 plan.add_instance(instance, config, &mut objects)?;
             }
             plan.watched = objects.watched;
-            plan.scheduling = config.global.scheduling.clone();
             for group in &config.groups {
                 plan.add_group(group, &config.global)?;
             }

@@ -116,7 +116,9 @@ impl Driver {
         let family = member.config.family();
         let (listens_on, sends_through) =
             (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
-        let is_cut_off = !listens_on.hears(member.channel()) || !sends_through.speaks(family);
+        let is_cut_off = !listens_on.hears(member.config.channel()) || !sends_through.speaks(family);
+        let is_excused = member.config.ignores_link_state
+            && [listens_on, sends_through].iter().any(|interface| interface.fault().is_some());
         let silent_peers = match &member.config.delivery {
             Delivery::Multicast(_) => BTreeSet::new(),
             Delivery::Unicast(_) => {
@@ -127,13 +129,13 @@ impl Driver {
         let interface = &mut self.interfaces[member.interface];
         let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
-        #[cfg(feature = "ah")]
-        member.settle_ah();
         member.source = Some(source);
         member.silent_peers = silent_peers;
         member.router.set_address(source);
         member.link_fault = match &member.config.delivery {
             Delivery::Unicast(unicast) if unicast.peers.is_empty() => Some(FaultReason::NoPeers),
+            // Without carrier the ways are closed, and it goes on all the same.
+            Delivery::Multicast(_) | Delivery::Unicast(_) if is_excused => None,
             Delivery::Multicast(_) | Delivery::Unicast(_) => is_cut_off.then_some(FaultReason::Socket),
         };
         self.apply_gate(index);
@@ -146,7 +148,8 @@ impl Driver {
         let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
         for index in &interface.listeners {
             // Whoever expects authentication headers hears what comes without them too, to refuse it aloud.
-            for channel in BTreeSet::from([self.members[*index].channel(), Channel::of(family(index))]) {
+            for channel in BTreeSet::from([self.members[*index].config.channel(), Channel::of(family(index))])
+            {
                 if !channels.iter().any(|(known, _)| *known == channel) {
                     channels.push((channel, BTreeSet::new()));
                 }

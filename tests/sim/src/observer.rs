@@ -90,6 +90,8 @@ struct Ruling {
     answer_from: u64,
     /// Without addresses until then; `None` if it has them.
     give_up_at: Option<u64>,
+    /// When it announced last because it was late.
+    demanded_at: Option<u64>,
     /// What may still be announced, and told of conflicts: these fill up by time (A13).
     rounds: Allowance,
     reports: Allowance,
@@ -281,6 +283,7 @@ impl Watch {
             (ClaimResult::Confirmed, Some(_)) => {
                 self.given_up = 0;
                 ruling.give_up_at = None;
+                ruling.demanded_at = None;
                 // The first round and the delayed one.
                 ruling.rounds.grant(2);
                 expected.may_announce = true;
@@ -437,8 +440,11 @@ impl Watch {
         if there >= ruling.advert_at {
             expected.actions.push(Deed::Advertise(self.rules.priority));
             // E8a, VR-163.
-            expected.must_announce = is_late && ruling.give_up_at.is_none();
+            // On a machine that is late again and again once per second is enough.
+            let is_again = ruling.demanded_at.is_some_and(|at| there - at < SECOND);
+            expected.must_announce = is_late && ruling.give_up_at.is_none() && !is_again;
             if expected.must_announce {
+                ruling.demanded_at = Some(there);
                 ruling.rounds.grant(1);
             }
             ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
@@ -509,6 +515,7 @@ impl Watch {
             advert_at: there + self.rules.interval,
             overtaken_at: there + self.rules.missed(self.rules.interval),
             answer_from: 0,
+            demanded_at: None,
             give_up_at: Some(there + self.rules.claim_timeout),
             rounds: Allowance::new(there, 1),
             reports: Allowance::new(there, REPORTS),

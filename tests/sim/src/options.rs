@@ -68,7 +68,7 @@ impl Options {
         };
         let interval = Self::interval(&mut random, version);
         let longest_down = interval.duration() * 4;
-        let is_mixed = version == Version::V3 && random.happens(200);
+        let is_mixed = version == Version::V3 && random.happens(120);
         let tie = random.happens(300);
         let mut priorities: Vec<u8> = vec![1, 2, 50, 99, 100, 101, 149, 150, 151, 200, 253, 254, 255];
         let mut chosen: Vec<u8> =
@@ -144,10 +144,15 @@ impl Options {
                 faults = faults.with(fault);
             }
         }
+        let instances = if random.happens(200) { 2 } else { 1 };
+        // Members of a group have to agree on who wins, and with equal priorities the addresses decide.
+        if tie && instances > 1 {
+            faults = faults.without(Fault::Address);
+        }
         // An interval costs the same however long it is: most of them where the time is to be lived.
         let patience = match shortest.cmp(&Duration::from_secs(1)) {
             std::cmp::Ordering::Less => 2,
-            std::cmp::Ordering::Equal => 17,
+            std::cmp::Ordering::Equal => 20,
             std::cmp::Ordering::Greater => 1,
         };
         Self {
@@ -155,7 +160,7 @@ impl Options {
             version,
             family,
             hosts,
-            instances: if random.happens(200) { 2 } else { 1 },
+            instances,
             tie,
             delay: Duration::from_micros(delay),
             lag: Duration::from_micros(lag),
@@ -169,12 +174,14 @@ impl Options {
         }
     }
 
-    /// Half of them are at most a second.
+    /// Mostly a second.
     fn interval(random: &mut Random, version: Version) -> Interval {
         let interval = match version {
-            Version::V2 => Interval::seconds(random.one_of(&[1, 1, 1, 1, 1, 2, 3, 10]).unwrap_or(1)),
+            Version::V2 => Interval::seconds(random.one_of(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 5]).unwrap_or(1)),
             Version::V3 => Interval::centis(
-                random.one_of(&[1, 2, 5, 10, 10, 37, 100, 100, 100, 100, 100, 100, 250, 4095]).unwrap_or(1),
+                random
+                    .one_of(&[1, 2, 5, 10, 37, 100, 100, 100, 100, 100, 100, 100, 100, 250, 4095])
+                    .unwrap_or(1),
             ),
         };
         interval.unwrap_or(match version {

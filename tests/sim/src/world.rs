@@ -45,6 +45,8 @@ pub struct World {
     agenda: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     entries: u64,
     last_arrival: Instant,
+    /// Events at this very moment.
+    standstill: u64,
     lags: Random,
     claims: Random,
     probes: Random,
@@ -130,6 +132,7 @@ impl World {
             agenda: BinaryHeap::new(),
             entries: 0,
             last_arrival: now,
+            standstill: 0,
             lags: Random::new(options.seed, 4),
             claims: Random::new(options.seed, 5),
             probes: Random::new(options.seed, 6),
@@ -234,6 +237,8 @@ impl World {
         if at > end || at == NEVER {
             return false;
         }
+        self.standstill = if at > self.now { 0 } else { self.standstill + 1 };
+        self.check("A13", self.standstill < STANDSTILL, |_| "time does not go on".to_owned());
         self.pass_to(at);
         self.totals.events += 1;
         if event <= timer {
@@ -669,6 +674,9 @@ pub fn nanos(time: Duration) -> u64 {
 
 /// The longest list of actions of one input: an advert, the release, the ends of four conflicts, the change.
 const MOST_ACTIONS: usize = 7;
+
+/// More events at one moment than all hosts, packets and timers of a network are good for.
+const STANDSTILL: u64 = 100_000;
 
 /// How often the applier tries again.
 const RETRY: Duration = Duration::from_millis(500);

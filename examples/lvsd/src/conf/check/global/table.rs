@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, first, later};
+use super::super::{Cx, Keyword, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::Version;
@@ -82,12 +82,14 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::boolean("vrrp_min_garp", "vrrp_min_garp [on|off]", |cx, n, d| {
         d.min_garp = cx.boolean(n).unwrap_or_default();
     }),
-    later(Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
+    extra("vrrp_garp_extra_if", "vrrp_garp_extra_if SECONDS"),
+    extra("vrrp_vmac_garp_intvl", "vrrp_vmac_garp_intvl SECONDS"),
+    Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
         d.pacing.arp = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
-    })),
-    later(Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
+    }),
+    Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
         d.pacing.neighbour = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
-    })),
+    }),
     // VRRP: the daemon.
     Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
         d.startup_delay = cx.seconds(n, MILLISECOND, LONGEST);
@@ -95,7 +97,7 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("vrrp_delay_after_boot", "vrrp_delay_after_boot SECONDS", |cx, n, d| {
         d.delay_after_boot = cx.seconds(n, MILLISECOND, LONGEST);
     }),
-    later(Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true)),
+    Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true),
     // An interface that is not there, or comes again as another one, is never an error here.
     Keyword::words("dynamic_interfaces", "dynamic_interfaces [allow_if_changes]", 0, 1, |cx, n, _| {
         if let Some(word) = n.args.first() {
@@ -231,6 +233,11 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
 /// `2` or `3`
 pub(in crate::conf::check) fn version(cx: &mut Cx<'_>, node: &Node) -> Option<Version> {
     cx.one_of(&node.keyword.text, first(node), &[("2", Version::V2), ("3", Version::V3)])
+}
+
+const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
+    Keyword::words(name, syntax, 1, 2, |cx: &mut Cx<'_>, n: &Node, _: &mut Draft| cx.extra_interfaces(n, 1))
+        .sets("vrrp_garp_extra_if")
 }
 
 const fn limit(name: &'static str, syntax: &'static str) -> Keyword<Draft> {

@@ -139,6 +139,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let is_some = d.garp.lower_prio_repeat.is_some_and(|packets| packets > 0);
         d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
     }),
+    extra("garp_extra_if", "garp_extra_if SECONDS"),
+    extra("vmac_garp_intvl", "vmac_garp_intvl SECONDS"),
     // Authentication.
     Keyword::block("authentication", "authentication { … }", 0, 0, |cx, n, d| {
         d.authentication_at = Some(n.keyword.span);
@@ -204,6 +206,11 @@ const fn script(
     apply: fn(&mut Cx<'_>, &Node, &mut Draft),
 ) -> Keyword<Draft> {
     Keyword::words(name, syntax, 1, 3, apply)
+}
+
+const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
+    Keyword::words(name, syntax, 1, 2, |cx: &mut Cx<'_>, n: &Node, _: &mut Draft| cx.extra_interfaces(n, 0))
+        .sets("garp_extra_if")
 }
 
 const fn timer_expired(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
