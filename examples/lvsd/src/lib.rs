@@ -15,6 +15,7 @@ mod pidfile;
 mod plan;
 mod scripts;
 mod services;
+mod trackers;
 mod vrrp;
 mod worker;
 

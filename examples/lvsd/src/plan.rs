@@ -1,5 +1,6 @@
 //! Turns a checked configuration into the values that the crates take.
 
+mod trackers;
 mod vrrp;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,13 @@ use lvs_core::{
     Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
-use lvs_vrrp::{InstanceConfig, Priority};
+use lvs_vrrp::{GroupConfig, Priority, Setup};
 use nix::unistd::{Gid, Group, Uid, User};
 
+use crate::conf::tracking::SyncGroup;
 use crate::conf::{self, Span, model};
 use crate::scripts::{InstanceScripts, Script};
+use crate::trackers::{TrackedInstance, Watched};
 
 /// The user that runs scripts where none is named, if it exists; as keepalived.
 const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
@@ -29,12 +32,18 @@ const USER_AGENT: &str = "KeepAliveClient";
 /// Everything that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The virtual routers.
-    pub(crate) routers: Vec<InstanceConfig>,
+    /// The virtual routers and their sync groups.
+    pub(crate) routers: Setup,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
     /// Their scripts.
     pub(crate) scripts: BTreeMap<String, InstanceScripts>,
+    /// The scripts of sync groups.
+    pub(crate) group_scripts: BTreeMap<String, InstanceScripts>,
+    /// What instances track.
+    pub(crate) watched: Watched,
+    /// The instances that track it.
+    pub(crate) tracked: Vec<TrackedInstance>,
     /// The virtual services.
     pub(crate) pools: Vec<Pool>,
     /// The checks of their servers.
@@ -90,8 +99,13 @@ impl Plan {
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
         let mut plan = Self::default();
         if vrrp {
+            let mut objects = trackers::Objects::default();
             for instance in &config.instances {
-                plan.add_instance(instance, &config.global)?;
+                plan.add_instance(instance, config, &mut objects)?;
+            }
+            plan.watched = objects.watched;
+            for group in &config.groups {
+                plan.add_group(group, &config.global)?;
             }
         }
         if servers {
@@ -105,20 +119,33 @@ impl Plan {
     fn add_instance(
         &mut self,
         instance: &model::VrrpInstance,
-        global: &model::Global,
+        config: &model::Config,
+        objects: &mut trackers::Objects,
     ) -> Result<(), PlanError> {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        self.routers
-            .push(vrrp::router(instance, priority, start_delay(global)).map_err(|error| fail(&error))?);
+        let mut router =
+            vrrp::router(instance, priority, start_delay(&config.global)).map_err(|error| fail(&error))?;
+        let tracks = objects.tracks(config, instance, priority)?;
+        router.tracked_interfaces.extend(tracks.interfaces);
+        self.tracked.extend(tracks.instance);
+        self.routers.instances.push(router);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
         });
-        let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
+        let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;
         self.scripts.insert(instance.name.clone(), scripts);
+        Ok(())
+    }
+
+    fn add_group(&mut self, group: &SyncGroup, global: &model::Global) -> Result<(), PlanError> {
+        let scripts = instance_scripts(&group.notify, global)
+            .map_err(|reason| PlanError::new(group.at, format!("vrrp_sync_group {}", group.name), reason))?;
+        self.group_scripts.insert(group.name.clone(), scripts);
+        self.routers.groups.push(GroupConfig::new(&group.name, &group.members));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use lvs_vrrp::{Driver, Event, Handle, InstanceConfig};
+use lvs_vrrp::{Driver, Event, Handle, Setup};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
@@ -26,8 +26,8 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Checks the configuration; opens and sends nothing.
-    pub(crate) fn new(instances: Vec<InstanceConfig>) -> Result<Self, lvs_vrrp::Error> {
-        let (driver, handle, events) = Driver::new(instances)?;
+    pub(crate) fn new(setup: Setup) -> Result<Self, lvs_vrrp::Error> {
+        let (driver, handle, events) = Driver::new(setup)?;
         Ok(Self { driver, handle, events })
     }
 

@@ -60,13 +60,13 @@ error[unknown-keyword]: unknown keyword `wieght` in `real_server`
 #[test]
 fn a_keyword_of_keepalived_is_never_ignored() {
     says(
-        &instance(" track_script {\n  chk\n }"),
+        &instance(" track_bfd {\n  chk\n }"),
         "\
-error[not-supported-yet]: `track_script` is a keyword of keepalived that lvsd does not support yet
+error[not-supported-yet]: `track_bfd` is a keyword of keepalived that lvsd does not support yet
  --> a.conf:7:2
   |
-7 |  track_script {
-  |  ^^^^^^^^^^^^ not supported yet
+7 |  track_bfd {
+  |  ^^^^^^^^^ not supported yet
   |
   = help: docs/PARITY.md lists what is; nothing is ignored silently
 

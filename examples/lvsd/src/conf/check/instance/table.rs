@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, Seen, addresses, first, global, inner};
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, track};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::delivery::OldChecksum;
@@ -192,6 +192,10 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         |cx, n, d| d.excluded = addresses::addresses(cx, n),
     ),
     Keyword::flag("no_virtual_ipaddress", |_, n, d| d.no_virtual_ipaddress = Some(n.keyword.span)),
+    track::interfaces(),
+    track::scripts(),
+    track::files(),
+    track::processes(),
 ];
 
 const fn script(
