@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_core::{Announcement, MacAddress};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::packet;
 use crate::packet::{ETH_P_ARP, ETH_P_IPV6};
@@ -26,14 +26,60 @@ pub(crate) enum Refusal {
     Send(#[from] io::Error),
 }
 
+/// The least time between two announcements on an interface, for networks that drop them when they come faster. The
+/// default is none.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// // keepalived's `vrrp_garp_interval 0.01`
+/// let spacing = lvs_addr::Spacing { arp: Duration::from_millis(10), ..lvs_addr::Spacing::default() };
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Spacing {
+    /// Between gratuitous ARP messages.
+    pub arp: Duration,
+    /// Between unsolicited neighbour advertisements.
+    pub neighbour: Duration,
+}
+
+/// When the next announcement may leave each interface, for each family.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    spacing: Spacing,
+    /// No more of them than interfaces that were announced on.
+    next: BTreeMap<(String, bool), Instant>,
+}
+
+impl Schedule {
+    pub(crate) fn new(spacing: Spacing) -> Self {
+        Self { spacing, next: BTreeMap::new() }
+    }
+
+    /// Waits for the turn of an announcement, and takes it. Safe to cancel: then it is not taken.
+    async fn turn(&mut self, announcement: &Announcement) {
+        let is_arp = announcement.address.is_ipv4();
+        let spacing = if is_arp { self.spacing.arp } else { self.spacing.neighbour };
+        if spacing.is_zero() {
+            return;
+        }
+        let place = (announcement.interface.clone(), is_arp);
+        if let Some(&next) = self.next.get(&place) {
+            sleep_until(next).await;
+        }
+        self.next.insert(place, Instant::now() + spacing);
+    }
+}
+
 /// Sends all announcements: first every address once, then the repetitions, round by round, at most 64 frames per
-/// millisecond. Repetitions that would go on for more than 3 s are left out.
+/// millisecond and as far apart as the schedule wants. Repetitions that would go on for more than 3 s are left out.
 ///
 /// Interfaces without neighbours (loopback, tunnels) need no announcement: nothing is sent, which is a success.
 /// Safe to cancel: then the rest is not sent.
 pub(crate) async fn announce(
     socket: &PacketSocket,
     links: &BTreeMap<String, LinkFact>,
+    schedule: &mut Schedule,
     announcements: &[Announcement],
 ) -> Vec<Result<(), Refusal>> {
     let mut results: Vec<Result<(), Refusal>> = announcements.iter().map(|_| Ok(())).collect();
@@ -55,6 +101,10 @@ pub(crate) async fn announce(
             }
             let link = links.get(&announcement.interface);
             if link.is_some_and(|link| !link.has_neighbours) {
+                continue;
+            }
+            schedule.turn(announcement).await;
+            if round > 0 && Instant::now() >= give_up {
                 continue;
             }
             *result = send(socket, link, announcement.address).await;

@@ -8,7 +8,7 @@ use lvs_core::{
 };
 use lvs_netlink::{KernelError, Protocol, Request, Socket};
 
-use crate::announce::announce;
+use crate::announce::{Schedule, Spacing, announce};
 use crate::error::{Error, in_one_line};
 use crate::rtnl;
 use crate::rtnl::{AddressFact, LinkFact};
@@ -38,6 +38,7 @@ use crate::socket::PacketSocket;
 pub struct Kernel {
     netlink: Socket,
     packets: PacketSocket,
+    schedule: Schedule,
 }
 
 impl Kernel {
@@ -52,7 +53,15 @@ impl Kernel {
             operation: "open a packet socket for announcements (needs CAP_NET_RAW)",
             source,
         })?;
-        Ok(Self { netlink, packets })
+        Ok(Self { netlink, packets, schedule: Schedule::default() })
+    }
+
+    /// Announcements on an interface leave at least this far apart (keepalived's `vrrp_garp_interval` and
+    /// `vrrp_gna_interval`).
+    #[must_use]
+    pub fn with_spacing(mut self, spacing: Spacing) -> Self {
+        self.schedule = Schedule::new(spacing);
+        self
     }
 
     async fn links(&mut self) -> Result<Vec<LinkFact>, lvs_netlink::Error> {
@@ -114,7 +123,8 @@ impl Addresses for Kernel {
         results.collect()
     }
 
-    /// First every address once, then the repetitions, at most 64 frames per millisecond and for at most 3 s.
+    /// First every address once, then the repetitions, at most 64 frames per millisecond, with the spacing that was asked
+    /// for, and for at most 3 s.
     ///
     /// Dropping the future ends it: nothing more is announced.
     async fn announce(&mut self, announcements: Vec<Announcement>) -> Vec<Result<(), AddressError>> {
@@ -127,7 +137,7 @@ impl Addresses for Kernel {
                 return announcements.iter().map(|a| Err(failed(&operation(a), &error))).collect();
             }
         };
-        let results = announce(&self.packets, &links, &announcements).await;
+        let results = announce(&self.packets, &links, &mut self.schedule, &announcements).await;
         let named = announcements.iter().zip(results);
         named.map(|(a, result)| result.map_err(|why| AddressError::new(operation(a), why))).collect()
     }

@@ -45,6 +45,7 @@ mod packet;
 mod rtnl;
 mod socket;
 
+pub use announce::Spacing;
 pub use error::Error;
 pub use kernel::Kernel;
 pub use links::LinkEvent;

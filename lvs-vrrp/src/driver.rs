@@ -102,6 +102,7 @@ pub struct Driver {
     interfaces: Vec<Interface>,
     members: Vec<Member>,
     groups: Vec<Group>,
+    logs_unknown_vrids: bool,
     events: Events,
     /// That of place [`LOOK`], and those of the members in the places behind it.
     timers: Timers,
@@ -144,6 +145,7 @@ impl Driver {
             interfaces: Vec::new(),
             members: Vec::new(),
             groups: Vec::new(),
+            logs_unknown_vrids: setup.logs_unknown_vrids,
             events: Events { sender, missed: 0 },
             timers: Timers::new(configs.len() + 1),
             space: Space::default(),
@@ -319,6 +321,8 @@ impl Driver {
     /// Changes an instance as it runs; what cannot change was refused before.
     fn reconfigure(&mut self, index: usize, config: Arc<InstanceConfig>) {
         let router = config.router;
+        #[cfg(feature = "ah")]
+        self.members[index].set_key(config.authentication);
         self.members[index].config = config;
         self.track(index);
         self.judge_tracked(index);
@@ -403,6 +407,9 @@ impl std::fmt::Debug for AnyTransport {
 struct Space {
     arrivals: Arrivals,
     packet: Vec<u8>,
+    /// With its headers.
+    #[cfg(feature = "ah")]
+    datagram: Vec<u8>,
     /// Departures that did not leave.
     failed: Vec<(usize, io::Error)>,
     /// Places of the interfaces with adverts that wait to leave.

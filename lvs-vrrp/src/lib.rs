@@ -112,6 +112,8 @@ mod readme {}
 
 pub mod ipv4;
 pub mod record;
+#[cfg(feature = "tokio")]
+pub mod thread;
 pub mod timing;
 
 mod action;

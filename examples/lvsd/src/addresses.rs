@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use lvs_addr::{Kernel, LinkEvent, LinkMonitor};
+use lvs_addr::{Kernel, LinkEvent, LinkMonitor, Spacing};
 use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
 use lvs_core::claims::{AddressSet, ClaimEvent};
 use lvs_core::{AddressChange, AddressKey, Addresses as _, ClaimResult};
@@ -12,6 +12,7 @@ use lvs_vrrp::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+use crate::conf::model::Pacing;
 use crate::trackers::Links;
 use crate::worker::{self, Waiting};
 
@@ -19,6 +20,8 @@ use crate::worker::{self, Waiting};
 pub(crate) struct VirtualAddresses {
     /// The instances' addresses.
     pub(crate) sets: Vec<AddressSet>,
+    /// How far apart they are announced.
+    pub(crate) pacing: Pacing,
     /// The driver that owns the instances.
     pub(crate) vrrp: Handle,
     /// The interfaces that the instances use.
@@ -35,7 +38,8 @@ pub(crate) struct VirtualAddresses {
 /// The thread cannot be started, or the kernel refuses one of its sockets, or an edit.
 pub(crate) fn start(work: VirtualAddresses) -> anyhow::Result<Waiting> {
     worker::start("addresses", open, async |(kernel, monitor)| {
-        keep_virtual_addresses(kernel, monitor, work).await
+        let spacing = Spacing { arp: work.pacing.arp, neighbour: work.pacing.neighbour };
+        keep_virtual_addresses(kernel.with_spacing(spacing), monitor, work).await
     })
 }
 

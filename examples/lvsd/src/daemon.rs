@@ -169,7 +169,7 @@ impl Daemon {
         let groups = plan.routers.groups.iter().map(group).collect();
         let ready = match plan.routers.instances.is_empty() {
             true => None,
-            false => Some(vrrp::Ready::new(plan.routers)?),
+            false => Some(vrrp::Ready::new(plan.routers, plan.global.scheduling)?),
         };
         let (release, stop) = oneshot::channel();
         let (links, linked) = watch::channel(plan.watched.links());
@@ -183,6 +183,7 @@ impl Daemon {
         });
         let work = ready.as_ref().map(|ready| VirtualAddresses {
             sets: plan.addresses,
+            pacing: plan.global.pacing,
             vrrp: ready.handle(),
             interfaces,
             links,

@@ -32,6 +32,8 @@ const USER_AGENT: &str = "KeepAliveClient";
 /// Everything that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    /// What is said once for all.
+    pub(crate) global: model::Global,
     /// The virtual routers and their sync groups.
     pub(crate) routers: Setup,
     /// Their addresses, in the same order.
@@ -97,7 +99,8 @@ impl Plan {
 
     /// The plan for a configuration; `vrrp` and `servers` say which half of it is to run.
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
-        let mut plan = Self::default();
+        let mut plan = Self { global: config.global.clone(), ..Self::default() };
+        plan.routers.logs_unknown_vrids = config.global.log_unknown_vrids;
         if vrrp {
             let mut objects = trackers::Objects::default();
             for instance in &config.instances {

@@ -6,6 +6,9 @@ use lvs_vrrp::{Driver, Event, Handle, Setup};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
+use crate::conf::model::Scheduling;
+use crate::scheduling;
+
 /// The running virtual routers.
 pub(crate) struct Routers {
     /// Commands them.
@@ -22,13 +25,14 @@ pub(crate) struct Ready {
     driver: Driver,
     handle: Handle,
     events: mpsc::Receiver<Event>,
+    scheduling: Scheduling,
 }
 
 impl Ready {
     /// Checks the configuration; opens and sends nothing.
-    pub(crate) fn new(setup: Setup) -> Result<Self, lvs_vrrp::Error> {
+    pub(crate) fn new(setup: Setup, scheduling: Scheduling) -> Result<Self, lvs_vrrp::Error> {
         let (driver, handle, events) = Driver::new(setup)?;
-        Ok(Self { driver, handle, events })
+        Ok(Self { driver, handle, events, scheduling })
     }
 
     /// Commands the routers once they run.
@@ -40,10 +44,11 @@ impl Ready {
     pub(crate) fn start(self) -> anyhow::Result<Routers> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
-        let driver = self.driver;
+        let (driver, wanted) = (self.driver, self.scheduling);
         let thread = thread::Builder::new().name("vrrp".into()).spawn(move || {
             // Dropped at the end of the thread, also when it panics.
             let _end = end;
+            scheduling::apply(&wanted);
             if let Err(failure) = runtime.block_on(driver.run()) {
                 error!("VRRP ended: {failure}");
             }

@@ -56,7 +56,7 @@ impl Driver {
         let interface = &mut self.interfaces[place];
         let datagram = match self.space.arrivals.get(at) {
             Some(Ok(datagram)) => datagram,
-            Some(Err(refusal)) => return self.refuse_nobodys(place, None, refusal),
+            Some(Err(refusal)) => return self.refuse_nobodys(place, None, refusal, None),
             None => return,
         };
         match interface.demux.accept(&datagram) {
@@ -66,6 +66,10 @@ impl Driver {
                 let configured = member.router.config().interval();
                 let counters = &self.shared.instances[id].counters;
                 counters.received(&accepted.advert, configured, accepted.same_addresses);
+                #[cfg(feature = "ah")]
+                if let (Some(ah), Some(sequence)) = (&mut member.ah, accepted.sequence) {
+                    ah.heard(sequence);
+                }
                 member.router.handle_advert(now, accepted.source, &accepted.advert);
                 if member.router.role() == Role::Backup && member.status.master != Some(accepted.source) {
                     member.status.master = Some(accepted.source);
@@ -83,7 +87,8 @@ impl Driver {
     /// masters. Other people's virtual routers are not.
     pub(super) fn refuse(&self, place: usize, refused: &Refused, datagram: &Datagram<'_>) {
         let Refused { id: Some(id), source, refusal } = *refused else {
-            return self.refuse_nobodys(place, refused.source, refused.refusal);
+            let vrid = datagram.payload.get(1).copied();
+            return self.refuse_nobodys(place, refused.source, refused.refusal, vrid);
         };
         let count = self.shared.instances[id].counters.refused(refusal) + 1;
         if is_worth_a_line(count - 1) {
@@ -94,12 +99,16 @@ impl Driver {
         }
     }
 
-    fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal) {
+    fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal, vrid: Option<u8>) {
         let interface = &self.interfaces[place].name;
         let count = self.shared.interfaces.get(interface).map_or(0, |counters| counters.refused(refusal)) + 1;
         if is_worth_a_line(count - 1) {
             let source = source.map(tracing::field::display);
-            tracing::debug!(interface, source, %refusal, count, "advert refused");
+            if self.logs_unknown_vrids && refusal == Refusal::UnknownVrid {
+                tracing::info!(interface, source, vrid, count, "advert of an unknown virtual router");
+            } else {
+                tracing::debug!(interface, source, %refusal, count, "advert refused");
+            }
         }
     }
 }

@@ -26,11 +26,14 @@ pub struct Setup {
     pub instances: Vec<InstanceConfig>,
     /// Groups of instances that are master together or not at all.
     pub groups: Vec<GroupConfig>,
+    /// Whether adverts of virtual routers that are not among the instances are logged for everybody to see, the first,
+    /// second, fourth, … of an interface (keepalived's `log_unknown_vrids`).
+    pub logs_unknown_vrids: bool,
 }
 
 impl From<Vec<InstanceConfig>> for Setup {
     fn from(instances: Vec<InstanceConfig>) -> Self {
-        Self { instances, groups: Vec::new() }
+        Self { instances, groups: Vec::new(), logs_unknown_vrids: false }
     }
 }
 

@@ -86,25 +86,31 @@ fn address(cx: &mut Cx<'_>, entry: &Node, block: &str) -> Option<AddressDraft> {
             );
             return None;
         };
+        if address.is_ipv6() && name != "dev" {
+            ipv4_only(cx, name, word);
+            continue;
+        }
         match name {
             "dev" => draft.dev = cx.interface("dev", value),
             "scope" => draft.scope = scope(cx, value)?,
-            _ if address.is_ipv6() => {
-                cx.report(
-                    Diagnostic::error(
-                        Code::Conflict,
-                        word.span,
-                        format!("{} does not go with an IPv6 address", word.shown()),
-                    )
-                    .label("only IPv4 addresses have one")
-                    .help("remove it"),
-                );
-            }
             "label" => draft.label = label(cx, value),
             _ => draft.broadcast = broadcast(cx, value, address, prefix_len),
         }
     }
     Some(draft)
+}
+
+/// keepalived ignores scope and label of an IPv6 address, and says so; an address with `brd` it leaves out.
+fn ipv4_only(cx: &mut Cx<'_>, name: &str, word: &Word) {
+    let message = format!("{} does not go with an IPv6 address", word.shown());
+    cx.report(if name == "brd" {
+        Diagnostic::error(Code::Conflict, word.span, message)
+            .label("there is no broadcast in IPv6")
+            .help("remove it")
+    } else {
+        Diagnostic::warning(Code::Conflict, word.span, format!("{message}: it is left out"))
+            .label("only IPv4 addresses have one")
+    });
 }
 
 fn no_block(cx: &mut Cx<'_>, entry: &Node) {

@@ -67,7 +67,7 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
 #[cfg(test)]
 pub(crate) fn supported() -> Vec<(Kind, &'static str)> {
     fn names<T>(kind: Kind, table: &[Keyword<T>]) -> impl Iterator<Item = (Kind, &'static str)> {
-        table.iter().filter(|keyword| !keyword.later).map(move |keyword| (kind, keyword.name))
+        table.iter().map(move |keyword| (kind, keyword.name))
     }
     let mut all: Vec<_> = names(Kind::Top, TOP)
         .chain(names(Kind::GlobalDefs, global::TABLE))
@@ -109,8 +109,6 @@ struct Keyword<T> {
     most: usize,
     block: bool,
     repeatable: bool,
-    /// It is checked, and then refused for now.
-    later: bool,
     apply: Apply<T>,
 }
 
@@ -125,7 +123,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, later: false, apply }
+        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, apply }
     }
 
     const fn flag(name: &'static str, apply: Apply<T>) -> Self {
@@ -148,7 +146,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, later: false, apply }
+        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, apply }
     }
 
     const fn sets(self, sets: &'static str) -> Self {
@@ -158,11 +156,6 @@ impl<T> Keyword<T> {
     const fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }
     }
-}
-
-/// A keyword that waits for what it commands.
-const fn later<T>(keyword: Keyword<T>) -> Keyword<T> {
-    Keyword { later: true, ..keyword }
 }
 
 /// Where each thing was said first. A block has few of them.
@@ -191,7 +184,7 @@ impl Cx<'_> {
         seen: &mut Seen,
     ) {
         for node in nodes {
-            let Some(keyword) = table.iter().find(|k| *k.name == *node.keyword.text && !k.later) else {
+            let Some(keyword) = table.iter().find(|k| *k.name == *node.keyword.text) else {
                 // A block without a keyword was reported when it was read.
                 if !node.keyword.text.is_empty() {
                     self.unknown(kind, table, node);
@@ -319,7 +312,7 @@ impl Cx<'_> {
         if elsewhere.iter().any(|kind| SUPPORTED.contains(kind)) {
             elsewhere.retain(|kind| SUPPORTED.contains(kind));
         }
-        let names: Vec<&str> = table.iter().filter(|k| !k.later).map(|k| k.name).collect();
+        let names: Vec<&str> = table.iter().map(|k| k.name).collect();
         let near = |candidates: &[&'static str]| nearest(&word.text, candidates.iter().copied());
         diagnostic = if !elsewhere.is_empty() {
             let blocks: Vec<String> = elsewhere.iter().map(|kind| block_name(*kind)).collect();

@@ -175,6 +175,19 @@ fn what_is_tracked_can_be_chosen() {
 }
 
 #[test]
+fn words_of_ipv4_after_an_address_of_ipv6_are_left_out_or_refused() {
+    let with = |word: &str| instance_6("").replace(" 2001:db8::1/64", &format!(" 2001:db8::1/64 {word}"));
+    let vip = only(&with("dev eth1 scope link label eth1:1"), &["conflict 6:26", "conflict 6:37"])
+        .addresses
+        .remove(1);
+    assert_eq!(
+        (vip.key.interface.as_str(), vip.scope, vip.label),
+        ("eth1", lvs_core::AddressScope::GLOBAL, None)
+    );
+    refused(&with("brd +"), &["conflict 6:17"]);
+}
+
+#[test]
 fn excluded_addresses_may_be_of_both_families() {
     let instance = with(" virtual_ipaddress_excluded {\n 10.0.0.2/24 dev eth1\n 2001:db8::2\n }", &[]);
     let keys: Vec<String> = instance.excluded.iter().map(|vip| vip.key.to_string()).collect();
@@ -280,6 +293,16 @@ fn old_checksums_are_for_unicast() {
 }
 
 #[test]
+fn a_key_of_ah_is_cut_as_a_password_and_version_3_has_neither() {
+    let block = " authentication {\n auth_type AH\n auth_pass 123456789\n }";
+    let key = Password::new("12345678").map(Authentication::Ah);
+    assert_eq!(with(block, &["out-of-range 9:12"]).authentication, key);
+    let in_3 = format!("{block}\n version 3").replace("89", "");
+    assert_eq!(with(&in_3, &["conflict 7:2"]).authentication, None);
+    assert_eq!(only(&instance_6(&block.replace("89", "")), &["conflict 8:2"]).authentication, None);
+}
+
+#[test]
 fn stepping_down_after_a_pause_needs_nopreempt() {
     assert!(with(" nopreempt\n timer_expired_backup", &[]).yield_when_late);
     assert!(with(" nopreempt\n thread_timer_expired 100", &[]).yield_when_late);
@@ -333,6 +356,41 @@ fn delays_of_the_start_are_read_to_the_microsecond() {
     let global = accepted(&text, &[]).global;
     assert_eq!(global.startup_delay, Duration::from_millis(3500));
     assert_eq!(global.delay_after_boot, seconds(60));
+}
+
+#[test]
+fn what_the_operating_system_is_asked_for_is_read() {
+    let global = "global_defs {\n vrrp_priority -5\n vrrp_rt_priority 50\n vrrp_rlimit_rttime 1\n vrrp_no_swap\n \
+        vrrp_cpu_affinity 0 1\n vrrp_garp_interval 0.01\n vrrp_gna_interval 0.000001\n log_unknown_vrids\n}\n";
+    let global = accepted(&(global.to_owned() + &instance("")), &[]).global;
+    let expected = Scheduling {
+        niceness: Some(-5),
+        realtime: Some(50),
+        // The kernel takes 1 for no limit, and keepalived makes 2 of it.
+        realtime_limit: Some(Duration::from_micros(2)),
+        no_swap: true,
+        processors: vec![0, 1],
+    };
+    assert_eq!(global.scheduling, expected);
+    assert_eq!(
+        (global.pacing.arp, global.pacing.neighbour),
+        (Duration::from_millis(10), Duration::from_micros(1))
+    );
+    assert!(global.log_unknown_vrids);
+    for (line, complaint) in [
+        ("vrrp_priority 20", "out-of-range 2:16"),
+        ("vrrp_priority -21", "out-of-range 2:16"),
+        ("vrrp_rt_priority 0", "out-of-range 2:19"),
+        ("vrrp_rt_priority 100", "out-of-range 2:19"),
+        ("vrrp_rlimit_rttime 0", "out-of-range 2:21"),
+        ("vrrp_rlimit_rttime 5\n vrrp_rlimit_rtime 5", "duplicate 3:2"),
+        ("vrrp_cpu_affinity", "missing-parameter 2:2"),
+        ("vrrp_cpu_affinity 0 x", "bad-value 2:22"),
+        ("vrrp_garp_interval 0", "out-of-range 2:21"),
+        ("vrrp_gna_interval 4295", "out-of-range 2:20"),
+    ] {
+        refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &[complaint]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, first, later};
+use super::super::{Cx, Keyword, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::Version;
@@ -82,12 +82,12 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::boolean("vrrp_min_garp", "vrrp_min_garp [on|off]", |cx, n, d| {
         d.min_garp = cx.boolean(n).unwrap_or_default();
     }),
-    later(Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
+    Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
         d.pacing.arp = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
-    })),
-    later(Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
+    }),
+    Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
         d.pacing.neighbour = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
-    })),
+    }),
     // VRRP: the daemon.
     Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
         d.startup_delay = cx.seconds(n, MILLISECOND, LONGEST);
@@ -95,29 +95,29 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("vrrp_delay_after_boot", "vrrp_delay_after_boot SECONDS", |cx, n, d| {
         d.delay_after_boot = cx.seconds(n, MILLISECOND, LONGEST);
     }),
-    later(Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true)),
+    Keyword::flag("log_unknown_vrids", |_, _, d| d.log_unknown_vrids = true),
     // An interface that is not there, or comes again as another one, is never an error here.
     Keyword::words("dynamic_interfaces", "dynamic_interfaces [allow_if_changes]", 0, 1, |cx, n, _| {
         if let Some(word) = n.args.first() {
             let _ = cx.one_of("dynamic_interfaces", word, &[("allow_if_changes", ())]);
         }
     }),
-    later(Keyword::value("vrrp_priority", "vrrp_priority -20-19", |cx, n, d| {
+    Keyword::value("vrrp_priority", "vrrp_priority -20-19", |cx, n, d| {
         d.scheduling.niceness = cx.niceness(n);
-    })),
-    later(Keyword::value("vrrp_rt_priority", "vrrp_rt_priority 1-99", |cx, n, d| {
+    }),
+    Keyword::value("vrrp_rt_priority", "vrrp_rt_priority 1-99", |cx, n, d| {
         d.scheduling.realtime = cx.number_u8("vrrp_rt_priority", first(n), 1..=99);
-    })),
-    later(limit("vrrp_rlimit_rttime", "vrrp_rlimit_rttime MICROSECONDS")),
-    later(limit("vrrp_rlimit_rtime", "vrrp_rlimit_rtime MICROSECONDS")),
-    later(Keyword::flag("vrrp_no_swap", |_, _, d| d.scheduling.no_swap = true)),
-    later(Keyword::words("vrrp_cpu_affinity", "vrrp_cpu_affinity CPU …", 1, MAX_PROCESSORS, |cx, n, d| {
+    }),
+    limit("vrrp_rlimit_rttime", "vrrp_rlimit_rttime MICROSECONDS"),
+    limit("vrrp_rlimit_rtime", "vrrp_rlimit_rtime MICROSECONDS"),
+    Keyword::flag("vrrp_no_swap", |_, _, d| d.scheduling.no_swap = true),
+    Keyword::words("vrrp_cpu_affinity", "vrrp_cpu_affinity CPU …", 1, MAX_PROCESSORS, |cx, n, d| {
         let numbers = n.args.iter().filter_map(|word| {
             let number = cx.number("vrrp_cpu_affinity", word, 0..=MAX_PROCESSOR)?;
             u16::try_from(number).ok()
         });
         d.scheduling.processors = numbers.collect();
-    })),
+    }),
     // What only reports somewhere.
     Keyword::block("notification_email", "notification_email { ADDRESS … }", 0, 0, mail),
     Keyword::value("notification_email_from", "notification_email_from ADDRESS", mail),
