@@ -111,7 +111,7 @@ fn from_tshark(line: &str) -> Reading {
         complaints.push("the checksum of the IP header is not good".to_owned());
     }
     let of_family = |four: &'static str, six: &'static str| if is_v6 { six } else { four };
-    let spi: Option<u32> = columns.option("ah.spi");
+    let spi = Some(columns.text("ah.spi")).filter(|text| !text.is_empty()).map(hexadecimal);
     let version = columns.value("vrrp.version");
     Reading {
         source_mac: columns.value("eth.src"),
@@ -121,7 +121,7 @@ fn from_tshark(line: &str) -> Reading {
         ttl: columns.value(of_family("ip.ttl", "ipv6.hlim")),
         tos: u8::try_from(hexadecimal(columns.text(of_family("ip.dsfield", "ipv6.tclass"))))
             .expect("an octet"),
-        ah: spi.map(|_| (hexadecimal(columns.text("ah.spi")), columns.value("ah.sequence"))),
+        ah: spi.map(|spi| (spi, columns.value("ah.sequence"))),
         version,
         kind: columns.value("vrrp.type"),
         vrid: columns.value("vrrp.virt_rtr_id"),

@@ -10,11 +10,13 @@ use std::thread;
 use crate::row::{Auth, Family, Peer, Row};
 
 /// What keepalived 2.2.7 and lvsd can both do.
-const KEEPALIVED: [Row; 8] = [
+const KEEPALIVED: [Row; 10] = [
     row(Peer::Keepalived, 2, Family::V4, false, Auth::Open),
     row(Peer::Keepalived, 2, Family::V4, false, Auth::Password),
     row(Peer::Keepalived, 2, Family::V4, true, Auth::Open),
     row(Peer::Keepalived, 2, Family::V4, true, Auth::Password),
+    row(Peer::Keepalived, 2, Family::V4, false, Auth::Header),
+    row(Peer::Keepalived, 2, Family::V4, true, Auth::Header),
     row(Peer::Keepalived, 3, Family::V4, false, Auth::Open),
     row(Peer::Keepalived, 3, Family::V4, true, Auth::Open),
     row(Peer::Keepalived, 3, Family::V6, false, Auth::Open),
