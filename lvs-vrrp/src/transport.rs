@@ -59,6 +59,9 @@ pub enum Channel {
     Ipv4,
     /// IPv6, protocol 112.
     Ipv6,
+    /// IPv4, protocol 51: behind an authentication header. Raw sockets only: other transports may open what they
+    /// like, and neither send nor receive such adverts.
+    Authenticated,
 }
 
 impl Channel {
@@ -66,7 +69,7 @@ impl Channel {
     #[must_use]
     pub const fn family(self) -> Family {
         match self {
-            Self::Ipv4 => Family::Ipv4,
+            Self::Ipv4 | Self::Authenticated => Family::Ipv4,
             Self::Ipv6 => Family::Ipv6,
         }
     }
@@ -213,6 +216,8 @@ struct Departure {
     ttl: u8,
     from: usize,
     to: usize,
+    /// The octets begin with the header of IPv4.
+    is_whole: bool,
 }
 
 impl Departures {
@@ -221,7 +226,24 @@ impl Departures {
         let from = self.octets.len();
         self.octets.extend_from_slice(datagram.payload);
         let to = self.octets.len();
-        self.items.push(Departure { endpoints: datagram.endpoints, ttl: datagram.ttl, from, to });
+        let (endpoints, ttl) = (datagram.endpoints, datagram.ttl);
+        self.items.push(Departure { endpoints, ttl, from, to, is_whole: false });
+    }
+
+    /// Adds a datagram of IPv4 with its header and an authentication header.
+    #[cfg(feature = "ah")]
+    pub(crate) fn push_whole(&mut self, header: &crate::ipv4::Ipv4Header, octets: &[u8]) {
+        let from = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        let to = self.octets.len();
+        let endpoints = Endpoints::v4(header.source, header.destination);
+        self.items.push(Departure { endpoints, ttl: header.ttl, from, to, is_whole: true });
+    }
+
+    /// The octets of one of them if they are to be sent as they are, header included.
+    pub(crate) fn whole(&self, place: usize) -> Option<&[u8]> {
+        let item = self.items.get(place).filter(|item| item.is_whole)?;
+        self.octets.get(item.from..item.to)
     }
 
     /// How many there are.
@@ -239,8 +261,9 @@ impl Departures {
     /// One of them; `None` if there are fewer.
     #[must_use]
     pub fn get(&self, place: usize) -> Option<Datagram<'_>> {
-        let Departure { endpoints, ttl, from, to } = *self.items.get(place)?;
-        Some(Datagram::new(endpoints, ttl, self.octets.get(from..to)?))
+        let Departure { endpoints, ttl, from, to, is_whole } = *self.items.get(place)?;
+        let octets = self.octets.get(from..to)?;
+        if is_whole { Datagram::from_ipv4(octets).ok() } else { Some(Datagram::new(endpoints, ttl, octets)) }
     }
 
     /// All of them in order.

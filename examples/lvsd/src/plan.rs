@@ -272,12 +272,19 @@ fn instance_scripts(
 impl Plan {
     /// What the operator should know about who runs the scripts.
     pub(crate) fn script_user_warning(&self) -> Option<String> {
-        root_scripts(&self.scripts, Uid::effective().is_root())
+        let root = Uid::effective().is_root();
+        let of_groups = || root_scripts("vrrp_sync_group", &self.group_scripts, root);
+        let tracked = || {
+            let mut scripts = self.watched.scripts.iter().map(|(_, script)| script);
+            let script = scripts.find(|script| root && script.script.identity.is_none())?;
+            Some(run_as_root(&format!("vrrp_script {}", script.name)))
+        };
+        root_scripts("vrrp_instance", &self.scripts, root).or_else(of_groups).or_else(tracked)
     }
 }
 
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
-fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
+fn root_scripts(block: &str, instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
     let unnamed = |scripts: &InstanceScripts| {
         let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
         [master, backup, fault, stop, master_rx_lower_pri, any]
@@ -286,10 +293,14 @@ fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Op
             .any(|script| script.identity.is_none())
     };
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
-    Some(format!(
-        "scripts run as root (vrrp_instance {name} has the first one): there is no user {DEFAULT_SCRIPT_USER:?}; \
-         create it, or name another one with `script_user` in `global_defs`"
-    ))
+    Some(run_as_root(&format!("{block} {name}")))
+}
+
+fn run_as_root(first: &str) -> String {
+    format!(
+        "scripts run as root ({first} has the first one): there is no user {DEFAULT_SCRIPT_USER:?}; create it, or name \
+         another one with `script_user` in `global_defs`"
+    )
 }
 
 /// User and group ids of a script; nothing means this process's own.
@@ -335,16 +346,20 @@ mod tests {
 
     #[test]
     fn scripts_that_run_as_root_unasked_are_one_warning_that_names_the_remedy() {
-        let warning = root_scripts(&instances(None), true).unwrap();
+        let warning = root_scripts("vrrp_instance", &instances(None), true).unwrap();
         assert!(warning.contains("VI_2") && warning.contains("`script_user`"), "{warning}");
     }
 
     #[test]
     fn scripts_with_a_user_or_of_an_unprivileged_process_are_no_warning() {
-        assert_eq!(root_scripts(&instances(Some((0, 0))), true), None);
-        assert_eq!(root_scripts(&instances(None), false), None);
+        assert_eq!(root_scripts("vrrp_instance", &instances(Some((0, 0))), true), None);
+        assert_eq!(root_scripts("vrrp_instance", &instances(None), false), None);
         assert_eq!(
-            root_scripts(&BTreeMap::from([("VI_1".to_owned(), InstanceScripts::default())]), true),
+            root_scripts(
+                "vrrp_instance",
+                &BTreeMap::from([("VI_1".to_owned(), InstanceScripts::default())]),
+                true
+            ),
             None
         );
     }

@@ -106,16 +106,28 @@ impl Trackers {
                 tasks.spawn(files.keep_watching(facts.clone()));
                 tasks.spawn(processes.keep_counting(facts.clone()));
                 tasks.spawn(keep_links(interfaces, links, facts));
-                tokio::select! {
-                    _ = stop => {}
-                    () = judge.keep(news, vrrp) => {}
-                }
+                let is_good = tokio::select! {
+                    _ = stop => true,
+                    () = judge.keep(news, vrrp) => true,
+                    // What is not looked at any more must not keep its last state.
+                    () = a_panic(&mut tasks) => false,
+                };
                 // Scripts are killed here.
                 tasks.shutdown().await;
-                true
+                is_good
             },
         )
     }
+}
+
+/// Until one of the tasks panics. Safe to cancel.
+async fn a_panic(tasks: &mut JoinSet<()>) {
+    while let Some(end) = tasks.join_next().await {
+        if end.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Hands on what becomes of tracked interfaces. Ends when nobody tells about interfaces any more. Safe to cancel.
@@ -147,3 +159,37 @@ async fn keep_links(
 
 /// Facts that wait while the priorities are moved, which takes microseconds.
 const NEWS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn task_that_panics_is_noticed_and_one_that_ends_is_not() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {});
+        assert!(tokio::time::timeout(Duration::from_millis(50), a_panic(&mut tasks)).await.is_err());
+        tasks.spawn(async { panic!("on purpose") });
+        a_panic(&mut tasks).await;
+    }
+
+    #[tokio::test]
+    async fn interface_is_told_when_something_is_known_of_it_and_when_it_changes() {
+        let watched = Watched { interfaces: vec![(Object(2), "eth1".to_owned())], ..Watched::default() };
+        let (links, linked) = watch::channel(watched.links());
+        let (facts, mut news) = mpsc::channel(4);
+        let task = tokio::spawn(keep_links(watched.interfaces, linked, facts));
+        for (up, fact) in [(false, Fact::Down), (true, Fact::Up)] {
+            links.send_modify(|links| _ = links.insert("eth1".to_owned(), Some(up)));
+            assert_eq!(news.recv().await, Some((Object(2), fact)));
+        }
+        // Another interface, and the same again.
+        links.send_modify(|links| _ = links.insert("eth2".to_owned(), Some(true)));
+        links.send_modify(|links| _ = links.insert("eth1".to_owned(), Some(true)));
+        drop(links);
+        assert_eq!(news.recv().await, None);
+        task.await.unwrap();
+    }
+}

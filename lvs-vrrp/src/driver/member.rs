@@ -7,16 +7,23 @@ use std::sync::Arc;
 use lvs_core::Instant;
 
 use crate::action::{FaultReason, Gate};
+#[cfg(feature = "ah")]
+use crate::ah::AhSender;
 use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::Status;
 use crate::router::Router;
+#[cfg(feature = "ah")]
+use crate::types::Authentication;
 
 /// An instance: its router, and what stands between it and the wire.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) config: Arc<InstanceConfig>,
     pub(super) router: Router,
+    /// Puts authentication headers in front of its adverts, where it has a key.
+    #[cfg(feature = "ah")]
+    pub(super) ah: Option<AhSender>,
     /// The place of the interface that it listens on.
     pub(super) interface: usize,
     /// The place of the one that it sends through; usually the same.
@@ -45,6 +52,8 @@ impl Member {
         Self {
             status: Status::new(&router, now),
             router,
+            #[cfg(feature = "ah")]
+            ah: sender(config.authentication),
             interface,
             outlet,
             tracked: BTreeSet::new(),
@@ -56,6 +65,14 @@ impl Member {
             application_gate: Gate::Open,
             has_news: false,
             config,
+        }
+    }
+
+    /// Numbers go on only with the same key, as another one has nothing to do with them.
+    #[cfg(feature = "ah")]
+    pub(super) fn set_key(&mut self, authentication: Authentication) {
+        if self.config.authentication != authentication {
+            self.ah = sender(authentication);
         }
     }
 
@@ -75,5 +92,13 @@ impl Member {
     pub(super) fn own_gate(&self) -> Gate {
         let tracked_fault = self.tracked_fault.map(|(_, reason)| reason);
         self.link_fault.or(tracked_fault).map_or(self.application_gate, Gate::Fault)
+    }
+}
+
+#[cfg(feature = "ah")]
+fn sender(authentication: Authentication) -> Option<AhSender> {
+    match authentication {
+        Authentication::Ah(key) => Some(AhSender::new(key)),
+        Authentication::None | Authentication::Password(_) => None,
     }
 }

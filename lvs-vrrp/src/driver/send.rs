@@ -13,6 +13,8 @@ use crate::delivery::Delivery;
 use crate::driver::handle::EventKind;
 use crate::driver::interface::{Mouth, Origin};
 use crate::endpoints::{Datagram, Endpoints};
+#[cfg(feature = "ah")]
+use crate::ipv4::Ipv4Header;
 use crate::ipv4::TTL;
 use crate::sync_group::Standing;
 use crate::types::Advertised;
@@ -111,7 +113,7 @@ impl Driver {
 
     /// Puts an advert among those that leave together.
     fn queue(&mut self, index: usize, advertised: Advertised) {
-        let member = &self.members[index];
+        let member = &mut self.members[index];
         let facts = &self.shared.instances[index];
         let family = member.config.family();
         let outlet = &mut self.interfaces[member.outlet];
@@ -129,10 +131,21 @@ impl Driver {
         };
         let epoch = member.router.ownership().epoch;
         let (packet, mut is_first) = (&mut self.space.packet, true);
+        #[cfg(feature = "ah")]
+        let (ah, datagram) = (&mut member.ah, &mut self.space.datagram);
         let mut push = |destination: IpAddr, ttl: u8| {
             // The configuration is of one family, and so is the source that was found for it.
             let Some(endpoints) = Endpoints::new(source, destination) else { return };
             advert.write_to(&endpoints, packet);
+            #[cfg(feature = "ah")]
+            if let (Some(ah), Endpoints::V4 { source, destination }) = (&mut *ah, endpoints) {
+                let header = Ipv4Header { source, destination, ttl };
+                ah.write_to(&header, packet, datagram);
+                mouth.departures.push_whole(&header, datagram);
+                mouth.origins.push(Origin { member: index, advertised, epoch, is_first });
+                is_first = false;
+                return;
+            }
             mouth.departures.push(&Datagram::new(endpoints, ttl, packet));
             mouth.origins.push(Origin { member: index, advertised, epoch, is_first });
             is_first = false;

@@ -116,7 +116,7 @@ impl Driver {
         let family = member.config.family();
         let (listens_on, sends_through) =
             (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
-        let is_cut_off = !listens_on.hears(Channel::of(family)) || !sends_through.speaks(family);
+        let is_cut_off = !listens_on.hears(member.config.channel()) || !sends_through.speaks(family);
         let silent_peers = match &member.config.delivery {
             Delivery::Multicast(_) => BTreeSet::new(),
             Delivery::Unicast(_) => {
@@ -143,12 +143,13 @@ impl Driver {
         let family = |index: &usize| self.members[*index].config.family();
         let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
         for index in &interface.listeners {
-            let channel = Channel::of(family(index));
-            if !channels.iter().any(|(known, _)| *known == channel) {
-                channels.push((channel, BTreeSet::new()));
-            }
-            for (known, groups) in &mut channels {
-                if *known == channel {
+            // Whoever expects authentication headers hears what comes without them too, to refuse it aloud.
+            for channel in BTreeSet::from([self.members[*index].config.channel(), Channel::of(family(index))])
+            {
+                if !channels.iter().any(|(known, _)| *known == channel) {
+                    channels.push((channel, BTreeSet::new()));
+                }
+                for (_, groups) in channels.iter_mut().filter(|(known, _)| *known == channel) {
                     groups.extend(self.members[*index].multicast_group());
                 }
             }

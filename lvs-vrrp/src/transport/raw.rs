@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::endpoints::{Datagram, Endpoints};
-use crate::ipv4::{Ipv4Header, PROTOCOL};
+use crate::ipv4::{Ipv4Header, PROTOCOL, PROTOCOL_AH};
 use crate::refusal::Refusal;
 use crate::socket;
 use crate::socket::{BATCH, Incoming, Outgoing};
@@ -62,7 +62,11 @@ impl Transport for RawTransport {
 
 fn listening(listen: &Listen<'_>) -> io::Result<Socket> {
     let family = listen.channel.family();
-    let socket = Socket::new(domain(family), Type::RAW, Some(Protocol::from(i32::from(PROTOCOL))))?;
+    let protocol = match listen.channel {
+        Channel::Ipv4 | Channel::Ipv6 => PROTOCOL,
+        Channel::Authenticated => PROTOCOL_AH,
+    };
+    let socket = Socket::new(domain(family), Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
     // Before anything can arrive from another device.
     socket.bind_device(Some(listen.interface.as_bytes()))?;
     socket.set_nonblocking(true)?;
@@ -108,7 +112,7 @@ impl Receiver for RawReceiver {
     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
         let channel = self.channel;
         receive(&self.socket, arrivals, |incoming| match channel {
-            Channel::Ipv4 => Arrived::Ipv4(incoming.length),
+            Channel::Ipv4 | Channel::Authenticated => Arrived::Ipv4(incoming.length),
             Channel::Ipv6 => payload(incoming),
         })
     }
@@ -176,12 +180,16 @@ impl Sender for RawSender {
         let Self { socket, one, octets, ends } = self;
         octets.clear();
         ends.clear();
-        for Datagram { endpoints, ttl, payload, .. } in departures.iter() {
-            match endpoints {
-                Endpoints::V4 { source, destination } => {
+        for (place, Datagram { endpoints, ttl, payload, .. }) in departures.iter().enumerate() {
+            match (departures.whole(place), endpoints) {
+                (Some(whole), _) => {
+                    one.clear();
+                    one.extend_from_slice(whole);
+                }
+                (None, Endpoints::V4 { source, destination }) => {
                     Ipv4Header { source, destination, ttl }.write_to(payload, one);
                 }
-                Endpoints::V6 { source, destination } => {
+                (None, Endpoints::V6 { source, destination }) => {
                     write_ipv6(source, destination, ttl, payload, one);
                 }
             }

@@ -1,5 +1,6 @@
 //! Counts running processes, and decides whether there are as many as there should be.
 
+mod connector;
 mod settling;
 mod table;
 
@@ -8,10 +9,11 @@ use std::time::Duration;
 
 use lvs_vrrp::Fact;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Object;
+use connector::{Connector, News};
 use settling::Settling;
 pub(crate) use table::Pattern;
 use table::Table;
@@ -71,29 +73,46 @@ impl Processes {
         if self.watched.is_empty() {
             return;
         }
-        let mut looks = tokio::time::interval(LOOK_AGAIN);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut notices = Notices::open();
         let mut complaint = None;
+        let mut look_at = Instant::now();
         loop {
             let settled = self.watched.iter().filter_map(|counted| counted.settling.settles_at()).min();
-            tokio::select! {
-                _ = looks.tick() => match self.table.scan() {
-                    Ok(()) => complaint = None,
-                    Err(error) => {
-                        let error = error.to_string();
-                        if complaint.as_ref() != Some(&error) {
-                            warn!("processes cannot be listed: {error}");
-                            complaint = Some(error);
-                        }
+            let must_look = tokio::select! {
+                news = notices.next() => news.into_iter().any(|news| self.hear(news)),
+                () = tokio::time::sleep_until(look_at) => true,
+                () = until(settled) => false,
+            };
+            if must_look {
+                look_at = Instant::now() + notices.pause();
+            }
+            match if must_look { self.table.scan() } else { Ok(()) } {
+                Ok(()) => complaint = None,
+                Err(error) => {
+                    let error = error.to_string();
+                    if complaint.as_ref() != Some(&error) {
+                        warn!("processes cannot be listed: {error}");
+                        complaint = Some(error);
                     }
-                },
-                () = until(settled) => {}
+                }
             }
             for news in self.judge(Instant::now()) {
                 if facts.send(news).await.is_err() {
                     return;
                 }
             }
+        }
+    }
+
+    /// Takes what the kernel said; whether all processes have to be looked at.
+    fn hear(&mut self, news: News) -> bool {
+        match news {
+            News::Changed(pid) => {
+                self.table.look_at(pid);
+                false
+            }
+            // What happened before it began to tell is not known.
+            News::Answer(_) | News::Lost => true,
         }
     }
 
@@ -114,6 +133,52 @@ impl Processes {
     }
 }
 
+/// What the kernel tells, where it does.
+struct Notices {
+    connector: Option<Connector>,
+    /// It has said that it will.
+    promised: bool,
+}
+
+impl Notices {
+    fn open() -> Self {
+        let connector = Connector::open();
+        if let Err(error) = &connector {
+            info!("the kernel does not tell about processes here ({error}): they are listed every second");
+        }
+        Self { connector: connector.ok(), promised: false }
+    }
+
+    /// For ever pending where the kernel tells nothing. Safe to cancel.
+    async fn next(&mut self) -> Vec<News> {
+        let Some(connector) = &mut self.connector else { return std::future::pending().await };
+        let refusal = match connector.next().await {
+            Ok(news) => {
+                let answer = news.iter().find_map(|news| match news {
+                    News::Answer(error) => Some(*error),
+                    News::Changed(_) | News::Lost => None,
+                });
+                match answer {
+                    Some(0) | None => {
+                        self.promised |= answer.is_some();
+                        return news;
+                    }
+                    Some(error) => format!("error {error}"),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        warn!("the kernel does not tell about processes any more ({refusal}): they are listed every second");
+        (self.connector, self.promised) = (None, false);
+        vec![News::Lost]
+    }
+
+    /// How long to rely on it.
+    fn pause(&self) -> Duration {
+        if self.promised { LOOK_TO_BE_SURE } else { LOOK_AGAIN }
+    }
+}
+
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -121,8 +186,11 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// How often the processes are listed.
+/// How often the processes are listed where the kernel does not tell about them.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// And where it does.
+const LOOK_TO_BE_SURE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

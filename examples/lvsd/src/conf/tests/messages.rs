@@ -243,7 +243,7 @@ fn wrong_values_are_shown_at_the_value() {
         ("priority 1 {\n }", "unexpected-block 7:13"),
         ("authentication", "missing-block 7:2"),
         ("authentication {\n auth_type PASS\n }", "missing-keyword 7:2"),
-        ("authentication {\n auth_type AH\n }", "not-supported-yet 8:12"),
+        ("authentication {\n auth_type AH\n }", "missing-keyword 7:2"),
         ("authentication {\n auth_type pass\n auth_pass 1\n }", "bad-value 8:12"),
         ("unicast_peer {\n 10.0.0.2 10.0.0.3\n }", "unknown-keyword 8:11"),
         ("unicast_peer {\n 10.0.0.2 min_ttl\n }", "missing-parameter 8:11"),

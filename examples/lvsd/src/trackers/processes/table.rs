@@ -1,9 +1,7 @@
 //! Which processes match which pattern, as `/proc` shows them.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 
 use crate::conf::tracking::ArgumentMatch;
 
@@ -114,16 +112,21 @@ impl Table {
     }
 }
 
-/// The kernel's name of a process that runs; nothing if there is none, or if it has ended and waits for its parent.
+/// The kernel's name of a process that runs; nothing if there is none, or if it is ending or waits for its parent.
 fn comm(pid: u32) -> Option<Vec<u8>> {
-    // `pid (name) state …`; the name may hold anything.
+    // `pid (name) state ppid pgrp session tty_nr tpgid flags …`; the name may hold anything. proc_pid_stat(5).
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let open = stat.iter().position(|byte| *byte == b'(')?;
     let close = stat.iter().rposition(|byte| *byte == b')')?;
-    let state = stat.get(close + 2)?;
-    let name = OsStr::from_bytes(stat.get(open + 1..close)?).as_bytes().to_vec();
-    (!matches!(state, b'Z' | b'X')).then_some(name)
+    let name = stat.get(open + 1..close)?.to_vec();
+    let mut rest = str::from_utf8(stat.get(close + 1..)?).ok()?.split_ascii_whitespace();
+    let state = rest.next()?;
+    let flags: u32 = rest.nth(5)?.parse().ok()?;
+    (!matches!(state, "Z" | "X") && flags & PF_EXITING == 0).then_some(name)
 }
+
+/// Of `linux/sched.h`: the process is shutting down, though it may still show as running.
+const PF_EXITING: u32 = 0x4;
 
 #[cfg(test)]
 mod tests {
