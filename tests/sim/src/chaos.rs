@@ -23,8 +23,6 @@ pub struct Chaos {
     /// Whether damaged packets are really sent.
     pub sends_damaged: bool,
     ends: Vec<(Instant, End)>,
-    /// The longest interval that an invented advert told.
-    pub longest_told: Duration,
 }
 
 /// What ends a fault.
@@ -46,7 +44,6 @@ impl Chaos {
             damage: Random::new(seed, 11),
             sends_damaged: true,
             ends: Vec::new(),
-            longest_told: Duration::ZERO,
         }
     }
 
@@ -305,11 +302,13 @@ impl Chaos {
         let host = self.victim(world, segment);
         let own = *world.node(host, segment).router.config();
         let interval = match (world.options.version, self.random.below(4)) {
-            (Version::V3, 0) => Interval::centis(1 + u16::try_from(self.random.below(400)).unwrap_or(0)),
+            (Version::V3, 0) => {
+                let longest = u64::try_from(own.interval().duration().as_millis() / 10 * 8).unwrap_or(1);
+                Interval::centis(1 + u16::try_from(self.random.below(longest.min(4094))).unwrap_or(0))
+            }
             _ => Ok(own.interval()),
         };
         let interval = interval.unwrap_or(own.interval());
-        self.longest_told = self.longest_told.max(interval.duration());
         let number = match self.random.below(5) {
             0 => 255,
             1 => 1,

@@ -68,6 +68,7 @@ impl Options {
         };
         let interval = Self::interval(&mut random, version);
         let longest_down = interval.duration() * 4;
+        let is_short = interval.duration() < Duration::from_secs(1);
         let is_mixed = version == Version::V3 && random.happens(120);
         let tie = random.happens(300);
         let mut priorities: Vec<u8> = vec![1, 2, 50, 99, 100, 101, 149, 150, 151, 200, 253, 254, 255];
@@ -96,7 +97,7 @@ impl Options {
             .into_iter()
             .map(|priority| {
                 let interval = if is_mixed && random.happens(500) {
-                    Self::interval(&mut random, version)
+                    Self::near(&mut random, interval)
                 } else {
                     interval
                 };
@@ -126,14 +127,17 @@ impl Options {
                     .with_yield_when_late(random.happens(100))
                     // Two owners that hear nothing would both be master for ever.
                     .with_owner_ignore_adverts(!(tie && priority == 255) && random.happens(300));
-                if random.happens(200) {
-                    config = config.with_claim_timeout(longest_down.max(Duration::from_secs(1)));
+                // At short intervals three seconds, the least otherwise, are very many adverts.
+                if is_short || random.happens(200) {
+                    let least = if is_short { CLAIM * 10 } else { Duration::from_secs(1) };
+                    config = config.with_claim_timeout(longest_down.max(least));
                 }
                 let ppm = i32::try_from(random.below(2 * drift + 1)).unwrap_or(0)
                     - i32::try_from(drift).unwrap_or(0);
                 HostOptions { config, rate: Rate::ppm(ppm) }
             })
             .collect();
+        let longest_claim = if is_short { CLAIM } else { CLAIM * 15 };
         let shortest = interval.duration();
         let delay = random.one_of(&[0, 50, 300, 2_000]).unwrap_or(0);
         let lag = random.one_of(&[0, 0, 20, 500]).unwrap_or(0);
@@ -164,7 +168,7 @@ impl Options {
             tie,
             delay: Duration::from_micros(delay),
             lag: Duration::from_micros(lag),
-            claim: Duration::from_millis(random.one_of(&[0, 1, 20, 300]).unwrap_or(0)),
+            claim: random.one_of(&[Duration::ZERO, CLAIM / 20, CLAIM, longest_claim]).unwrap_or(CLAIM),
             addresses: 1 + random.place(3),
             knows_own_address: random.happens(600),
             faults,
@@ -190,6 +194,14 @@ impl Options {
         })
     }
 
+    /// Another interval of version 3, from a fourth of this one to its fourfold.
+    fn near(random: &mut Random, interval: Interval) -> Interval {
+        let Interval::Centis(centis) = interval else { return interval };
+        let quarter = u64::from(centis.get()).div_ceil(4);
+        let centis = quarter + random.below(quarter * 15);
+        u16::try_from(centis).ok().and_then(|centis| Interval::centis(centis).ok()).unwrap_or(interval)
+    }
+
     /// The shortest interval of all routers.
     #[must_use]
     pub fn shortest_interval(&self) -> Duration {
@@ -205,6 +217,9 @@ impl Options {
         self.hosts.len() >= 3 && self.hosts.iter().all(is_fast)
     }
 }
+
+/// What a kernel that is not quick takes for the addresses.
+const CLAIM: Duration = Duration::from_millis(20);
 
 /// Any announcements, from none too many to very many.
 fn schedule(random: &mut Random) -> AnnounceSchedule {

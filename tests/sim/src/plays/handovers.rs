@@ -71,9 +71,10 @@ pub(super) fn better_router_joins(world: &mut World, _: &mut Random, cast: &Cast
 pub(super) fn patient_router_joins(world: &mut World, random: &mut Random, cast: &Cast) -> bool {
     let Some(joins) = random.one_of(&cast.backups) else { return false };
     // With a shorter wait than the master's interval it would be master before it can have heard anything.
-    let own_wait = world.down(joins, world.rules(joins).interval);
+    let rules = *world.rules(joins);
+    let own_wait = world.true_time(joins, rules.missed(rules.interval));
     let hears_in_time = own_wait > world.interval(cast.master) + world.delay_and_lag();
-    if world.rules(joins).is_owner() || !hears_in_time {
+    if rules.is_owner() || !hears_in_time {
         return false;
     }
     world.kill(joins, true);
