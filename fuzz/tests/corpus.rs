@@ -1,4 +1,5 @@
 //! Every input of the corpus, and many near them, on a stable toolchain.
+#![allow(clippy::panic)]
 
 use std::fs;
 

@@ -368,8 +368,7 @@ impl AnnounceSchedule {
     /// Less than a second counts as a second (keepalived's `garp_master_refresh`).
     #[must_use]
     pub const fn with_refresh(mut self, refresh: Duration) -> Self {
-        let is_short = refresh.as_secs() == 0 && !refresh.is_zero();
-        self.refresh = if is_short { Duration::from_secs(1) } else { refresh };
+        self.refresh = none_or_a_second(refresh);
         self
     }
 
@@ -391,6 +390,7 @@ impl AnnounceSchedule {
 
     /// Time from the last losing advert to a further round of that many packets; zero for none. Default: as
     /// between the first and the second round (keepalived's `garp_lower_prio_delay`; `vrrp_strict` makes it 0).
+    /// Less than a second counts as a second: a flood of adverts must not become a broadcast storm.
     #[must_use]
     pub const fn with_lower_prio_delay(mut self, delay: Duration) -> Self {
         self.lower_prio_delay = Some(delay);
@@ -433,10 +433,10 @@ impl AnnounceSchedule {
     /// Time from the last losing advert to a further round; zero for none.
     #[must_use]
     pub const fn lower_prio_delay(&self) -> Duration {
-        match self.lower_prio_delay {
+        none_or_a_second(match self.lower_prio_delay {
             Some(delay) => delay,
             None => self.delay,
-        }
+        })
     }
 }
 
@@ -451,6 +451,11 @@ impl Default for AnnounceSchedule {
     fn default() -> Self {
         Self::KEEPALIVED
     }
+}
+
+/// The same, but a second if it is less and not zero.
+const fn none_or_a_second(time: Duration) -> Duration {
+    if time.as_secs() == 0 && !time.is_zero() { Duration::from_secs(1) } else { time }
 }
 
 const FIVE: NonZeroU8 = NonZeroU8::new(5).expect("not zero");

@@ -405,6 +405,9 @@ impl std::fmt::Debug for AnyTransport {
 struct Space {
     arrivals: Arrivals,
     packet: Vec<u8>,
+    /// A datagram with an authentication header.
+    #[cfg(feature = "ah")]
+    whole: Vec<u8>,
     /// Departures that did not leave.
     failed: Vec<(usize, io::Error)>,
     /// Places of the interfaces with adverts that wait to leave.

@@ -1,13 +1,14 @@
 //! VRRP for applications: the protocol by which several hosts agree who of them has an address.
 //!
-//! Versions 2 (RFC 3768, with the simple passwords of RFC 2338) and 3 (RFC 9568) over IPv4, to a multicast
-//! group or to unicast peers, interoperable with keepalived. IPv6 is not there yet.
+//! Versions 2 (RFC 3768, with the simple passwords and authentication headers of RFC 2338) over IPv4 and 3 (RFC 9568)
+//! over IPv4 and IPv6, to a multicast group or to unicast peers, interoperable with keepalived and FRR.
 //!
 //! The parts can be used one by one:
 //!
 //! | part | what it is | feature |
 //! | --- | --- | --- |
-//! | [`Advert`], [`Ipv4Header`] | the codec: parse without allocating, write into a buffer of yours | – |
+//! | [`Advert`], [`Datagram`], [`PreparedAdvert`] | the codec: parse without allocating, write into a buffer of yours | – |
+//! | [`AhSender`] | authentication headers in front of version 2 | `ah` |
 //! | [`timing`] | skew time and master down interval, to the nanosecond | – |
 //! | [`Router`] | the state machine, without sockets, clock or threads | – |
 //! | [`record`] | what a router was told as text, and its replay | – |
@@ -104,7 +105,7 @@
 #![cfg_attr(not(feature = "tokio"), forbid(unsafe_code))]
 #![deny(unsafe_code)]
 // The page above links to the driver.
-#![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(not(all(feature = "tokio", feature = "ah")), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

@@ -59,6 +59,9 @@ pub enum Channel {
     Ipv4,
     /// IPv6, protocol 112.
     Ipv6,
+    /// IPv4, protocol 51: behind an authentication header.
+    #[cfg(feature = "ah")]
+    Ipv4Ah,
 }
 
 impl Channel {
@@ -68,16 +71,28 @@ impl Channel {
         match self {
             Self::Ipv4 => Family::Ipv4,
             Self::Ipv6 => Family::Ipv6,
+            #[cfg(feature = "ah")]
+            Self::Ipv4Ah => Family::Ipv4,
         }
     }
 
-    /// The channel of adverts of this family.
+    /// The channel of adverts of this family without an authentication header.
     #[must_use]
     pub const fn of(family: Family) -> Self {
         match family {
             Family::Ipv4 => Self::Ipv4,
             Family::Ipv6 => Self::Ipv6,
         }
+    }
+
+    /// The channel that a datagram comes in.
+    #[must_use]
+    pub const fn of_datagram(datagram: &Datagram<'_>) -> Self {
+        #[cfg(feature = "ah")]
+        if datagram.ah.is_some() {
+            return Self::Ipv4Ah;
+        }
+        Self::of(datagram.endpoints.family())
     }
 }
 
@@ -163,10 +178,14 @@ impl Arrivals {
     /// is no room is lost.
     pub fn push(&mut self, datagram: &Datagram<'_>) {
         let Some(Room(room)) = self.rooms.get_mut(self.kinds.len()) else { return };
-        let arrived = match room.get_mut(..datagram.payload.len()) {
-            Some(octets) => {
-                octets.copy_from_slice(datagram.payload);
-                Arrived::Payload(datagram.endpoints, datagram.ttl, octets.len())
+        let (octets, is_whole) = octets_of(datagram);
+        let arrived = match room.get_mut(..octets.len()) {
+            Some(place) => {
+                place.copy_from_slice(octets);
+                match is_whole {
+                    true => Arrived::Ipv4(octets.len()),
+                    false => Arrived::Payload(datagram.endpoints, datagram.ttl, octets.len()),
+                }
             }
             None => Arrived::Refused(Refusal::Length),
         };
@@ -200,6 +219,16 @@ impl fmt::Debug for Arrivals {
     }
 }
 
+/// What there is to keep of a datagram, and whether that begins with the header of IPv4: an authentication header
+/// is made over that too.
+pub(crate) const fn octets_of<'a>(datagram: &Datagram<'a>) -> (&'a [u8], bool) {
+    #[cfg(feature = "ah")]
+    if let Some(ah) = &datagram.ah {
+        return (ah.datagram(), true);
+    }
+    (datagram.payload, false)
+}
+
 /// Datagrams to be sent through one interface, in order.
 #[derive(Debug, Default)]
 pub struct Departures {
@@ -213,15 +242,19 @@ struct Departure {
     ttl: u8,
     from: usize,
     to: usize,
+    /// From the header of IPv4 on.
+    is_whole: bool,
 }
 
 impl Departures {
     /// Adds a datagram behind the others.
     pub fn push(&mut self, datagram: &Datagram<'_>) {
+        let (octets, is_whole) = octets_of(datagram);
         let from = self.octets.len();
-        self.octets.extend_from_slice(datagram.payload);
+        self.octets.extend_from_slice(octets);
         let to = self.octets.len();
-        self.items.push(Departure { endpoints: datagram.endpoints, ttl: datagram.ttl, from, to });
+        let Datagram { endpoints, ttl, .. } = *datagram;
+        self.items.push(Departure { endpoints, ttl, from, to, is_whole });
     }
 
     /// How many there are.
@@ -239,8 +272,9 @@ impl Departures {
     /// One of them; `None` if there are fewer.
     #[must_use]
     pub fn get(&self, place: usize) -> Option<Datagram<'_>> {
-        let Departure { endpoints, ttl, from, to } = *self.items.get(place)?;
-        Some(Datagram::new(endpoints, ttl, self.octets.get(from..to)?))
+        let Departure { endpoints, ttl, from, to, is_whole } = *self.items.get(place)?;
+        let octets = self.octets.get(from..to)?;
+        if is_whole { Datagram::from_ipv4(octets).ok() } else { Some(Datagram::new(endpoints, ttl, octets)) }
     }
 
     /// All of them in order.

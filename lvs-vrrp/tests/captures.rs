@@ -1,9 +1,15 @@
 //! Adverts that keepalived, FRR and scapy made: read as what they say, and written again octet for octet
-//! (VR-010, VR-020 to VR-028, VR-040 to VR-045, VR-063, VR-076, VR-200, VR-201).
+//! (VR-010, VR-020 to VR-028, VR-040 to VR-045, VR-063, VR-076, VR-200 to VR-202).
 
+#[cfg(feature = "ah")]
+use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 
+#[cfg(feature = "ah")]
+use lvs_core::Family;
 use lvs_vrrp::{Advert, AuthPass, Authentication, ChecksumForm, Datagram, Endpoints};
+#[cfg(feature = "ah")]
+use lvs_vrrp::{AhSender, Delivery, Demux, Interval, Ipv4Header, Listener, Unicast, Vrid};
 
 /// What was asked for, and the datagrams that came.
 struct Capture {
@@ -163,4 +169,51 @@ fn scapy_adverts_are_read_and_written_again_octet_for_octet() {
             "fe80::ff:fe00:2 to ff02::12, TTL 255: v3 vrid 51 priority 0 every 40.95s sum of pseudo-header: fe80::9:100 .. fd00:9::fe (255)",
         ],
     );
+}
+
+// VR-202: sequence, identification and check value of keepalived's headers are ours octet for octet.
+#[cfg(feature = "ah")]
+#[test]
+fn keepalived_authentication_headers_are_believed_and_written_again_octet_for_octet() {
+    let key = AuthPass::new(b"1111").expect("4 octets");
+    let interval = Interval::seconds(1).expect("in range");
+    let ours = Ipv4Addr::new(10, 9, 0, 1);
+    let deliveries = [
+        Delivery::to_group(Family::Ipv4),
+        Delivery::Unicast(Unicast::to([Ipv4Addr::new(10, 9, 0, 2).into()])),
+    ];
+    let captures = captures(include_str!("../captures/keepalived-ah.txt"));
+    assert_eq!(captures.len(), deliveries.len());
+    for (capture, delivery) in captures.iter().zip(deliveries) {
+        let demux = |key: AuthPass| {
+            let listener = Listener::new(Vrid::new(51).expect("in range"), interval, delivery.clone())
+                .with_authentication(Authentication::Ah(key))
+                .with_own_address(ours.into());
+            let mut demux = Demux::new();
+            demux.insert(0, listener);
+            demux
+        };
+        let mut ours = demux(key);
+        let mut other = demux(AuthPass::new(b"1112").expect("4 octets"));
+        let mut sender = AhSender::new(key);
+        for (octets, (priority, sequence)) in capture.datagrams.iter().zip([("150", 1), ("0", 2)]) {
+            let datagram = split(octets);
+            let accepted = ours.accept(&datagram).expect(capture.heading);
+            assert_eq!(accepted.advert.advertised().to_string(), priority);
+            assert_eq!(accepted.sequence, Some(sequence));
+            let (mut message, mut again) = (Vec::new(), Vec::new());
+            accepted.advert.write_to(&datagram.endpoints, &mut message);
+            let Endpoints::V4 { source, destination } = datagram.endpoints else {
+                unreachable!("it is IPv4")
+            };
+            sender.write_to(&Ipv4Header { source, destination, ttl: 255 }, &message, &mut again);
+            // The kernel fills in the checksum of the IP header.
+            again[10..12].copy_from_slice(&octets[10..12]);
+            assert_eq!(&again, octets, "{}", capture.heading);
+
+            // Nobody says it again, and nobody without the key.
+            assert!(ours.accept(&datagram).is_err(), "{}: a replay", capture.heading);
+            assert!(other.accept(&datagram).is_err(), "{}: another key", capture.heading);
+        }
+    }
 }

@@ -2,8 +2,10 @@
 
 mod demo;
 mod lints;
+mod mutate;
 mod packages;
 mod publish;
+mod sim;
 mod stage;
 mod test;
 mod vm;
@@ -27,6 +29,13 @@ struct Arguments {
 enum Task {
     /// Run every test there is: lints, unit, documentation, namespace and VM tests, packages
     Test(test::TestArguments),
+    /// Simulate networks of VRRP routers with faults of every kind, and check what they do
+    ///
+    /// Without options it is the run of `cargo xtask test`. With --seed alone it plays one network, and shows what
+    /// happened if something is wrong.
+    Sim(sim::SimArguments),
+    /// Change each comparison of the router once, and see that the simulation or a unit test notices
+    Mutate(mutate::MutateArguments),
     /// Play scenario S2 live: two lvsd nodes, a client, two web servers, a failover
     Demo,
     /// Boot the test VM (Debian's kernel, with IPVS) and run a program of this machine in it
@@ -55,6 +64,8 @@ struct VmArguments {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Sim(arguments) => sim::run(&arguments),
+        Task::Mutate(arguments) => mutate::run(&arguments),
         Task::Demo => demo::demo(),
         Task::Vm(arguments) => vm(arguments),
     };

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::stage::{self, Counts, Summary, cargo, run_tests};
 use crate::vm::is_root;
-use crate::{lints, packages, publish, vm_tests};
+use crate::{lints, packages, publish, sim, vm_tests};
 
 #[derive(clap::Args)]
 pub(crate) struct TestArguments {
@@ -16,6 +16,9 @@ pub(crate) struct TestArguments {
     /// Leave out the tests that make network namespaces; unit and documentation tests remain
     #[arg(long)]
     without_namespaces: bool,
+    /// Leave out the simulation of networks of routers
+    #[arg(long)]
+    without_simulation: bool,
     /// Leave out formatting, clippy, documentation and the checks of the sources
     #[arg(long)]
     without_lints: bool,
@@ -51,6 +54,11 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
             cargo_test(&["--workspace", "--doc", "--exclude", "lvs-tests"], filter)
         });
         summary.left_out("namespace tests", "--without-namespaces");
+    }
+    if arguments.without_simulation {
+        summary.left_out("simulation", "--without-simulation");
+    } else {
+        summary.check("simulation", sim::check);
     }
     if arguments.without_vm {
         summary.left_out("VM tests", "--without-vm");

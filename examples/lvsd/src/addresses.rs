@@ -9,10 +9,11 @@ use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
 use lvs_core::claims::{AddressSet, ClaimEvent};
 use lvs_core::{AddressChange, AddressKey, Addresses as _, ClaimResult};
 use lvs_vrrp::Handle;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::conf::model::Pacing;
+use crate::trackers::Links;
 use crate::worker::{self, Waiting};
 
 /// What the thread works on.
@@ -25,6 +26,8 @@ pub(crate) struct VirtualAddresses {
     pub(crate) vrrp: Handle,
     /// The interfaces that the instances use.
     pub(crate) interfaces: Vec<String>,
+    /// Hears of all interfaces.
+    pub(crate) links: watch::Sender<Links>,
     /// Ends the work: the addresses are released. Also when the sender is dropped.
     pub(crate) stop: oneshot::Receiver<()>,
 }
@@ -75,7 +78,7 @@ async fn keep_virtual_addresses(mut kernel: Kernel, monitor: LinkMonitor, work: 
     tokio::select! {
         released = keep_addresses(kernel, owned, Arc::clone(&changed), events, stop) => released.complete,
         // These never end.
-        () = forward_links(monitor, &work.vrrp, &changed) => false,
+        () = forward_links(monitor, &work.vrrp, &work.links, &changed) => false,
         () = forward_answers(answers, &work.vrrp) => false,
     }
 }
@@ -86,20 +89,34 @@ async fn tell_absent_interfaces(kernel: &mut Kernel, work: &VirtualAddresses) {
     match kernel.observe().await {
         Ok(installed) => {
             let absent = work.interfaces.iter().filter(|name| !installed.interfaces.contains(*name));
-            absent.for_each(|name| work.vrrp.remove_link(name));
+            for name in absent {
+                work.vrrp.remove_link(name);
+                tell_link(&work.links, name, false);
+            }
         }
         // The routers look for themselves as long as nobody tells them.
         Err(error) => warn!("{error}"),
     }
 }
 
-/// Tells the virtual routers about interfaces, and the applier that something changed. Never ends.
-async fn forward_links(mut monitor: LinkMonitor, vrrp: &Handle, changed: &Notify) {
+/// Tells the virtual routers and the trackers about interfaces, and the applier that something changed. Never ends.
+async fn forward_links(
+    mut monitor: LinkMonitor,
+    vrrp: &Handle,
+    links: &watch::Sender<Links>,
+    changed: &Notify,
+) {
     let mut complaint: Option<String> = None;
     loop {
         match monitor.next().await {
-            Ok(LinkEvent::Changed(link)) => vrrp.set_link(link),
-            Ok(LinkEvent::Removed { name, .. }) => vrrp.remove_link(&name),
+            Ok(LinkEvent::Changed(link)) => {
+                tell_link(links, &link.name, link.up);
+                vrrp.set_link(link);
+            }
+            Ok(LinkEvent::Removed { name, .. }) => {
+                tell_link(links, &name, false);
+                vrrp.remove_link(&name);
+            }
             Ok(LinkEvent::AddressRemoved { .. }) => {}
             // The monitor waits a second after an error.
             Err(error) => {
@@ -113,6 +130,14 @@ async fn forward_links(mut monitor: LinkMonitor, vrrp: &Handle, changed: &Notify
         complaint = None;
         changed.notify_one();
     }
+}
+
+/// Interfaces that nobody tracks are not remembered.
+fn tell_link(links: &watch::Sender<Links>, name: &str, up: bool) {
+    links.send_if_modified(|links| match links.get_mut(name) {
+        Some(known) => known.replace(up) != Some(up),
+        None => false,
+    });
 }
 
 /// Hands the applier's answers to the virtual routers. Never ends: the applier, which holds the other side, ends first.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lvs_core::{Director, Notice, Role, Table};
 use lvs_health::Change;
-use lvs_vrrp::{ConflictEvent, EventKind, Verdict};
+use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +22,7 @@ use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::scripts::ScriptRunner;
+use crate::trackers::{Judge, Trackers};
 use crate::worker::{Running, Waiting};
 use crate::{conf, log, services, vrrp};
 
@@ -107,17 +108,22 @@ fn log_destination(cli: &Cli) -> log::Destination {
     }
 }
 
-/// The running daemon: one thread each for VRRP, the kernel and the checks; this one carries facts between them.
+/// The running daemon: one thread each for VRRP, the kernel, the checks and what is tracked; this one carries facts between them.
 struct Daemon {
     routers: Option<vrrp::Routers>,
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
     notices: Notices,
+    group_notices: Notices,
+    /// The members of each sync group, and what its scripts heard of last.
+    groups: BTreeMap<String, (Vec<String>, Role)>,
     /// Role and priority of each virtual router that the scripts heard of last.
     told: BTreeMap<String, (Role, u8)>,
     release: oneshot::Sender<()>,
     addresses: Option<Running>,
+    stop_trackers: oneshot::Sender<()>,
+    trackers: Option<Running>,
     services: Option<Running>,
     signals: Signals,
 }
@@ -154,24 +160,40 @@ impl Daemon {
         let director = Director::new(plan.pools);
         let used = plan
             .routers
+            .instances
             .iter()
             .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
-        let interfaces = used.cloned().collect();
-        let ready = match plan.routers.is_empty() {
+        let tracked = plan.watched.interfaces.iter().map(|(_, name)| name);
+        let interfaces = used.chain(tracked).cloned().collect();
+        let group = |group: &GroupConfig| (group.name.clone(), (group.members.clone(), Role::Initialize));
+        let groups = plan.routers.groups.iter().map(group).collect();
+        let ready = match plan.routers.instances.is_empty() {
             true => None,
-            false => Some(vrrp::Ready::new(plan.routers, &plan.global)?),
+            false => Some(vrrp::Ready::new(plan.routers, plan.global.scheduling)?),
         };
         let (release, stop) = oneshot::channel();
+        let (links, linked) = watch::channel(plan.watched.links());
+        let (stop_trackers, stopped) = oneshot::channel();
+        let trackers = ready.as_ref().map(|ready| Trackers {
+            watched: plan.watched,
+            judge: Judge::new(plan.tracked),
+            vrrp: ready.handle(),
+            links: linked,
+            stop: stopped,
+        });
         let work = ready.as_ref().map(|ready| VirtualAddresses {
             sets: plan.addresses,
             pacing: plan.global.pacing,
             vrrp: ready.handle(),
             interfaces,
+            links,
             stop,
         });
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
         let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
+        let names: Vec<String> = plan.group_scripts.keys().cloned().collect();
+        let group_notices = Notices::start(names, &ScriptRunner::of_groups(plan.group_scripts));
         // Everything is opened before anything is changed.
         let refused =
             "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
@@ -184,8 +206,11 @@ impl Daemon {
             desired = Some(sender);
         }
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
+        // The routers begin with the priorities and gates that it gives them.
+        let trackers = trackers.map(Trackers::start).transpose()?.flatten();
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
+        let trackers = trackers.map(Waiting::go);
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
@@ -193,9 +218,13 @@ impl Daemon {
             director,
             desired,
             notices,
+            group_notices,
+            groups,
             told: BTreeMap::new(),
             release,
             addresses,
+            stop_trackers,
+            trackers,
             services,
             signals,
         })
@@ -216,6 +245,7 @@ impl Daemon {
                 },
                 () = next(&mut self.addresses, Running::lost) => break End::Lost("addresses"),
                 () = next(&mut self.services, Running::lost) => break End::Lost("ipvs"),
+                () = next(&mut self.trackers, Running::lost) => break End::Lost("trackers"),
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -251,6 +281,7 @@ impl Daemon {
             EventKind::Changed(transition) => {
                 self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
             }
+            EventKind::GroupChanged(role) => self.tell_group(&event.instance, role),
             EventKind::Conflict(ConflictEvent::Began(conflict))
                 if conflict.verdict != Verdict::SameAddress =>
             {
@@ -263,6 +294,14 @@ impl Daemon {
     fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
         self.told.insert(instance.clone(), (role, priority));
         self.notices.push(Notice::Role { instance, role, priority });
+    }
+
+    fn tell_group(&mut self, group: &str, role: Role) {
+        let Some((_, told)) = self.groups.get_mut(group) else { return };
+        if std::mem::replace(told, role) != role {
+            // As with keepalived: a group has no priority.
+            self.group_notices.push(Notice::Role { instance: group.to_owned(), role, priority: 0 });
+        }
     }
 
     /// The roles now, for what was missed of the events that led to them.
@@ -279,6 +318,15 @@ impl Daemon {
             {
                 self.tell_role(instance, role, priority);
             }
+        }
+        let role_of = |member: &String| self.told.get(member).map_or(Role::Initialize, |(role, _)| *role);
+        let roles = self.groups.iter().filter_map(|(name, (members, _))| {
+            let first = members.first().map(role_of)?;
+            // On its way it has no role of its own; its next event is still to come.
+            members.iter().map(role_of).all(|role| role == first).then(|| (name.clone(), first))
+        });
+        for (group, role) in roles.collect::<Vec<_>>() {
+            self.tell_group(&group, role);
         }
     }
 
@@ -310,6 +358,11 @@ impl Daemon {
         for (instance, (_, priority)) in self.told {
             self.notices.push(Notice::Stopped { instance, priority });
         }
+        for (instance, (_, role)) in self.groups {
+            if role != Role::Initialize {
+                self.group_notices.push(Notice::Stopped { instance, priority: 0 });
+            }
+        }
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
         }
@@ -324,7 +377,12 @@ impl Daemon {
             Some(services) => services.end().await,
             None => true,
         };
-        self.notices.finish(LAST_SCRIPTS).await;
+        // Scripts that it runs are killed.
+        let _ = self.stop_trackers.send(());
+        if let Some(trackers) = self.trackers {
+            trackers.end().await;
+        }
+        tokio::join!(self.notices.finish(LAST_SCRIPTS), self.group_notices.finish(LAST_SCRIPTS));
         released && removed
     }
 }

@@ -16,6 +16,7 @@ mod plan;
 mod scheduling;
 mod scripts;
 mod services;
+mod trackers;
 mod vrrp;
 mod worker;
 

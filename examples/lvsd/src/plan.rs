@@ -1,5 +1,6 @@
 //! Turns a checked configuration into the values that the crates take.
 
+mod trackers;
 mod vrrp;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,13 @@ use lvs_core::{
     Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
 };
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
-use lvs_vrrp::{InstanceConfig, Priority};
+use lvs_vrrp::{GroupConfig, Priority, Setup};
 use nix::unistd::{Gid, Group, Uid, User};
 
+use crate::conf::tracking::SyncGroup;
 use crate::conf::{self, Span, model};
 use crate::scripts::{InstanceScripts, Script};
+use crate::trackers::{TrackedInstance, Watched};
 
 /// The user that runs scripts where none is named, if it exists; as keepalived.
 const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
@@ -31,12 +34,18 @@ const USER_AGENT: &str = "KeepAliveClient";
 pub(crate) struct Plan {
     /// What is said once for all.
     pub(crate) global: model::Global,
-    /// The virtual routers.
-    pub(crate) routers: Vec<InstanceConfig>,
+    /// The virtual routers and their sync groups.
+    pub(crate) routers: Setup,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
     /// Their scripts.
     pub(crate) scripts: BTreeMap<String, InstanceScripts>,
+    /// The scripts of sync groups.
+    pub(crate) group_scripts: BTreeMap<String, InstanceScripts>,
+    /// What instances track.
+    pub(crate) watched: Watched,
+    /// The instances that track it.
+    pub(crate) tracked: Vec<TrackedInstance>,
     /// The virtual services.
     pub(crate) pools: Vec<Pool>,
     /// The checks of their servers.
@@ -91,9 +100,15 @@ impl Plan {
     /// The plan for a configuration; `vrrp` and `servers` say which half of it is to run.
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
         let mut plan = Self { global: config.global.clone(), ..Self::default() };
+        plan.routers.logs_unknown_vrids = config.global.log_unknown_vrids;
         if vrrp {
+            let mut objects = trackers::Objects::default();
             for instance in &config.instances {
-                plan.add_instance(instance, &config.global)?;
+                plan.add_instance(instance, config, &mut objects)?;
+            }
+            plan.watched = objects.watched;
+            for group in &config.groups {
+                plan.add_group(group, &config.global)?;
             }
         }
         if servers {
@@ -107,20 +122,33 @@ impl Plan {
     fn add_instance(
         &mut self,
         instance: &model::VrrpInstance,
-        global: &model::Global,
+        config: &model::Config,
+        objects: &mut trackers::Objects,
     ) -> Result<(), PlanError> {
         let place = format!("vrrp_instance {}", instance.name);
         let fail = |reason: &dyn std::fmt::Display| PlanError::new(instance.at, &place, reason);
         let priority = Priority::new(instance.priority.get()).map_err(|error| fail(&error))?;
-        self.routers
-            .push(vrrp::router(instance, priority, start_delay(global)).map_err(|error| fail(&error))?);
+        let mut router =
+            vrrp::router(instance, priority, start_delay(&config.global)).map_err(|error| fail(&error))?;
+        let tracks = objects.tracks(config, instance, priority)?;
+        router.tracked_interfaces.extend(tracks.interfaces);
+        self.tracked.extend(tracks.instance);
+        self.routers.instances.push(router);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
             addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
             owner: priority == Priority::OWNER,
         });
-        let scripts = instance_scripts(&instance.notify, global).map_err(|reason| fail(&reason))?;
+        let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;
         self.scripts.insert(instance.name.clone(), scripts);
+        Ok(())
+    }
+
+    fn add_group(&mut self, group: &SyncGroup, global: &model::Global) -> Result<(), PlanError> {
+        let scripts = instance_scripts(&group.notify, global)
+            .map_err(|reason| PlanError::new(group.at, format!("vrrp_sync_group {}", group.name), reason))?;
+        self.group_scripts.insert(group.name.clone(), scripts);
+        self.routers.groups.push(GroupConfig::new(&group.name, &group.members));
         Ok(())
     }
 
@@ -247,12 +275,19 @@ fn instance_scripts(
 impl Plan {
     /// What the operator should know about who runs the scripts.
     pub(crate) fn script_user_warning(&self) -> Option<String> {
-        root_scripts(&self.scripts, Uid::effective().is_root())
+        let root = Uid::effective().is_root();
+        let of_groups = || root_scripts("vrrp_sync_group", &self.group_scripts, root);
+        let tracked = || {
+            let mut scripts = self.watched.scripts.iter().map(|(_, script)| script);
+            let script = scripts.find(|script| root && script.script.identity.is_none())?;
+            Some(run_as_root(&format!("vrrp_script {}", script.name)))
+        };
+        root_scripts("vrrp_instance", &self.scripts, root).or_else(of_groups).or_else(tracked)
     }
 }
 
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
-fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
+fn root_scripts(block: &str, instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
     let unnamed = |scripts: &InstanceScripts| {
         let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
         [master, backup, fault, stop, master_rx_lower_pri, any]
@@ -261,10 +296,14 @@ fn root_scripts(instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Op
             .any(|script| script.identity.is_none())
     };
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
-    Some(format!(
-        "scripts run as root (vrrp_instance {name} has the first one): there is no user {DEFAULT_SCRIPT_USER:?}; \
-         create it, or name another one with `script_user` in `global_defs`"
-    ))
+    Some(run_as_root(&format!("{block} {name}")))
+}
+
+fn run_as_root(first: &str) -> String {
+    format!(
+        "scripts run as root ({first} has the first one): there is no user {DEFAULT_SCRIPT_USER:?}; create it, or name \
+         another one with `script_user` in `global_defs`"
+    )
 }
 
 /// User and group ids of a script; nothing means this process's own.
@@ -310,16 +349,20 @@ mod tests {
 
     #[test]
     fn scripts_that_run_as_root_unasked_are_one_warning_that_names_the_remedy() {
-        let warning = root_scripts(&instances(None), true).unwrap();
+        let warning = root_scripts("vrrp_instance", &instances(None), true).unwrap();
         assert!(warning.contains("VI_2") && warning.contains("`script_user`"), "{warning}");
     }
 
     #[test]
     fn scripts_with_a_user_or_of_an_unprivileged_process_are_no_warning() {
-        assert_eq!(root_scripts(&instances(Some((0, 0))), true), None);
-        assert_eq!(root_scripts(&instances(None), false), None);
+        assert_eq!(root_scripts("vrrp_instance", &instances(Some((0, 0))), true), None);
+        assert_eq!(root_scripts("vrrp_instance", &instances(None), false), None);
         assert_eq!(
-            root_scripts(&BTreeMap::from([("VI_1".to_owned(), InstanceScripts::default())]), true),
+            root_scripts(
+                "vrrp_instance",
+                &BTreeMap::from([("VI_1".to_owned(), InstanceScripts::default())]),
+                true
+            ),
             None
         );
     }

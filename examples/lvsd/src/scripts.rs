@@ -44,16 +44,23 @@ pub(crate) struct InstanceScripts {
     pub(crate) any: Option<Script>,
 }
 
-/// Runs the scripts of all instances.
+/// Runs the scripts of all instances, or of all sync groups.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptRunner {
     /// Shared, since each instance has a runner of its own.
     instances: Arc<BTreeMap<String, InstanceScripts>>,
+    /// What the scripts are told that the name is one of.
+    kind: &'static str,
 }
 
 impl ScriptRunner {
     pub(crate) fn new(instances: BTreeMap<String, InstanceScripts>) -> Self {
-        Self { instances: Arc::new(instances) }
+        Self { instances: Arc::new(instances), kind: "INSTANCE" }
+    }
+
+    /// The scripts of sync groups.
+    pub(crate) fn of_groups(groups: BTreeMap<String, InstanceScripts>) -> Self {
+        Self { instances: Arc::new(groups), kind: "GROUP" }
     }
 
     /// The scripts that a notice calls for, in the order in which they run.
@@ -71,7 +78,7 @@ impl ScriptRunner {
         };
         let any = scripts.any.clone().map(|mut script| {
             let name = notice.instance().to_owned();
-            script.command.extend(["INSTANCE".to_owned(), name, state.to_owned(), priority.to_string()]);
+            script.command.extend([self.kind.to_owned(), name, state.to_owned(), priority.to_string()]);
             script
         });
         own.clone().into_iter().chain(any).collect()
@@ -103,13 +110,13 @@ impl Notify for ScriptRunner {
 }
 
 #[derive(Debug)]
-enum Outcome {
+pub(crate) enum Outcome {
     Exited(ExitStatus),
     TimedOut,
 }
 
 /// Runs a script for at most `timeout`; see [`run_until`].
-async fn run(script: &Script, timeout: Duration) -> io::Result<Outcome> {
+pub(crate) async fn run(script: &Script, timeout: Duration) -> io::Result<Outcome> {
     run_until(script, tokio::time::sleep(timeout)).await
 }
 

@@ -2,11 +2,11 @@
 
 use std::thread::{self, JoinHandle};
 
-use lvs_vrrp::{Driver, Event, Handle, InstanceConfig, Setup};
+use lvs_vrrp::{Driver, Event, Handle, Setup};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use crate::conf::model::{Global, Scheduling};
+use crate::conf::model::Scheduling;
 use crate::scheduling;
 
 /// The running virtual routers.
@@ -30,11 +30,9 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Checks the configuration; opens and sends nothing.
-    pub(crate) fn new(instances: Vec<InstanceConfig>, global: &Global) -> Result<Self, lvs_vrrp::Error> {
-        let mut setup = Setup::from(instances);
-        setup.logs_unknown_vrids = global.log_unknown_vrids;
+    pub(crate) fn new(setup: Setup, scheduling: Scheduling) -> Result<Self, lvs_vrrp::Error> {
         let (driver, handle, events) = Driver::new(setup)?;
-        Ok(Self { driver, handle, events, scheduling: global.scheduling.clone() })
+        Ok(Self { driver, handle, events, scheduling })
     }
 
     /// Commands the routers once they run.

@@ -66,6 +66,10 @@ impl Driver {
                 let configured = member.router.config().interval();
                 let counters = &self.shared.instances[id].counters;
                 counters.received(&accepted.advert, configured, accepted.same_addresses);
+                #[cfg(feature = "ah")]
+                if let (Some(sender), Some(sequence)) = (&mut member.ah, accepted.sequence) {
+                    sender.heard(sequence);
+                }
                 member.router.handle_advert(now, accepted.source, &accepted.advert);
                 if member.router.role() == Role::Backup && member.status.master != Some(accepted.source) {
                     member.status.master = Some(accepted.source);

@@ -7,10 +7,15 @@ use std::sync::Arc;
 use lvs_core::Instant;
 
 use crate::action::{FaultReason, Gate};
+#[cfg(feature = "ah")]
+use crate::ah::AhSender;
 use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::Status;
 use crate::router::Router;
+use crate::transport::Channel;
+#[cfg(feature = "ah")]
+use crate::types::Authentication;
 
 /// An instance: its router, and what stands between it and the wire.
 #[derive(Debug)]
@@ -26,6 +31,9 @@ pub(super) struct Member {
     /// The place of its group, and its own among the members of that.
     pub(super) group: Option<(usize, usize)>,
     pub(super) source: Option<IpAddr>,
+    /// What numbers its authentication headers, if it has them.
+    #[cfg(feature = "ah")]
+    pub(super) ah: Option<AhSender>,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     pub(super) silent_peers: BTreeSet<IpAddr>,
     pub(super) link_fault: Option<FaultReason>,
@@ -50,6 +58,8 @@ impl Member {
             tracked: BTreeSet::new(),
             group: None,
             source: None,
+            #[cfg(feature = "ah")]
+            ah: None,
             silent_peers: BTreeSet::new(),
             link_fault: Some(FaultReason::LinkMissing),
             tracked_fault: None,
@@ -61,6 +71,25 @@ impl Member {
 
     pub(super) fn virtual_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.addresses.iter().chain(&self.config.excluded_addresses).copied()
+    }
+
+    /// Makes the numbering of authentication headers follow the configuration.
+    #[cfg(feature = "ah")]
+    pub(super) fn settle_ah(&mut self) {
+        match self.config.authentication {
+            Authentication::Ah(key) if self.ah.as_ref().is_some_and(|sender| *sender.key() == key) => {}
+            Authentication::Ah(key) => self.ah = Some(AhSender::new(key)),
+            Authentication::None | Authentication::Password(_) => self.ah = None,
+        }
+    }
+
+    /// What its adverts come in.
+    pub(super) fn channel(&self) -> Channel {
+        #[cfg(feature = "ah")]
+        if matches!(self.config.authentication, Authentication::Ah(_)) {
+            return Channel::Ipv4Ah;
+        }
+        Channel::of(self.config.family())
     }
 
     /// The group that it listens to.

@@ -7,12 +7,16 @@ use lvs_core::{Instant, Role};
 
 use super::{Driver, is_worth_a_line};
 use crate::action::Action;
+#[cfg(feature = "ah")]
+use crate::ah::AhSender;
 use crate::clock;
 use crate::conflict::ConflictEvent;
 use crate::delivery::Delivery;
 use crate::driver::handle::EventKind;
 use crate::driver::interface::{Mouth, Origin};
 use crate::endpoints::{Datagram, Endpoints};
+#[cfg(feature = "ah")]
+use crate::ipv4::Ipv4Header;
 use crate::ipv4::TTL;
 use crate::sync_group::Standing;
 use crate::types::Advertised;
@@ -111,7 +115,7 @@ impl Driver {
 
     /// Puts an advert among those that leave together.
     fn queue(&mut self, index: usize, advertised: Advertised) {
-        let member = &self.members[index];
+        let member = &mut self.members[index];
         let facts = &self.shared.instances[index];
         let family = member.config.family();
         let outlet = &mut self.interfaces[member.outlet];
@@ -129,11 +133,17 @@ impl Driver {
         };
         let epoch = member.router.ownership().epoch;
         let (packet, mut is_first) = (&mut self.space.packet, true);
+        #[cfg(feature = "ah")]
+        let (ah, whole) = (&mut member.ah, &mut self.space.whole);
         let mut push = |destination: IpAddr, ttl: u8| {
             // The configuration is of one family, and so is the source that was found for it.
             let Some(endpoints) = Endpoints::new(source, destination) else { return };
             advert.write_to(&endpoints, packet);
-            mouth.departures.push(&Datagram::new(endpoints, ttl, packet));
+            #[cfg(feature = "ah")]
+            let datagram = behind_header(ah.as_mut(), Datagram::new(endpoints, ttl, packet), whole);
+            #[cfg(not(feature = "ah"))]
+            let datagram = Datagram::new(endpoints, ttl, packet);
+            mouth.departures.push(&datagram);
             mouth.origins.push(Origin { member: index, advertised, epoch, is_first });
             is_first = false;
         };
@@ -216,6 +226,23 @@ impl Driver {
             };
             self.events.push(name, at, kind);
         }
+    }
+}
+
+/// The same datagram with an authentication header in front of the advert, if there is to be one.
+#[cfg(feature = "ah")]
+fn behind_header<'a>(
+    sender: Option<&mut AhSender>,
+    datagram: Datagram<'a>,
+    whole: &'a mut Vec<u8>,
+) -> Datagram<'a> {
+    match (sender, datagram) {
+        (Some(sender), Datagram { endpoints: Endpoints::V4 { source, destination }, ttl, payload, .. }) => {
+            sender.write_to(&Ipv4Header { source, destination, ttl }, payload, whole);
+            // What was just written can be read.
+            Datagram::from_ipv4(whole).unwrap_or(datagram)
+        }
+        (Some(_) | None, _) => datagram,
     }
 }
 

@@ -116,7 +116,7 @@ impl Driver {
         let family = member.config.family();
         let (listens_on, sends_through) =
             (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
-        let is_cut_off = !listens_on.hears(Channel::of(family)) || !sends_through.speaks(family);
+        let is_cut_off = !listens_on.hears(member.channel()) || !sends_through.speaks(family);
         let is_excused = member.config.ignores_link_state
             && [listens_on, sends_through].iter().any(|interface| interface.fault().is_some());
         let silent_peers = match &member.config.delivery {
@@ -129,6 +129,8 @@ impl Driver {
         let interface = &mut self.interfaces[member.interface];
         let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
+        #[cfg(feature = "ah")]
+        member.settle_ah();
         member.source = Some(source);
         member.silent_peers = silent_peers;
         member.router.set_address(source);
@@ -147,7 +149,7 @@ impl Driver {
         let family = |index: &usize| self.members[*index].config.family();
         let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
         for index in &interface.listeners {
-            let channel = Channel::of(family(index));
+            let channel = self.members[*index].channel();
             if !channels.iter().any(|(known, _)| *known == channel) {
                 channels.push((channel, BTreeSet::new()));
             }

@@ -22,7 +22,9 @@ use crate::ipv4::{Ipv4Header, PROTOCOL};
 use crate::refusal::Refusal;
 use crate::socket;
 use crate::socket::{BATCH, Incoming, Outgoing};
-use crate::transport::{Arrivals, Arrived, Channel, Departures, Listen, Receiver, Sender, Transport};
+use crate::transport::{
+    Arrivals, Arrived, Channel, Departures, Listen, Receiver, Sender, Transport, octets_of,
+};
 
 /// Raw sockets: what a [`Driver`](crate::Driver) uses unless told otherwise. Needs `CAP_NET_RAW`.
 ///
@@ -62,7 +64,12 @@ impl Transport for RawTransport {
 
 fn listening(listen: &Listen<'_>) -> io::Result<Socket> {
     let family = listen.channel.family();
-    let socket = Socket::new(domain(family), Type::RAW, Some(Protocol::from(i32::from(PROTOCOL))))?;
+    let protocol = match listen.channel {
+        Channel::Ipv4 | Channel::Ipv6 => PROTOCOL,
+        #[cfg(feature = "ah")]
+        Channel::Ipv4Ah => crate::ipv4::PROTOCOL_AH,
+    };
+    let socket = Socket::new(domain(family), Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
     // Before anything can arrive from another device.
     socket.bind_device(Some(listen.interface.as_bytes()))?;
     socket.set_nonblocking(true)?;
@@ -110,6 +117,8 @@ impl Receiver for RawReceiver {
         receive(&self.socket, arrivals, |incoming| match channel {
             Channel::Ipv4 => Arrived::Ipv4(incoming.length),
             Channel::Ipv6 => payload(incoming),
+            #[cfg(feature = "ah")]
+            Channel::Ipv4Ah => Arrived::Ipv4(incoming.length),
         })
     }
 }
@@ -176,8 +185,14 @@ impl Sender for RawSender {
         let Self { socket, one, octets, ends } = self;
         octets.clear();
         ends.clear();
-        for Datagram { endpoints, ttl, payload, .. } in departures.iter() {
+        for datagram in departures.iter() {
+            let (whole, is_whole) = octets_of(&datagram);
+            let Datagram { endpoints, ttl, payload, .. } = datagram;
             match endpoints {
+                _ if is_whole => {
+                    one.clear();
+                    one.extend_from_slice(whole);
+                }
                 Endpoints::V4 { source, destination } => {
                     Ipv4Header { source, destination, ttl }.write_to(payload, one);
                 }

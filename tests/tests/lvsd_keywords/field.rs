@@ -67,6 +67,11 @@ fn strict_mode_with_services() {
 }
 
 #[test]
+fn an_old_pair_with_ah() {
+    verdicts(field!("ah.conf"), 0, 0, &[]);
+}
+
+#[test]
 fn the_sample_that_everybody_copies_is_refused_by_both() {
     let said =
         ["strict mode drops packets to the virtual addresses", "`vrrp_garp_interval` is out of range: `0`"];

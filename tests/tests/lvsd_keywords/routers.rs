@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvs_tests::{Signal, holds_for, poll_until};
+use lvs_tests::{Capture, Process, Signal, holds_for, poll_until};
 
 use crate::lan::{LATE, LIMIT, Lan, VIP, instance, is_advert, leaves_with, priority};
 
@@ -79,6 +79,52 @@ fn v3_checksum_as_v2_leaves_the_addresses_out_of_the_sum() {
     let _daemon = lan.lvsd(0, &instance(140, ""));
     let advert = wire.wait_for("an advert", LIMIT, leaves_with(140));
     assert_ne!(sum(advert.ip().expect("it is one").payload), 0xffff);
+}
+
+/// Version 2 with an authentication header; the address of the instance is [`VIP`].
+fn with_key(priority: u8, key: &str) -> String {
+    let block = format!("authentication {{\n auth_type AH\n auth_pass {key}\n }}");
+    instance(priority, &block).replace("version 3\n advert_int 0.1", "version 2\n advert_int 1")
+}
+
+/// VR-202
+fn hands_over_with_ah(master: fn(&Lan, usize, &str) -> Process, backup: fn(&Lan, usize, &str) -> Process) {
+    let lan = Lan::new();
+    let wire = Capture::start(&lan.hosts[0], "eth0", |frame| frame.ip().is_some_and(|ip| ip.protocol == 51));
+    let plain = lan.adverts();
+    let first = master(&lan, 0, &with_key(150, "k3pt1882"));
+    poll_until(LIMIT, "the first node is master", || lan.has(0, VIP));
+    let _second = backup(&lan, 1, &with_key(100, "k3pt1882"));
+    wire.wait_for("an advert behind a header", LIMIT, |frame| frame.outgoing);
+    holds_for(Duration::from_secs(5), "the second believes the first", || {
+        lan.has(0, VIP) && !lan.has(1, VIP)
+    });
+    assert!(first.terminate().success(), "{}", first.log());
+    let start = Instant::now();
+    poll_until(LIMIT, "the second node takes over", || lan.has(1, VIP));
+    // Skew time, 609 ms, not a master down interval: the resignation was believed.
+    assert!(start.elapsed() < Duration::from_millis(609) + LATE, "{:?}", start.elapsed());
+    assert!(plain.frames().is_empty(), "nothing went without a header");
+}
+
+#[test]
+fn lvsd_hands_over_to_keepalived_with_ah() {
+    hands_over_with_ah(Lan::lvsd, Lan::keepalived);
+}
+
+#[test]
+fn keepalived_hands_over_to_lvsd_with_ah() {
+    hands_over_with_ah(Lan::keepalived, Lan::lvsd);
+}
+
+#[test]
+fn a_pair_with_different_keys_of_ah_is_told_why_both_are_master() {
+    let lan = Lan::new();
+    let first = lan.lvsd(0, &with_key(150, "one"));
+    let _second = lan.keepalived(1, &with_key(100, "two"));
+    first.wait_for_log("advert refused", LIMIT);
+    poll_until(LIMIT, "both are master", || lan.has(0, VIP) && lan.has(1, VIP));
+    assert!(!first.log().contains("auth_pass"), "{}", first.log());
 }
 
 #[test]

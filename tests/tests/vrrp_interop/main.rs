@@ -10,18 +10,23 @@ use std::thread;
 use crate::row::{Auth, Family, Peer, Row};
 
 /// What keepalived 2.2.7 and lvsd can both do.
-const KEEPALIVED: [Row; 6] = [
+const KEEPALIVED: [Row; 8] = [
     row(Peer::Keepalived, 2, Family::V4, false, Auth::Open),
     row(Peer::Keepalived, 2, Family::V4, false, Auth::Password),
     row(Peer::Keepalived, 2, Family::V4, true, Auth::Open),
     row(Peer::Keepalived, 2, Family::V4, true, Auth::Password),
     row(Peer::Keepalived, 3, Family::V4, false, Auth::Open),
     row(Peer::Keepalived, 3, Family::V4, true, Auth::Open),
+    row(Peer::Keepalived, 3, Family::V6, false, Auth::Open),
+    row(Peer::Keepalived, 3, Family::V6, true, Auth::Open),
 ];
 
 /// What FRR 8.4 and lvsd can both do: FRR has no unicast (VR-227) and no authentication.
-const FRR: [Row; 2] =
-    [row(Peer::Frr, 2, Family::V4, false, Auth::Open), row(Peer::Frr, 3, Family::V4, false, Auth::Open)];
+const FRR: [Row; 3] = [
+    row(Peer::Frr, 2, Family::V4, false, Auth::Open),
+    row(Peer::Frr, 3, Family::V4, false, Auth::Open),
+    row(Peer::Frr, 3, Family::V6, false, Auth::Open),
+];
 
 const fn row(peer: Peer, version: u8, family: Family, unicast: bool, auth: Auth) -> Row {
     Row { peer, version, family, unicast, auth }
@@ -77,4 +82,11 @@ fn a_worse_peer_learns_the_interval_of_lvsd() {
     let rows: Vec<Row> =
         [KEEPALIVED.as_slice(), &FRR].concat().into_iter().filter(|row| row.version == 3).collect();
     play_all(&rows, play::teach_them);
+}
+
+// VR-068, E18: the RFC has it so in version 2, and the log says it.
+
+#[test]
+fn a_pair_of_version_2_with_different_intervals_is_two_masters_for_ever_and_lvsd_says_why() {
+    play_all(&KEEPALIVED[..1], play::with_another_interval);
 }

@@ -15,7 +15,6 @@ pub(crate) enum Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     V4,
-    #[expect(dead_code, reason = "lvsd does not do VRRP over IPv6 yet")]
     V6,
 }
 
@@ -23,6 +22,8 @@ pub(crate) enum Family {
 pub(crate) enum Auth {
     Open,
     Password,
+    /// An authentication header (VR-202).
+    Header,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +62,13 @@ impl Row {
              priority {priority}\n advert_int {seconds}\n",
             self.version
         );
-        match self.auth {
-            Auth::Open => {}
-            Auth::Password => {
-                let _ = writeln!(text, " authentication {{\n auth_type PASS\n auth_pass {PASSWORD}\n }}");
-            }
+        let authentication = match self.auth {
+            Auth::Open => None,
+            Auth::Password => Some("PASS"),
+            Auth::Header => Some("AH"),
+        };
+        if let Some(kind) = authentication {
+            let _ = writeln!(text, " authentication {{\n auth_type {kind}\n auth_pass {PASSWORD}\n }}");
         }
         if self.unicast {
             let at = |host: crate::lan::Place| match self.family {

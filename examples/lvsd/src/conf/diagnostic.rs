@@ -45,6 +45,8 @@ pub enum Code {
     MissingKeyword,
     /// `conflict`: words that do not go together.
     Conflict,
+    /// `unused`: something that nothing refers to.
+    Unused,
     /// `no-effect`: keepalived reports something because of it; this program does not, and runs all the same.
     NoEffect,
 }
@@ -68,6 +70,7 @@ impl Code {
             Self::Duplicate => "duplicate",
             Self::MissingKeyword => "missing-keyword",
             Self::Conflict => "conflict",
+            Self::Unused => "unused",
             Self::NoEffect => "no-effect",
         }
     }

@@ -19,6 +19,7 @@ pub mod model;
 mod render;
 mod secrets;
 mod source;
+pub mod tracking;
 mod tree;
 
 #[cfg(test)]

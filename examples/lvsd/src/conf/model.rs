@@ -9,6 +9,7 @@ use std::time::Duration;
 use lvs_core::{Family, Protocol, SchedulerName, VirtualAddress, Weight};
 
 use super::source::Span;
+use super::tracking::{SyncGroup, Track, TrackFile, TrackProcess, TrackScript};
 
 /// All of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,14 @@ pub struct Config {
     pub global: Global,
     /// The `vrrp_instance` blocks, in their order.
     pub instances: Vec<VrrpInstance>,
+    /// The `vrrp_sync_group` blocks, in their order.
+    pub groups: Vec<SyncGroup>,
+    /// The `vrrp_script` blocks that are used.
+    pub scripts: Vec<TrackScript>,
+    /// The `vrrp_track_process` blocks that are used.
+    pub processes: Vec<TrackProcess>,
+    /// The `track_file` blocks that are used.
+    pub files: Vec<TrackFile>,
     /// The `virtual_server` blocks, in their order.
     pub virtual_servers: Vec<VirtualServer>,
 }
@@ -137,6 +146,8 @@ pub struct VrrpInstance {
     pub garp: Garp,
     /// Scripts.
     pub notify: NotifyScripts,
+    /// What moves its priority or puts it into fault, beside its own interface.
+    pub track: Vec<Track>,
 }
 
 /// What a master does about adverts of others.

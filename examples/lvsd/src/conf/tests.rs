@@ -5,6 +5,7 @@ mod messages;
 mod parity;
 mod routers;
 mod strict;
+mod tracking;
 mod values;
 
 use super::{Code, Loaded, Style, parse, render};

@@ -65,9 +65,11 @@ fn config(instance: &model::VrrpInstance, priority: Priority) -> Result<Config, 
         (true, Duration::ZERO) => Preempt::Always,
         (true, delay) => Preempt::After(delay),
     };
-    let start = match instance.state {
-        model::InitialState::Master => Start::Master,
-        model::InitialState::Backup => Start::Backup,
+    let start = match (instance.state, &instance.authentication) {
+        // As in keepalived: who has not heard the other's numbers sends what the other refuses.
+        (model::InitialState::Master, Some(model::Authentication::Ah(_))) => Start::Backup,
+        (model::InitialState::Master, Some(model::Authentication::Pass(_)) | None) => Start::Master,
+        (model::InitialState::Backup, _) => Start::Backup,
     };
     Ok(Config::new(interval, priority)
         .with_preempt(preempt)

@@ -213,3 +213,22 @@ fn a_backup_keeps_the_learnt_interval_of_version_three_and_not_that_of_another_v
     rig.router.reconfigure(rig.now, config(Interval::seconds(2).unwrap()));
     assert_eq!(rig.until_timeout(), ms(6000) + SKEW);
 }
+
+#[test]
+fn a_flood_of_losing_adverts_causes_no_storm_however_short_the_delays_are() {
+    // A13: found by the simulation.
+    let schedule = AnnounceSchedule::default().with_delay(ms(1));
+    for schedule in [schedule, AnnounceSchedule::default().with_lower_prio_delay(ms(1))] {
+        let mut rig = Rig::master(v3().with_announcements(schedule));
+        rig.drain();
+        let end = rig.now + Duration::from_secs(10);
+        let mut rounds = 0;
+        while rig.now < end {
+            rig.hear(LOWER_ADDRESS, 50);
+            rig.pass(ms(20));
+            rig.router.handle_timeout(rig.now);
+            rounds += rig.drain().iter().filter(|action| matches!(action, Action::Announce { .. })).count();
+        }
+        assert!(rounds <= 22, "{rounds} rounds in ten seconds");
+    }
+}

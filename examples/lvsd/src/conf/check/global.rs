@@ -8,8 +8,10 @@ use std::time::Duration;
 
 pub(super) use table::{TABLE, version};
 
+use super::super::diagnostic::{Code, Diagnostic};
 use super::super::model::{Garp, Global, Pacing, Scheduling, ScriptUser, Version};
 use super::super::source::Span;
+use super::no_effect::Subject;
 use super::{Cx, first};
 use crate::conf::tree::Node;
 
@@ -84,6 +86,39 @@ impl Draft {
 
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 const FIVE: NonZeroU8 = NonZeroU8::MIN.saturating_add(4);
+
+impl Cx<'_> {
+    /// `[all] SECONDS` between announcements on further interfaces: without `all` only on VMACs, which nobody can have.
+    pub(super) fn extra_interfaces(&mut self, node: &Node, least: u64) {
+        let keyword = &*node.keyword.text;
+        let (all, seconds) = match &*node.args {
+            [all, seconds] if &*all.text == "all" => (Some(all), seconds),
+            [seconds] => (None, seconds),
+            _ => {
+                let word = first(node);
+                self.bad(
+                    word,
+                    format!("`{keyword}` takes `all` and a time"),
+                    "only `all` may stand before the time",
+                );
+                return;
+            }
+        };
+        let Some(seconds) = self.number(keyword, seconds, least..=86_400) else { return };
+        match all {
+            Some(all) if seconds > 0 => self.report(
+                Diagnostic::error(
+                    Code::NotSupportedYet,
+                    all.span,
+                    format!("lvsd does not support `{keyword} all` yet"),
+                )
+                .label("not supported yet")
+                .help("`garp_master_refresh` announces all addresses again, on all their interfaces"),
+            ),
+            _ => self.no_effect(Subject::Vmac, node),
+        }
+    }
+}
 
 /// The parts of [`Garp`], for the whole file or for one instance.
 #[derive(Default, Clone, Copy)]

@@ -20,11 +20,15 @@ pub(super) use table::TABLE;
 pub(super) use unique::check_all;
 
 use super::super::known::Kind;
+use super::super::lexer::quoted;
 use super::super::model::{Answers, InitialState, NotifyScripts, Peer, Version, VrrpInstance};
 use super::super::source::Span;
 use super::super::tree::Node;
 use super::addresses::AddressDraft;
 use super::global::{self, GarpDraft};
+use super::group::Memberships;
+use super::objects::Objects;
+use super::track::{self, Entry, HasTracks, Tracker};
 use super::{Cx, Seen, inner};
 
 /// An instance with the places that comparisons with others need.
@@ -34,6 +38,26 @@ pub(super) struct Checked {
     vrid_at: Span,
     /// In the order of the instance's addresses, then of those that adverts do not list.
     addresses_at: Vec<Span>,
+    tracks: Vec<Entry>,
+}
+
+impl Checked {
+    /// Looks up what it tracks, when all that can be tracked is known.
+    pub(super) fn resolve_tracks(
+        &mut self,
+        cx: &mut Cx<'_>,
+        objects: &mut Objects,
+        groups: &Memberships<'_>,
+    ) {
+        let name = &self.instance.name;
+        let place = format!("the instance {}", quoted(name));
+        let tracker = Tracker {
+            place: &place,
+            interface: Some(&self.instance.interface),
+            ignores_weights_of: groups.ignoring_weights_of(name),
+        };
+        self.instance.track = track::resolve(cx, &self.tracks, objects, &tracker);
+    }
 }
 
 /// Checks one block by itself.
@@ -108,10 +132,11 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         excluded: finish(draft.excluded),
         garp: global.garp(draft.garp, strict.is_some()),
         notify: draft.notify,
+        track: Vec::new(),
         interface,
     };
     let vrid_at = draft.virtual_router_id.said.unwrap_or(node.keyword.span);
-    Some(Checked { instance, name_at: name.span, vrid_at, addresses_at })
+    Some(Checked { instance, name_at: name.span, vrid_at, addresses_at, tracks: draft.tracks })
 }
 
 /// A value with the place where it was said; the value is missing if what was said is wrong.
@@ -179,4 +204,11 @@ pub(in crate::conf::check) struct Draft {
     /// `garp_lower_prio_delay` and `garp_lower_prio_repeat`, where they are not zero.
     garp_lower_prio_at: Vec<Span>,
     notify: NotifyScripts,
+    tracks: Vec<Entry>,
+}
+
+impl HasTracks for Draft {
+    fn tracks(&mut self) -> &mut Vec<Entry> {
+        &mut self.tracks
+    }
 }

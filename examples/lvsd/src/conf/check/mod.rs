@@ -3,9 +3,12 @@
 mod addresses;
 mod checker;
 mod global;
+mod group;
 mod instance;
 mod no_effect;
+mod objects;
 mod server;
+mod track;
 mod values;
 
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -28,9 +31,23 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     for node in of("global_defs") {
         cx.statements(Kind::GlobalDefs, global::TABLE, inner(node), &mut global, &mut seen);
     }
-    let instances: Vec<_> =
+    let mut objects = objects::Objects::default();
+    for keyword in ["vrrp_script", "vrrp_track_process", "track_file", "vrrp_track_file"] {
+        of(keyword).for_each(|node| objects.add(&mut cx, node));
+    }
+    let mut instances: Vec<_> =
         of("vrrp_instance").filter_map(|node| instance::check(&mut cx, node, &global)).collect();
     instance::check_all(&mut cx, &instances);
+    let groups: Vec<_> = of("vrrp_sync_group").filter_map(|node| group::check(&mut cx, node)).collect();
+    // Of instances that were refused the names count nevertheless.
+    let names: Vec<&str> =
+        of("vrrp_instance").filter_map(|node| node.args.first()).map(|name| &*name.text).collect();
+    let memberships = group::Memberships::new(&mut cx, &groups, &names);
+    for checked in &mut instances {
+        checked.resolve_tracks(&mut cx, &mut objects, &memberships);
+    }
+    let groups = group::finish(&mut cx, groups, &mut objects);
+    objects.drop_unused(&mut cx);
     let virtual_servers: Vec<_> =
         of("virtual_server").filter_map(|node| server::check(&mut cx, node)).collect();
     let virtual_servers = server::check_all(&mut cx, virtual_servers);
@@ -38,6 +55,10 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     Config {
         global: global.finish(),
         instances: instances.into_iter().map(|checked| checked.instance).collect(),
+        groups,
+        scripts: objects.scripts,
+        processes: objects.processes,
+        files: objects.files,
         virtual_servers,
     }
 }
@@ -52,6 +73,10 @@ pub(crate) fn supported() -> Vec<(Kind, &'static str)> {
         .chain(names(Kind::GlobalDefs, global::TABLE))
         .chain(names(Kind::Instance, instance::TABLE))
         .chain(names(Kind::Authentication, instance::AUTHENTICATION))
+        .chain(names(Kind::SyncGroup, group::TABLE))
+        .chain(names(Kind::Script, objects::SCRIPT))
+        .chain(names(Kind::TrackProcess, objects::PROCESS))
+        .chain(names(Kind::TrackFile, objects::FILE))
         .chain(names(Kind::VirtualServer, server::VIRTUAL))
         .chain(names(Kind::RealServer, server::REAL))
         .chain(names(Kind::TcpCheck, checker::TCP))
@@ -65,6 +90,11 @@ pub(crate) fn supported() -> Vec<(Kind, &'static str)> {
 const TOP: &[Keyword<()>] = &[
     Keyword::block("global_defs", "global_defs { … }", 0, 0, |_, _, ()| {}).repeatable(),
     Keyword::block("vrrp_instance", "vrrp_instance NAME { … }", 1, 1, |_, _, ()| {}).repeatable(),
+    Keyword::block("vrrp_sync_group", "vrrp_sync_group NAME { … }", 1, 1, |_, _, ()| {}).repeatable(),
+    Keyword::block("vrrp_script", "vrrp_script NAME { … }", 1, 1, |_, _, ()| {}).repeatable(),
+    Keyword::block("vrrp_track_process", "vrrp_track_process NAME { … }", 1, 1, |_, _, ()| {}).repeatable(),
+    Keyword::block("track_file", "track_file NAME { … }", 1, 1, |_, _, ()| {}).repeatable(),
+    Keyword::block("vrrp_track_file", "vrrp_track_file NAME { … }", 1, 1, |_, _, ()| {}).repeatable(),
     Keyword::block("virtual_server", "virtual_server ADDRESS PORT { … }", 1, 2, |_, _, ()| {}).repeatable(),
 ];
 
@@ -353,11 +383,15 @@ fn block_name(kind: Kind) -> String {
 }
 
 /// The blocks that have a table here.
-const SUPPORTED: [Kind; 9] = [
+const SUPPORTED: [Kind; 13] = [
     Kind::Top,
     Kind::GlobalDefs,
     Kind::Instance,
     Kind::Authentication,
+    Kind::SyncGroup,
+    Kind::Script,
+    Kind::TrackProcess,
+    Kind::TrackFile,
     Kind::VirtualServer,
     Kind::RealServer,
     Kind::TcpCheck,

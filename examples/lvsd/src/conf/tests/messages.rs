@@ -60,13 +60,13 @@ error[unknown-keyword]: unknown keyword `wieght` in `real_server`
 #[test]
 fn a_keyword_of_keepalived_is_never_ignored() {
     says(
-        &instance(" track_script {\n  chk\n }"),
+        &instance(" track_bfd {\n  chk\n }"),
         "\
-error[not-supported-yet]: `track_script` is a keyword of keepalived that lvsd does not support yet
+error[not-supported-yet]: `track_bfd` is a keyword of keepalived that lvsd does not support yet
  --> a.conf:7:2
   |
-7 |  track_script {
-  |  ^^^^^^^^^^^^ not supported yet
+7 |  track_bfd {
+  |  ^^^^^^^^^ not supported yet
   |
   = help: docs/PARITY.md lists what is; nothing is ignored silently
 
@@ -243,7 +243,7 @@ fn wrong_values_are_shown_at_the_value() {
         ("priority 1 {\n }", "unexpected-block 7:13"),
         ("authentication", "missing-block 7:2"),
         ("authentication {\n auth_type PASS\n }", "missing-keyword 7:2"),
-        ("authentication {\n auth_type AH\n }", "not-supported-yet 8:12"),
+        ("authentication {\n auth_type AH\n }", "missing-keyword 7:2"),
         ("authentication {\n auth_type pass\n auth_pass 1\n }", "bad-value 8:12"),
         ("unicast_peer {\n 10.0.0.2 10.0.0.3\n }", "unknown-keyword 8:11"),
         ("unicast_peer {\n 10.0.0.2 min_ttl\n }", "missing-parameter 8:11"),

@@ -293,6 +293,16 @@ fn old_checksums_are_for_unicast() {
 }
 
 #[test]
+fn a_key_of_ah_is_cut_as_a_password_and_version_3_has_neither() {
+    let block = " authentication {\n auth_type AH\n auth_pass 123456789\n }";
+    let key = Password::new("12345678").map(Authentication::Ah);
+    assert_eq!(with(block, &["out-of-range 9:12"]).authentication, key);
+    let in_3 = format!("{block}\n version 3").replace("89", "");
+    assert_eq!(with(&in_3, &["conflict 7:2"]).authentication, None);
+    assert_eq!(only(&instance_6(&block.replace("89", "")), &["conflict 8:2"]).authentication, None);
+}
+
+#[test]
 fn stepping_down_after_a_pause_needs_nopreempt() {
     assert!(with(" nopreempt\n timer_expired_backup", &[]).yield_when_late);
     assert!(with(" nopreempt\n thread_timer_expired 100", &[]).yield_when_late);
@@ -381,6 +391,22 @@ fn what_the_operating_system_is_asked_for_is_read() {
     ] {
         refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &[complaint]);
     }
+}
+
+#[test]
+fn announcements_on_further_interfaces_are_for_those_that_nobody_can_have() {
+    with(" garp_extra_if 10", &["no-effect 7:2"]);
+    with(" vmac_garp_intvl 0", &["no-effect 7:2"]);
+    with(" garp_extra_if all 0", &["no-effect 7:2"]);
+    refused(&instance(" garp_extra_if all 10"), &["not-supported-yet 7:16"]);
+    refused(&instance(" garp_extra_if 10 20"), &["bad-value 7:16"]);
+    refused(&instance(" garp_extra_if 86401"), &["out-of-range 7:16"]);
+    refused(&instance(" garp_extra_if 1\n vmac_garp_intvl 1"), &["no-effect 7:2", "duplicate 8:2"]);
+    under("vrrp_garp_extra_if 10", "", &["no-effect 2:2"]);
+    refused(
+        &("global_defs {\n vrrp_garp_extra_if 0\n}\n".to_owned() + &instance("")),
+        &["out-of-range 2:21"],
+    );
 }
 
 #[test]

@@ -82,6 +82,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::boolean("vrrp_min_garp", "vrrp_min_garp [on|off]", |cx, n, d| {
         d.min_garp = cx.boolean(n).unwrap_or_default();
     }),
+    extra("vrrp_garp_extra_if", "vrrp_garp_extra_if SECONDS"),
+    extra("vrrp_vmac_garp_intvl", "vrrp_vmac_garp_intvl SECONDS"),
     Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
         d.pacing.arp = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
     }),
@@ -231,6 +233,11 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
 /// `2` or `3`
 pub(in crate::conf::check) fn version(cx: &mut Cx<'_>, node: &Node) -> Option<Version> {
     cx.one_of(&node.keyword.text, first(node), &[("2", Version::V2), ("3", Version::V3)])
+}
+
+const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
+    Keyword::words(name, syntax, 1, 2, |cx: &mut Cx<'_>, n: &Node, _: &mut Draft| cx.extra_interfaces(n, 1))
+        .sets("vrrp_garp_extra_if")
 }
 
 const fn limit(name: &'static str, syntax: &'static str) -> Keyword<Draft> {

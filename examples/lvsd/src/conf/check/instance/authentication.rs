@@ -75,16 +75,6 @@ pub(in crate::conf::check) const AUTHENTICATION: &[Keyword<AuthenticationDraft>]
     Keyword::value("auth_type", "auth_type PASS|AH", |cx, n, d| {
         let names = [("PASS", AuthType::Pass), ("AH", AuthType::Ah), ("none", AuthType::None)];
         d.kind = cx.one_of("auth_type", first(n), &names);
-        if matches!(d.kind, Some(AuthType::Ah)) {
-            cx.report(
-                Diagnostic::error(
-                    Code::NotSupportedYet,
-                    first(n).span,
-                    "`auth_type AH` is known to keepalived; lvsd does not support it yet",
-                )
-                .label("not supported yet"),
-            );
-        }
         d.failed |= d.kind.is_none();
     }),
     Keyword::value("auth_pass", "auth_pass PASSWORD", |cx, n, d| {

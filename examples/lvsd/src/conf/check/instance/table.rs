@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::no_effect::Subject;
-use super::super::{Cx, Keyword, Seen, addresses, first, global, inner};
+use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, track};
 use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::delivery::OldChecksum;
@@ -139,6 +139,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let is_some = d.garp.lower_prio_repeat.is_some_and(|packets| packets > 0);
         d.garp_lower_prio_at.extend(is_some.then_some(n.span()));
     }),
+    extra("garp_extra_if", "garp_extra_if SECONDS"),
+    extra("vmac_garp_intvl", "vmac_garp_intvl SECONDS"),
     // Authentication.
     Keyword::block("authentication", "authentication { … }", 0, 0, |cx, n, d| {
         d.authentication_at = Some(n.keyword.span);
@@ -192,6 +194,10 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         |cx, n, d| d.excluded = addresses::addresses(cx, n),
     ),
     Keyword::flag("no_virtual_ipaddress", |_, n, d| d.no_virtual_ipaddress = Some(n.keyword.span)),
+    track::interfaces(),
+    track::scripts(),
+    track::files(),
+    track::processes(),
 ];
 
 const fn script(
@@ -200,6 +206,11 @@ const fn script(
     apply: fn(&mut Cx<'_>, &Node, &mut Draft),
 ) -> Keyword<Draft> {
     Keyword::words(name, syntax, 1, 3, apply)
+}
+
+const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
+    Keyword::words(name, syntax, 1, 2, |cx: &mut Cx<'_>, n: &Node, _: &mut Draft| cx.extra_interfaces(n, 0))
+        .sets("garp_extra_if")
 }
 
 const fn timer_expired(name: &'static str, syntax: &'static str) -> Keyword<Draft> {

@@ -1,0 +1,391 @@
+//! War: faults of every kind that is on, one after the other and on top of each other, and their end.
+
+use std::time::Duration;
+
+use lvs_core::{Instant, Role};
+use lvs_vrrp::{Advertised, Interval, Preempt, Version};
+
+use crate::clock::Rate;
+use crate::decoder::{self, Receiver};
+use crate::fault::Fault;
+use crate::network::Link;
+use crate::options::priority;
+use crate::random::Random;
+use crate::wire;
+use crate::world::{Process, World, nanos};
+
+/// The script of the faults.
+#[derive(Debug)]
+pub struct Chaos {
+    random: Random,
+    /// Of what is wrong with packets, so that leaving these out changes nothing else (A8).
+    damage: Random,
+    /// Whether damaged packets are really sent.
+    pub sends_damaged: bool,
+    ends: Vec<(Instant, End)>,
+    /// The longest interval that an invented advert told.
+    pub longest_told: Duration,
+}
+
+/// What ends a fault.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Links,
+    Host(usize),
+    Node(usize, usize),
+    Lag(usize),
+    Priority(usize),
+}
+
+impl Chaos {
+    /// The script of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed, 10),
+            damage: Random::new(seed, 11),
+            sends_damaged: true,
+            ends: Vec::new(),
+            longest_told: Duration::ZERO,
+        }
+    }
+
+    /// That many faults.
+    pub fn rage(&mut self, world: &mut World, faults: u64) {
+        let kinds: Vec<Fault> = world.options.faults.iter().collect();
+        for _ in 0..faults {
+            let Some(fault) = self.random.one_of(&kinds) else { return };
+            if world.violation.is_some() {
+                return;
+            }
+            let now = world.now;
+            world.trace.remark(now, || format!("fault: {fault}"));
+            world.totals.faults[fault.index()] += 1;
+            self.inject(world, fault);
+            let gap = match self.random.below(10) {
+                0 => Duration::ZERO,
+                // On top of each other.
+                1..=4 => world.options.shortest_interval() * 3,
+                5 => world.options.gap * 6,
+                _ => world.options.gap * 3,
+            };
+            let gap = self.random.time(gap);
+            self.let_pass(world, gap);
+        }
+    }
+
+    /// Lets time pass, in which faults end.
+    fn let_pass(&mut self, world: &mut World, time: Duration) {
+        let end = world.now + time;
+        while let Some(place) = self.first_end(end) {
+            let (at, what) = self.ends.swap_remove(place);
+            world.run_until(at);
+            Self::end(world, what);
+        }
+        world.run_until(end);
+    }
+
+    fn first_end(&self, until: Instant) -> Option<usize> {
+        let ends = self.ends.iter().enumerate().filter(|(_, (at, _))| *at <= until);
+        ends.min_by_key(|(place, (at, _))| (*at, *place)).map(|(place, _)| place)
+    }
+
+    fn end(world: &mut World, end: End) {
+        match end {
+            End::Links => world.network.repair(),
+            End::Host(host) => {
+                world.resume(host);
+                world.start(host);
+                world.enable(host);
+            }
+            End::Node(host, segment) => {
+                world.node_mut(host, segment).claims_fail = false;
+                world.node_mut(host, segment).is_held = false;
+                world.look_at_addresses(host, segment);
+                world.set_link(host, segment, true);
+            }
+            End::Lag(host) => world.hosts[host].lag = world.options.lag,
+            End::Priority(host) => {
+                let base = world.options.hosts[host].config.priority();
+                world.configure(host, |config| config.with_priority(base));
+            }
+        }
+    }
+
+    /// Peace: whatever is wrong ends now, and everything is configured as in the beginning. Clocks keep their
+    /// rates.
+    pub fn cease(&mut self, world: &mut World) {
+        if world.violation.is_some() {
+            return;
+        }
+        self.ends.clear();
+        world.network.repair();
+        for host in 0..world.hosts.len() {
+            world.hosts[host].lag = world.options.lag;
+            for segment in 0..world.segments() {
+                let node = world.node_mut(host, segment);
+                (node.claims_fail, node.is_held, node.link_is_up) = (false, false, true);
+            }
+            world.resume(host);
+            for segment in 0..world.segments() {
+                world.look_at_addresses(host, segment);
+                world.apply_gate(host, segment);
+            }
+            let config = world.options.hosts[host].config;
+            world.configure(host, |_| config);
+            world.start(host);
+            world.enable(host);
+        }
+    }
+
+    fn inject(&mut self, world: &mut World, fault: Fault) {
+        let count = world.hosts.len();
+        let segment = self.random.place(world.segments());
+        let host = self.victim(world, segment);
+        let interval = world.options.hosts[host].config.interval().duration();
+        let longest = if self.random.happens(150) { interval * 40 } else { interval * 8 };
+        let lasts = self.random.time(longest);
+        let until = world.now + lasts;
+        match fault {
+            Fault::Loss => {
+                let permille = self.random.one_of(&[10, 50, 200, 500, 900, 1000]).unwrap_or(1000);
+                self.spoil(world, segment, until, |link| link.loss = permille);
+            }
+            Fault::Delay => {
+                let delay = self.random.time(interval * 2);
+                self.spoil(world, segment, until, |link| link.delay = delay);
+            }
+            Fault::Jitter => {
+                let jitter = self.random.time(interval * 4);
+                self.spoil(world, segment, until, |link| link.jitter = jitter);
+            }
+            Fault::Reorder => {
+                let jitter = self.random.time(interval * 4);
+                self.spoil(world, segment, until, |link| {
+                    link.jitter = jitter;
+                    link.reorders = true;
+                });
+            }
+            Fault::Duplicate => {
+                let permille = self.random.one_of(&[50, 500, 1000]).unwrap_or(1000);
+                self.spoil(world, segment, until, |link| link.doubled = permille);
+            }
+            Fault::OneWay => {
+                let to = self.random.place(count);
+                if let Some(link) = world.network.link(segment, host, to) {
+                    link.is_cut = true;
+                }
+                self.ends.push((until, End::Links));
+            }
+            Fault::Partition => {
+                let sides = self.random.number();
+                for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+                    if (sides >> from) & 1 != (sides >> to) & 1
+                        && let Some(link) = world.network.link(segment, from, to)
+                    {
+                        link.is_cut = true;
+                    }
+                }
+                self.ends.push((until, End::Links));
+            }
+            Fault::PauseProcess => self.stop_for(world, host, until, |world| world.pause(host, true, false)),
+            Fault::PauseHost => self.stop_for(world, host, until, |world| world.pause(host, false, false)),
+            Fault::FreezeHost => self.stop_for(world, host, until, |world| world.pause(host, false, true)),
+            Fault::Overload => {
+                world.hosts[host].lag = self.random.time(interval * 2);
+                self.ends.push((until, End::Lag(host)));
+            }
+            Fault::ClockRate => {
+                let most = self.random.one_of(&[100, 10_000, 200_000]).unwrap_or(100);
+                let ppm = i32::try_from(self.random.below(2 * most + 1)).unwrap_or(0)
+                    - i32::try_from(most).unwrap_or(0);
+                world.set_rate(host, Rate::ppm(ppm));
+            }
+            Fault::PowerLoss => self.stop_for(world, host, until, |world| world.kill(host, true)),
+            Fault::Kill => self.stop_for(world, host, until, |world| world.kill(host, false)),
+            Fault::ShutDown => {
+                let process_stays = self.random.happens(500);
+                self.stop_for(world, host, until, |world| {
+                    if process_stays {
+                        world.disable(host);
+                    } else if world.hosts[host].process != Process::Dead {
+                        world.stop(host);
+                    }
+                });
+            }
+            Fault::Interval => self.change_interval(world, host),
+            Fault::Preempt => {
+                let preempt = match self.random.below(3) {
+                    0 => Preempt::Always,
+                    1 => Preempt::Never,
+                    _ => Preempt::After(self.random.time(interval * 6)),
+                };
+                world.configure(host, |config| config.with_preempt(preempt));
+            }
+            Fault::Priority => {
+                let others = world.options.hosts[self.random.place(count)].config.priority().get();
+                let any = u8::try_from(self.random.below(255) + 1).unwrap_or(1);
+                let number = if self.random.happens(500) { others } else { any };
+                world.configure(host, |config| config.with_priority(priority(number)));
+                self.ends.push((until, End::Priority(host)));
+            }
+            Fault::Claims => {
+                world.node_mut(host, segment).claims_fail = true;
+                world.look_at_addresses(host, segment);
+                self.ends.push((until + interval * 3, End::Node(host, segment)));
+            }
+            Fault::LinkDown => {
+                world.set_link(host, segment, false);
+                self.ends.push((until, End::Node(host, segment)));
+            }
+            Fault::Held => {
+                world.node_mut(host, segment).is_held = true;
+                world.apply_gate(host, segment);
+                self.ends.push((until, End::Node(host, segment)));
+            }
+            Fault::Hostile => {
+                for _ in 0..3 {
+                    self.forge(world, segment, 1);
+                }
+            }
+            Fault::Flood => self.forge(world, segment, 20),
+            Fault::Damaged => self.damage(world, host, segment),
+            Fault::Address => {
+                let last = u8::try_from(10 + self.random.below(8) + 8 * (host as u64 + 1)).unwrap_or(200);
+                let index = host * world.segments() + segment;
+                let address = wire::address(world.options.family, segment, last);
+                world.feed(index, crate::observer::Input::Address(address));
+            }
+        }
+    }
+
+    /// One link, those from a host, or all.
+    fn spoil(&mut self, world: &mut World, segment: usize, until: Instant, spoil: impl Fn(&mut Link)) {
+        let count = world.hosts.len();
+        let (from, to) = (self.random.place(count), self.random.place(count));
+        match self.random.below(3) {
+            0 => world.network.link(segment, from, to).into_iter().for_each(spoil),
+            1 => {
+                for to in 0..count {
+                    world.network.link(segment, from, to).into_iter().for_each(&spoil);
+                }
+            }
+            _ => world.network.links().for_each(spoil),
+        }
+        self.ends.push((until, End::Links));
+    }
+
+    fn stop_for(&mut self, world: &mut World, host: usize, until: Instant, stop: impl FnOnce(&mut World)) {
+        stop(world);
+        self.ends.push((until, End::Host(host)));
+    }
+
+    /// In version 2 all routers must have the same, so all change; in version 3 each may have its own.
+    fn change_interval(&mut self, world: &mut World, host: usize) {
+        match world.options.version {
+            Version::V2 => {
+                let seconds = 1 + u8::try_from(self.random.below(3)).unwrap_or(0);
+                let Ok(interval) = Interval::seconds(seconds) else { return };
+                for host in 0..world.hosts.len() {
+                    world.configure(host, |config| config.with_interval(interval));
+                }
+            }
+            Version::V3 => {
+                let base = world.options.hosts[host].config.interval().duration().as_millis() / 10;
+                let base = u64::try_from(base).unwrap_or(1);
+                let centis = u16::try_from(1 + self.random.below(base * 4)).unwrap_or(4095).min(4095);
+                let Ok(interval) = Interval::centis(centis) else { return };
+                world.configure(host, |config| config.with_interval(interval));
+            }
+        }
+    }
+
+    /// Adverts that nobody sent, to one host or to all.
+    fn forge(&mut self, world: &mut World, segment: usize, count: u64) {
+        let host = self.victim(world, segment);
+        let own = *world.node(host, segment).router.config();
+        let interval = match (world.options.version, self.random.below(4)) {
+            (Version::V3, 0) => Interval::centis(1 + u16::try_from(self.random.below(400)).unwrap_or(0)),
+            _ => Ok(own.interval()),
+        };
+        let interval = interval.unwrap_or(own.interval());
+        self.longest_told = self.longest_told.max(interval.duration());
+        let number = match self.random.below(5) {
+            0 => 255,
+            1 => 1,
+            2 => 0,
+            _ => own.priority().get(),
+        };
+        let number = if count > 1 { number.clamp(0, 1) } else { number };
+        let is_echo = count == 1 && self.random.happens(300);
+        let number = if is_echo { own.priority().get() } else { number };
+        let advertised = Advertised::from_octet(number);
+        let source = match self.random.below(3) {
+            _ if is_echo => world.source(host, segment),
+            0 => world.source(host, segment),
+            1 => wire::address(world.options.family, segment, 1),
+            _ => wire::address(world.options.family, segment, 250),
+        };
+        let octets = world.forge(segment, source, advertised, interval);
+        let to_all = self.random.happens(500);
+        for _ in 0..count {
+            let after = self.random.time(own.interval().duration());
+            let at = if is_echo { world.now } else { world.now + after };
+            for to in 0..world.hosts.len() {
+                if to_all || to == host {
+                    world.deliver(at, to, segment, &octets);
+                }
+            }
+        }
+    }
+
+    /// Backups are many: half of the time somebody else, if there is one.
+    fn victim(&mut self, world: &World, segment: usize) -> usize {
+        let any = self.random.place(world.hosts.len());
+        let is_backup = |host: &usize| world.node(*host, segment).router.role() == Role::Backup;
+        let others: Vec<usize> = (0..world.hosts.len()).filter(|host| !is_backup(host)).collect();
+        let other = self.random.one_of(&others).unwrap_or(any);
+        if self.random.happens(500) { other } else { any }
+    }
+
+    /// Packets that are wrong in some respect, of a number of its own.
+    fn damage(&mut self, world: &mut World, host: usize, segment: usize) {
+        let own = world.options.hosts[host].config;
+        let header = if world.options.family == lvs_core::Family::Ipv4 { 20 } else { 40 };
+        for _ in 0..10 {
+            let source = wire::address(world.options.family, segment, 240);
+            let number = u8::try_from(self.damage.below(256)).unwrap_or(0);
+            let mut octets = world.forge(segment, source, Advertised::from_octet(number), own.interval());
+            match self.damage.below(6) {
+                0 => octets.truncate(self.damage.place(octets.len())),
+                1 => octets.push(0),
+                2 => octets.clear(),
+                3 => {
+                    for octet in octets.iter_mut().skip(header) {
+                        *octet = u8::try_from(self.damage.below(256)).unwrap_or(0);
+                    }
+                }
+                // One bit; those that do not matter (type of service, identification, TTL is one that does)
+                // make a packet that is right, and would not be damage.
+                _ => {
+                    let place = header + self.damage.place(octets.len().saturating_sub(header));
+                    if let Some(octet) = octets.get_mut(place) {
+                        *octet ^= 1 << self.damage.below(8);
+                    }
+                }
+            }
+            let at = world.now + self.damage.time(own.interval().duration());
+            // Whatever interval it may have been changed to when it arrives.
+            let receiver = Receiver { own_address: None, ..*world.receiver(host, segment) };
+            let is_right = [1, 2, 3]
+                .into_iter()
+                .map(|seconds| seconds * 1_000_000_000)
+                .chain([receiver.interval])
+                .chain([nanos(own.interval().duration())])
+                .any(|interval| decoder::read(&octets, &Receiver { interval, ..receiver }).is_some());
+            if self.sends_damaged && !is_right {
+                world.deliver_damaged(at, host, segment, &octets);
+            }
+        }
+    }
+}

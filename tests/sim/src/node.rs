@@ -1,0 +1,131 @@
+//! One instance on one host: the router under test, its ears and its mouth, and what the host has.
+
+use std::collections::VecDeque;
+
+use lvs_core::{Epoch, Instant};
+use lvs_vrrp::{AddressList, Config, Delivery, Demux, FaultReason, Gate, Listener, Priority, Router};
+
+use crate::decoder::{self, Receiver};
+use crate::observer::Watch;
+use crate::options::Options;
+use crate::wire::Sender;
+use crate::world::nanos;
+
+/// One instance on one host.
+#[derive(Debug)]
+pub struct Node {
+    /// The machine under test.
+    pub router: Router,
+    /// What it must be.
+    pub watch: Watch,
+    /// Whether the link is up.
+    pub link_is_up: bool,
+    /// Whether the application holds it back.
+    pub is_held: bool,
+    /// Whether the kernel refuses the addresses.
+    pub claims_fail: bool,
+    /// Whether the host has the addresses.
+    pub has_addresses: bool,
+    /// Adverts that it sent.
+    pub adverts: u64,
+    /// Announcement rounds of it.
+    pub rounds: u64,
+    /// When it sent the last advert with a priority, in true time.
+    pub advertised_at: Instant,
+    /// When it became master last.
+    pub master_since: Instant,
+    /// How often it became master.
+    pub masterships: u64,
+    pub(crate) demux: Demux,
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
+    /// How many processes there were, which do not get each other's answers.
+    pub(crate) processes: u64,
+    /// For this mastership the addresses are wanted.
+    pub(crate) claimed: Option<Epoch>,
+    /// What waits in the sockets, and whether it will be believed.
+    pub(crate) backlog: VecDeque<(bool, Vec<u8>)>,
+    /// What its timer was when it was set.
+    pub(crate) armed: Option<Instant>,
+}
+
+impl Node {
+    pub(crate) fn new(options: &Options, host: usize, segment: usize, config: &Config) -> Self {
+        let sender = Sender::new(options.family, segment, host, options.addresses);
+        let source = sender.source;
+        let mut node = Self {
+            router: Router::new(*config, source),
+            watch: Watch::new(config, source, options.tie),
+            link_is_up: true,
+            is_held: false,
+            claims_fail: false,
+            has_addresses: false,
+            adverts: 0,
+            rounds: 0,
+            advertised_at: Instant::ORIGIN,
+            master_since: Instant::ORIGIN,
+            masterships: 0,
+            demux: Demux::new(),
+
+            receiver: Receiver {
+                version: config.interval().version(),
+                vrid: sender.vrid.get(),
+                interval: nanos(config.interval().duration()),
+                group: lvs_vrrp::group(options.family),
+                own_address: None,
+            },
+            sender,
+            processes: 0,
+            claimed: None,
+            backlog: VecDeque::new(),
+            armed: None,
+        };
+        node.configured(config, options);
+        node
+    }
+
+    /// Makes its ears follow its configuration.
+    pub(crate) fn configured(&mut self, config: &Config, options: &Options) {
+        let listener = Listener::new(self.sender.vrid, config.interval(), Delivery::to_group(options.family));
+        let listener = match AddressList::of(&self.sender.addresses) {
+            Some(addresses) => listener.with_addresses(addresses),
+            None => listener,
+        };
+        let own_address = options.knows_own_address.then_some(self.sender.source);
+        let listener = match own_address {
+            Some(address) => listener.with_own_address(address),
+            None => listener,
+        };
+        self.demux.insert(0, listener);
+        self.receiver.interval = nanos(config.interval().duration());
+        self.receiver.own_address = own_address;
+    }
+
+    /// A13: a socket holds only so much. Packets that will be refused are counted apart, so that a run without
+    /// them is the same (A8).
+    pub(crate) fn wait_for_reader(&mut self, octets: &[u8]) {
+        let is_good = decoder::read(octets, &self.receiver).is_some();
+        let waiting = self.backlog.iter().filter(|(good, _)| *good == is_good).count();
+        if self.link_is_up && waiting < BACKLOG {
+            self.backlog.push_back((is_good, octets.to_vec()));
+        }
+    }
+
+    /// What its gate would be without its group.
+    pub(crate) fn own_gate(&self) -> Gate {
+        match (self.link_is_up, self.is_held) {
+            (false, _) => Gate::Fault(FaultReason::LinkDown),
+            (true, true) => Gate::Held,
+            (true, false) => Gate::Open,
+        }
+    }
+
+    /// Its priority now.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.router.config().priority()
+    }
+}
+
+/// Datagrams that a socket holds.
+const BACKLOG: usize = 256;

@@ -1,0 +1,183 @@
+//! What operators, fate and the script do to hosts.
+
+use std::net::IpAddr;
+
+use lvs_vrrp::{Advertised, Config, Interval, Router, Standing, SyncGroup};
+
+use crate::clock::{NEVER, Rate};
+use crate::observer::{Input, Watch};
+use crate::wire::Sender;
+use crate::world::{Process, World};
+
+impl World {
+    /// Starts the process of a host that has none.
+    pub fn start(&mut self, host: usize) {
+        if self.hosts[host].process != Process::Dead {
+            return;
+        }
+        self.hosts[host].process = Process::Runs;
+        let now = self.now;
+        self.trace.note(now, 1000 + host as u64, || format!("host {host} starts"));
+        for segment in 0..self.instances {
+            let config = *self.node(host, segment).router.config();
+            let tie = self.options.tie;
+            let node = self.node_mut(host, segment);
+            node.router = Router::new(config, node.sender.source);
+            node.watch = Watch::new(&config, node.sender.source, tie);
+            // E13: what an earlier process left behind goes before any waiting.
+            node.has_addresses = false;
+        }
+        if self.instances > 1 {
+            let first = host * self.instances;
+            let standings = self.nodes[first..first + self.instances]
+                .iter()
+                .map(|node| Standing::of(&node.router, node.own_gate()));
+            self.hosts[host].group = Some(SyncGroup::new(standings));
+        }
+        for segment in 0..self.instances {
+            self.apply_gate(host, segment);
+        }
+        self.enable(host);
+    }
+
+    /// Stops the process of a host as it should be.
+    pub fn stop(&mut self, host: usize) {
+        self.disable(host);
+        self.end(host);
+    }
+
+    /// Makes the routers of a host stop, and its process stay.
+    pub fn disable(&mut self, host: usize) {
+        self.resume(host);
+        let now = self.now;
+        self.trace.note(now, 2000 + host as u64, || format!("host {host} stops"));
+        for segment in 0..self.instances {
+            self.feed(host * self.instances + segment, Input::Disable);
+        }
+    }
+
+    /// Makes the routers of a host take part, if they do not.
+    pub fn enable(&mut self, host: usize) {
+        for segment in 0..self.instances {
+            self.feed(host * self.instances + segment, Input::Enable);
+        }
+    }
+
+    /// Ends the process of a host without a word. Its addresses stay, unless the host loses its power.
+    pub fn kill(&mut self, host: usize, loses_power: bool) {
+        let now = self.now;
+        self.trace.note(now, 3000 + host as u64, || format!("host {host} dies, power lost: {loses_power}"));
+        if loses_power {
+            for segment in 0..self.instances {
+                self.node_mut(host, segment).has_addresses = false;
+            }
+        }
+        self.end(host);
+    }
+
+    fn end(&mut self, host: usize) {
+        let now = self.now;
+        self.hosts[host].process = Process::Dead;
+        self.hosts[host].clock.set_standing_still(now, false);
+        self.hosts[host].group = None;
+        for segment in 0..self.instances {
+            let node = self.node_mut(host, segment);
+            node.processes += 1;
+            node.claimed = None;
+            node.backlog.clear();
+            node.armed = None;
+            self.timers[host * self.instances + segment] = NEVER;
+        }
+    }
+
+    /// Stops a host or its process for a while.
+    pub fn pause(&mut self, host: usize, hears: bool, clock_stands_still: bool) {
+        if self.hosts[host].process != Process::Runs {
+            return;
+        }
+        let now = self.now;
+        self.trace.note(now, 4000 + host as u64, || {
+            format!("host {host} is paused, hears {hears}, clock stands still {clock_stands_still}")
+        });
+        self.hosts[host].process = Process::Paused { hears };
+        self.hosts[host].clock.set_standing_still(now, clock_stands_still);
+        for segment in 0..self.instances {
+            self.arm(host * self.instances + segment);
+        }
+    }
+
+    /// Lets a paused host go on: by the driver's contract it reads all that waits before it looks at timers.
+    pub fn resume(&mut self, host: usize) {
+        let Process::Paused { .. } = self.hosts[host].process else { return };
+        let now = self.now;
+        self.trace.note(now, 5000 + host as u64, || format!("host {host} goes on"));
+        self.hosts[host].process = Process::Runs;
+        self.hosts[host].clock.set_standing_still(now, false);
+        let first = host * self.instances;
+        for segment in 0..self.instances {
+            for (_, octets) in std::mem::take(&mut self.nodes[first + segment].backlog) {
+                self.receive(first + segment, &octets);
+            }
+        }
+        for segment in 0..self.instances {
+            // What happened while it could not know.
+            self.apply_gate(host, segment);
+            self.feed(first + segment, Input::Timeout);
+            self.arm(first + segment);
+        }
+    }
+
+    /// Changes the rate of a host's clock.
+    pub fn set_rate(&mut self, host: usize, rate: Rate) {
+        let now = self.now;
+        self.trace.note(now, 6000 + host as u64, || format!("clock of host {host}: {rate:?}"));
+        self.hosts[host].clock.set_rate(now, rate);
+        for segment in 0..self.instances {
+            let index = host * self.instances + segment;
+            self.nodes[index].armed = None;
+            self.timers[index] = NEVER;
+            self.arm(index);
+        }
+    }
+
+    /// Changes the link of an instance.
+    pub fn set_link(&mut self, host: usize, segment: usize, is_up: bool) {
+        self.node_mut(host, segment).link_is_up = is_up;
+        self.apply_gate(host, segment);
+    }
+
+    /// Changes the configuration of all instances of a host, keeping what each has of its own.
+    pub fn configure(&mut self, host: usize, change: impl Fn(Config) -> Config) {
+        for segment in 0..self.instances {
+            let index = host * self.instances + segment;
+            let config = change(*self.nodes[index].router.config());
+            if self.hosts[host].process == Process::Runs {
+                self.feed(index, Input::Configured(config));
+            } else {
+                // It is read at the next start.
+                let node = &mut self.nodes[index];
+                if self.hosts[host].process == Process::Dead {
+                    node.router = Router::new(config, node.sender.source);
+                    node.watch = Watch::new(&config, node.sender.source, self.options.tie);
+                    node.configured(&config, &self.options);
+                }
+            }
+        }
+    }
+
+    /// Writes an advert that nobody sent, as if it came from that address.
+    pub fn forge(
+        &mut self,
+        segment: usize,
+        source: IpAddr,
+        advertised: Advertised,
+        interval: Interval,
+    ) -> Vec<u8> {
+        let sender = Sender { source, ..self.node(0, segment).sender.clone() };
+        let mut datagram = Vec::new();
+        if !sender.write(advertised, interval, &mut self.buffers.packet, &mut datagram) {
+            self.fail("A9", || "a forged advert cannot be written".to_owned());
+        }
+        datagram
+    }
+}
