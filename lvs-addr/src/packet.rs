@@ -155,6 +155,7 @@ mod tests {
     /// receiver ignores: keepalived writes the broadcast address, RFC 5227 §2.1.1 and §3 want zeros.
     #[test]
     fn gratuitous_arp_is_the_captured_frame_but_for_the_ignored_field() {
+        // VR-156.
         let captured = bytes(
             "ffff ffff ffff 0200 0000 0001 0806 0001 0800 0604 0001 0200 0000 0001 c000 0264
              ffff ffff ffff c000 0264",
@@ -168,6 +169,7 @@ mod tests {
     /// What keepalived 2.2.7 sends for 2001:db8::100 on a host that does not forward (`tcpdump -xx icmp6`).
     #[test]
     fn unsolicited_advertisement_is_the_captured_frame() {
+        // VR-157.
         let captured = bytes(
             "3333 0000 0001 0200 0000 0001 86dd 6000 0000 0020 3aff 2001 0db8 0000 0000 0000
              0000 0000 0100 ff02 0000 0000 0000 0000 0000 0000 0001 8800 f72c 2000 0000 2001

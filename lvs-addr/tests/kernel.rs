@@ -250,6 +250,7 @@ fn an_announcement_corrects_what_the_neighbour_knows() {
 
 #[test]
 fn an_announcing_router_says_that_it_is_one() {
+    // VR-157: the router flag.
     Bed::run(|bed| async move {
         std::fs::write("/proc/sys/net/ipv6/conf/eth0/forwarding", "1").unwrap();
         let mut kernel = Kernel::open().unwrap();

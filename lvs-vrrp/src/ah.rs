@@ -7,7 +7,7 @@ use hmac::digest::Key;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
-use crate::ipv4::{HEADER_LEN, Ipv4Header, PROTOCOL, PROTOCOL_AH, Split};
+use crate::ipv4::{HEADER_LEN, Ipv4Header, PROTOCOL, PROTOCOL_AH};
 use crate::refusal::Refusal;
 use crate::types::AuthPass;
 
@@ -58,12 +58,6 @@ impl AhSender {
         Self { key, sequence: 0, identification: 0 }
     }
 
-    /// The key that its headers are made with.
-    #[must_use]
-    pub const fn key(&self) -> &AuthPass {
-        &self.key
-    }
-
     /// Takes note of the number of an accepted advert ([`Accepted::sequence`](crate::Accepted::sequence)): what is
     /// sent from now on has higher ones.
     pub fn heard(&mut self, sequence: u32) {
@@ -97,9 +91,7 @@ impl AhSender {
 /// The authentication header that a datagram came with, not yet believed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ah<'a> {
-    /// From the header of IPv4 on.
-    whole: &'a [u8],
-    /// That header, options included.
+    /// The header of IPv4, options included.
     ip: &'a [u8],
     fixed: &'a [u8; FIXED_LEN],
     icv: &'a [u8; ICV_LEN],
@@ -108,25 +100,18 @@ pub struct Ah<'a> {
 }
 
 impl<'a> Ah<'a> {
-    /// Splits the payload of a datagram of protocol 51.
+    /// Splits the payload of a datagram of protocol 51, whose header of IPv4 was `ip`.
     ///
     /// # Errors
     /// [`Refusal::AhHeader`] for anything but a header of ours in front of VRRP.
-    pub(crate) fn parse(split: &Split<'a>) -> Result<Self, Refusal> {
-        let Split { header: Ipv4Header { source, .. }, whole, octets: ip, payload, .. } = *split;
+    pub(crate) fn parse(ip: &'a [u8], source: Ipv4Addr, payload: &'a [u8]) -> Result<Self, Refusal> {
         let (fixed, rest) = payload.split_first_chunk::<FIXED_LEN>().ok_or(Refusal::AhHeader)?;
         let (icv, message) = rest.split_first_chunk::<ICV_LEN>().ok_or(Refusal::AhHeader)?;
         let &[next, length, _, _, s0, s1, s2, s3, n0, n1, n2, n3] = fixed;
         if next != PROTOCOL || length != LENGTH || source != Ipv4Addr::new(s0, s1, s2, s3) {
             return Err(Refusal::AhHeader);
         }
-        Ok(Self { whole, ip, fixed, icv, sequence: u32::from_be_bytes([n0, n1, n2, n3]), message })
-    }
-
-    /// The datagram that it is in, from the header of IPv4 on: what a socket with `IP_HDRINCL` sends.
-    #[must_use]
-    pub const fn datagram(&self) -> &'a [u8] {
-        self.whole
+        Ok(Self { ip, fixed, icv, sequence: u32::from_be_bytes([n0, n1, n2, n3]), message })
     }
 
     /// What is behind it.

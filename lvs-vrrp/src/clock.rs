@@ -80,6 +80,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_alarm_rings_not_before_its_time_and_again_when_set_again() {
+        // VR-102.
         let mut alarm = Alarm::new().unwrap();
         for delay in [20, 0, 5] {
             let at = now() + Duration::from_millis(delay);

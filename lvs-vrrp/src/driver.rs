@@ -321,6 +321,8 @@ impl Driver {
     /// Changes an instance as it runs; what cannot change was refused before.
     fn reconfigure(&mut self, index: usize, config: Arc<InstanceConfig>) {
         let router = config.router;
+        #[cfg(feature = "ah")]
+        self.members[index].set_key(config.authentication);
         self.members[index].config = config;
         self.track(index);
         self.judge_tracked(index);
@@ -405,9 +407,9 @@ impl std::fmt::Debug for AnyTransport {
 struct Space {
     arrivals: Arrivals,
     packet: Vec<u8>,
-    /// A datagram with an authentication header.
+    /// With its headers.
     #[cfg(feature = "ah")]
-    whole: Vec<u8>,
+    datagram: Vec<u8>,
     /// Departures that did not leave.
     failed: Vec<(usize, io::Error)>,
     /// Places of the interfaces with adverts that wait to leave.

@@ -141,7 +141,7 @@ impl<'a> Datagram<'a> {
             PROTOCOL => Ok(Self::new(endpoints, header.ttl, payload)),
             #[cfg(feature = "ah")]
             crate::ipv4::PROTOCOL_AH => {
-                let ah = Ah::parse(&split)?;
+                let ah = Ah::parse(split.octets, header.source, payload)?;
                 Ok(Self { ah: Some(ah), ..Self::new(endpoints, header.ttl, ah.message()) })
             }
             _ => Err(Refusal::IpHeader),

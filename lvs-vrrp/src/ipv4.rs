@@ -87,7 +87,7 @@ impl Ipv4Header {
         let whole = datagram.get(..total_len).ok_or(Refusal::IpHeader)?;
         let (octets, payload) = whole.split_at_checked(header_len).ok_or(Refusal::IpHeader)?;
         let header = Self { source: [s0, s1, s2, s3].into(), destination: [d0, d1, d2, d3].into(), ttl };
-        Ok(Split { header, whole, octets, protocol, payload })
+        Ok(Split { header, octets, protocol, payload })
     }
 
     /// Puts header and payload into `datagram`, which is emptied first; for sockets with `IP_HDRINCL`.
@@ -119,9 +119,6 @@ impl Ipv4Header {
 #[derive(Clone, Copy)]
 pub(crate) struct Split<'a> {
     pub(crate) header: Ipv4Header,
-    /// Header and payload, without padding.
-    #[cfg_attr(not(feature = "ah"), allow(dead_code))]
-    pub(crate) whole: &'a [u8],
     /// The header with its options.
     #[cfg_attr(not(feature = "ah"), allow(dead_code))]
     pub(crate) octets: &'a [u8],

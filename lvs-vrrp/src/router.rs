@@ -224,6 +224,7 @@ impl Router {
 
     /// Takes an advert that was accepted: for this virtual router, of this version, intact, from another
     /// router.
+    #[inline]
     pub fn handle_advert(&mut self, now: Instant, source: IpAddr, advert: &Advert<'_>) {
         let (advertised, interval) = (advert.advertised(), advert.interval());
         self.handle_heard(now, Heard { source, advertised, interval });
@@ -329,6 +330,7 @@ impl Router {
 
     /// What to do next, in order; drained after every other call.
     #[must_use]
+    #[inline]
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }

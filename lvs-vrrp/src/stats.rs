@@ -10,6 +10,29 @@ use crate::refusal::Refusal;
 use crate::types::{Advertised, ChecksumForm, Interval};
 
 /// The counters of an instance or an interface at one moment; they only grow, from 0 at the start.
+///
+/// Where they stand in the MIBs, as objects `vrrpv3Statistics…` of RFC 6527 (those of RFC 2787 are called
+/// `vrrpStats…`), and in keepalived's `/tmp/keepalived.stats`:
+///
+/// | here | RFC 6527 | keepalived |
+/// | --- | --- | --- |
+/// | `became_master` | `MasterTransitions` | Became master |
+/// | `released_master` | – | Released master |
+/// | `adverts_received`, `adverts_sent` | `RcvdAdvertisements`, – | Advertisements: Received, Sent |
+/// | `resignations_received`, `resignations_sent` | `RcvdPriZeroPackets`, `SentPriZeroPackets` | Priority Zero: Received, Sent |
+/// | [`Refusal::Ttl`] | `IpTtlErrors` | Packet Errors: TTL |
+/// | [`Refusal::Length`] | `PacketLengthErrors` | Packet Errors: Length |
+/// | [`Refusal::Type`] | `RcvdInvalidTypePackets` | Packet Errors: Invalid Type |
+/// | `interval_differences`, [`Refusal::IntervalMismatch`] | `AdvIntervalErrors` | Packet Errors: Advertisement Interval |
+/// | `address_list_differences` | `AddressListErrors` | Packet Errors: Address List |
+/// | [`Refusal::AuthType`] | – (`vrrpStatsAuthTypeMismatch`) | Authentication Errors: Type Mismatch |
+/// | [`Refusal::AuthData`] | – (`vrrpStatsAuthFailures`) | Authentication Errors: Failure |
+/// | [`Refusal::Checksum`] | `vrrpv3RouterChecksumErrors` | – |
+/// | [`Refusal::Version`] | `vrrpv3RouterVersionErrors` | – |
+/// | [`Refusal::UnknownVrid`], of the interface | `vrrpv3RouterVrIdErrors` | – |
+///
+/// With the feature `serde` it can be serialised: a map of the fields by their names, and `refused`, a map of the
+/// refusals that occurred by their texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -52,6 +75,43 @@ impl Stats {
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
         let counts = Refusal::ALL.into_iter().map(|reason| (reason, self.refused(reason)));
         counts.filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Stats {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+
+        /// The refusals that occurred, by their texts.
+        struct Refusals<'a>(&'a Stats);
+
+        impl serde::Serialize for Refusals<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.refusals().map(|(refusal, count)| (refusal.as_str(), count)))
+            }
+        }
+
+        let fields = [
+            ("adverts_sent", self.adverts_sent),
+            ("resignations_sent", self.resignations_sent),
+            ("send_errors", self.send_errors),
+            ("adverts_received", self.adverts_received),
+            ("resignations_received", self.resignations_received),
+            ("message_only_checksums", self.message_only_checksums),
+            ("old_unicast_checksums", self.old_unicast_checksums),
+            ("address_list_differences", self.address_list_differences),
+            ("interval_differences", self.interval_differences),
+            ("became_master", self.became_master),
+            ("released_master", self.released_master),
+            ("conflicts", self.conflicts),
+        ];
+        let mut map = serializer.serialize_map(Some(fields.len() + 1))?;
+        for (name, count) in fields {
+            map.serialize_entry(name, &count)?;
+        }
+        map.serialize_entry("refused", &Refusals(self))?;
+        map.end()
     }
 }
 
@@ -154,4 +214,26 @@ impl Counters {
 
 fn add(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serialised_figures_are_those_that_were_counted() {
+        let counters = Counters::default();
+        for _ in 0..3 {
+            counters.sent(Advertised::Resigning);
+        }
+        counters.refused(Refusal::Ttl);
+        counters.conflict();
+        let json = serde_json::to_value(counters.snapshot()).unwrap();
+        assert_eq!((&json["adverts_sent"], &json["resignations_sent"]), (&3.into(), &3.into()));
+        assert_eq!((&json["conflicts"], &json["adverts_received"]), (&1.into(), &0.into()));
+        assert_eq!(json["refused"], serde_json::json!({ Refusal::Ttl.as_str(): 1 }));
+        // Every counter of the type is there: the map and its 12 neighbours.
+        let numbers = size_of::<Stats>() / size_of::<u64>() - Refusal::ALL.len();
+        assert_eq!(json.as_object().map(|map| map.len()), Some(numbers + 1));
+    }
 }

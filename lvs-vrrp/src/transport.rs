@@ -59,9 +59,9 @@ pub enum Channel {
     Ipv4,
     /// IPv6, protocol 112.
     Ipv6,
-    /// IPv4, protocol 51: behind an authentication header.
-    #[cfg(feature = "ah")]
-    Ipv4Ah,
+    /// IPv4, protocol 51: behind an authentication header. Raw sockets only: other transports may open what they
+    /// like, and neither send nor receive such adverts.
+    Authenticated,
 }
 
 impl Channel {
@@ -69,30 +69,18 @@ impl Channel {
     #[must_use]
     pub const fn family(self) -> Family {
         match self {
-            Self::Ipv4 => Family::Ipv4,
+            Self::Ipv4 | Self::Authenticated => Family::Ipv4,
             Self::Ipv6 => Family::Ipv6,
-            #[cfg(feature = "ah")]
-            Self::Ipv4Ah => Family::Ipv4,
         }
     }
 
-    /// The channel of adverts of this family without an authentication header.
+    /// The channel of adverts of this family.
     #[must_use]
     pub const fn of(family: Family) -> Self {
         match family {
             Family::Ipv4 => Self::Ipv4,
             Family::Ipv6 => Self::Ipv6,
         }
-    }
-
-    /// The channel that a datagram comes in.
-    #[must_use]
-    pub const fn of_datagram(datagram: &Datagram<'_>) -> Self {
-        #[cfg(feature = "ah")]
-        if datagram.ah.is_some() {
-            return Self::Ipv4Ah;
-        }
-        Self::of(datagram.endpoints.family())
     }
 }
 
@@ -178,14 +166,10 @@ impl Arrivals {
     /// is no room is lost.
     pub fn push(&mut self, datagram: &Datagram<'_>) {
         let Some(Room(room)) = self.rooms.get_mut(self.kinds.len()) else { return };
-        let (octets, is_whole) = octets_of(datagram);
-        let arrived = match room.get_mut(..octets.len()) {
-            Some(place) => {
-                place.copy_from_slice(octets);
-                match is_whole {
-                    true => Arrived::Ipv4(octets.len()),
-                    false => Arrived::Payload(datagram.endpoints, datagram.ttl, octets.len()),
-                }
+        let arrived = match room.get_mut(..datagram.payload.len()) {
+            Some(octets) => {
+                octets.copy_from_slice(datagram.payload);
+                Arrived::Payload(datagram.endpoints, datagram.ttl, octets.len())
             }
             None => Arrived::Refused(Refusal::Length),
         };
@@ -219,16 +203,6 @@ impl fmt::Debug for Arrivals {
     }
 }
 
-/// What there is to keep of a datagram, and whether that begins with the header of IPv4: an authentication header
-/// is made over that too.
-pub(crate) const fn octets_of<'a>(datagram: &Datagram<'a>) -> (&'a [u8], bool) {
-    #[cfg(feature = "ah")]
-    if let Some(ah) = &datagram.ah {
-        return (ah.datagram(), true);
-    }
-    (datagram.payload, false)
-}
-
 /// Datagrams to be sent through one interface, in order.
 #[derive(Debug, Default)]
 pub struct Departures {
@@ -242,19 +216,34 @@ struct Departure {
     ttl: u8,
     from: usize,
     to: usize,
-    /// From the header of IPv4 on.
+    /// The octets begin with the header of IPv4.
     is_whole: bool,
 }
 
 impl Departures {
     /// Adds a datagram behind the others.
     pub fn push(&mut self, datagram: &Datagram<'_>) {
-        let (octets, is_whole) = octets_of(datagram);
+        let from = self.octets.len();
+        self.octets.extend_from_slice(datagram.payload);
+        let to = self.octets.len();
+        let (endpoints, ttl) = (datagram.endpoints, datagram.ttl);
+        self.items.push(Departure { endpoints, ttl, from, to, is_whole: false });
+    }
+
+    /// Adds a datagram of IPv4 with its header and an authentication header.
+    #[cfg(feature = "ah")]
+    pub(crate) fn push_whole(&mut self, header: &crate::ipv4::Ipv4Header, octets: &[u8]) {
         let from = self.octets.len();
         self.octets.extend_from_slice(octets);
         let to = self.octets.len();
-        let Datagram { endpoints, ttl, .. } = *datagram;
-        self.items.push(Departure { endpoints, ttl, from, to, is_whole });
+        let endpoints = Endpoints::v4(header.source, header.destination);
+        self.items.push(Departure { endpoints, ttl: header.ttl, from, to, is_whole: true });
+    }
+
+    /// The octets of one of them if they are to be sent as they are, header included.
+    pub(crate) fn whole(&self, place: usize) -> Option<&[u8]> {
+        let item = self.items.get(place).filter(|item| item.is_whole)?;
+        self.octets.get(item.from..item.to)
     }
 
     /// How many there are.

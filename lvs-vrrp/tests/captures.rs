@@ -1,5 +1,5 @@
 //! Adverts that keepalived, FRR and scapy made: read as what they say, and written again octet for octet
-//! (VR-010, VR-020 to VR-028, VR-040 to VR-045, VR-063, VR-076, VR-200 to VR-202).
+//! (VR-010, VR-020 to VR-028, VR-030, VR-040 to VR-045, VR-063, VR-076, VR-200 to VR-202).
 
 #[cfg(feature = "ah")]
 use std::net::Ipv4Addr;

@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lvs_core::{ClaimResult, Role};
-use lvs_tests::{Capture, Frame, Host, Segment, poll_until};
+use lvs_tests::{Capture, Frame, Host, Segment, peers, poll_until};
 use lvs_vrrp::{
-    Config, Driver, Handle, Instance, InstanceConfig, Interval, Priority, Refusal, Vrid, clock, timing,
+    AuthPass, Authentication, Config, Driver, Handle, Instance, InstanceConfig, Interval, Priority, Refusal,
+    Vrid, clock, timing,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -177,6 +178,36 @@ fn an_instance_with_a_virtual_mac_address_sends_through_it_and_listens_on_its_pa
     assert_eq!(better.instance().stats().refusals().count(), 0);
     drop(best);
     better.wait_for_role(Role::Master);
+}
+
+#[test]
+fn adverts_behind_authentication_headers_decide_an_election_with_keepalived() {
+    let (_segment, [one, two]) = lan();
+    let capture = Capture::start(&two, "eth0", |frame| frame.ip().is_some_and(|ip| ip.protocol == 51));
+    let theirs = peers::keepalived(
+        &two,
+        "vrrp_instance theirs {\n state BACKUP\n interface eth0\n virtual_router_id 51\n version 2\n \
+         priority 100\n advert_int 1\n authentication {\n auth_type AH\n auth_pass 1111\n }\n \
+         virtual_ipaddress {\n 10.9.0.100/32\n }\n}\n",
+    );
+    theirs.wait_for_log("Entering MASTER STATE", LIMIT);
+    let router = Config::new(Interval::seconds(1).expect("in range"), Priority::new(150).expect("in range"));
+    let vip = vec![[10, 9, 0, 100].into()];
+    let mut ours = InstanceConfig::new("ours", "eth0", Vrid::new(51).expect("in range"), vip, router);
+    ours.authentication = Authentication::Ah(AuthPass::new(b"1111").expect("4 octets"));
+    let ours = Running::start(&one, vec![ours]);
+    // It believes theirs, and theirs yields to it.
+    poll_until(LIMIT, "ours hears theirs", || ours.instance().stats().adverts_received > 0);
+    ours.wait_for_role(Role::Master);
+    theirs.wait_for_log("Entering BACKUP STATE", LIMIT);
+    let sent = ours.instance().stats().adverts_sent;
+    poll_until(LIMIT, "ours advertises", || ours.instance().stats().adverts_sent > sent + 4);
+    assert_eq!(theirs.log().matches("Entering MASTER STATE").count(), 1);
+    let refused: Vec<(Refusal, u64)> = ours.instance().stats().refusals().collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    assert!(capture.frames().iter().any(|frame| !frame.outgoing));
+    drop(ours);
+    poll_until(LIMIT, "theirs takes over", || theirs.log().matches("Entering MASTER STATE").count() == 2);
 }
 
 #[test]

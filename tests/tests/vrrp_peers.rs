@@ -166,6 +166,7 @@ fn what_is_told_about_a_link_counts_and_what_the_application_says_about_priority
 
 #[test]
 fn forged_adverts_change_nothing_and_are_counted_by_reason() {
+    // VR-250.
     let lan = Lan::new();
     let ours = lan.ours(v3(10), 100);
     ours.wait_for_role(Role::Master);

@@ -31,6 +31,17 @@ fn failover_takes_the_times_that_the_rfc_gives() {
 }
 
 #[test]
+fn of_two_drivers_on_the_loopback_interface_the_other_takes_over_when_the_better_stops() {
+    // The two write as they like: in order is only what each says.
+    let lines = output(env!("CARGO_BIN_EXE_udp"));
+    let of = |host: &str| lines.iter().filter_map(|line| line.strip_prefix(host)).collect::<Vec<_>>();
+    let (better, other) = (of("better: "), of("other: "));
+    let took = "BACKUP -> MASTER: no advert from a master in time";
+    assert!(better.contains(&took) && better.contains(&"stops"), "{lines:?}");
+    assert_eq!(other.last(), Some(&"BACKUP -> MASTER: the master resigned"), "{lines:?}");
+}
+
+#[test]
 fn balancer_inhibits_the_server_with_the_long_queue_until_it_has_caught_up() {
     let expected = [
         r#"10.0.0.4:80: Down(Failure { why: "5000 waiting" })"#,

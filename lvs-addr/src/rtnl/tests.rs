@@ -52,6 +52,16 @@ fn an_added_address_carries_what_was_asked_for_and_the_tag() {
 }
 
 #[test]
+fn an_address_of_ipv6_is_added_without_duplicate_address_detection() {
+    // VR-165: it was another host's a moment ago.
+    for prefix_len in [64, 128] {
+        let address = VirtualAddress::new("eth0", "2001:db8::1".parse().unwrap(), prefix_len);
+        let read = parse_with_the_other_codec(&add_address(&address, 3));
+        assert!(read.header.flags.contains(AddressHeaderFlags::Nodad));
+    }
+}
+
+#[test]
 fn what_is_written_is_read_back() {
     for (address, prefix_len) in [("192.0.2.1", 24), ("2001:db8::1", 64), ("2001:db8::1", 128)] {
         let wanted = VirtualAddress::new("eth0", address.parse().unwrap(), prefix_len);

@@ -34,6 +34,7 @@ fn claimed(result: ClaimResult, missing: &[VirtualAddress]) -> ClaimEvent {
 
 #[test]
 fn a_backup_removes_a_stale_address_at_start() {
+    // VR-151, VR-152: what is not there is not answered for.
     let mut claims = claims(false);
     assert_eq!(claims.changes(&host(&[vip(1)])), [AddressChange::Remove(vip(1).key)]);
 }

@@ -162,6 +162,7 @@ fn our_own_adverts_are_refused_but_not_those_of_an_owner_whose_address_we_serve(
 
 #[test]
 fn each_instance_takes_its_own_version_only() {
+    // VR-240.
     // VR-061.
     let mut demux = demux([multicast(1, centis()), multicast(2, second())]);
     let bytes = datagram(advert(1, second()), PEER, GROUP, 255);

@@ -11,6 +11,7 @@ use crate::delivery::Delivery;
 use crate::demux::Listener;
 use crate::error::{ConfigError, Error};
 use crate::packet::{Advert, is_link_local};
+use crate::transport::Channel;
 use crate::types::{Advertised, Authentication, ChecksumForm, Version, Vrid};
 
 /// One virtual router on one interface.
@@ -117,6 +118,14 @@ impl InstanceConfig {
         let addresses = AddressList::of(&self.addresses)?;
         let advert = Advert::new(self.vrid, advertised, self.router.interval(), addresses).ok()?;
         Some(advert.with_authentication(self.authentication).with_checksum(self.checksum))
+    }
+
+    /// What its adverts come in.
+    pub(crate) fn channel(&self) -> Channel {
+        match self.authentication {
+            Authentication::Ah(_) => Channel::Authenticated,
+            Authentication::None | Authentication::Password(_) => Channel::of(self.family()),
+        }
     }
 
     pub(crate) fn owns(&self, address: IpAddr) -> bool {

@@ -163,7 +163,8 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// How an instance stands, at one moment.
+/// How an instance stands, at one moment. With the feature `serde` it can be serialised: a map of the fields by their
+/// names, times in nanoseconds on [`now`](crate::clock::now)'s clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
@@ -177,6 +178,22 @@ pub struct Status {
     pub master: Option<IpAddr>,
     /// The interval that it goes by: as a backup in version 3 the master's, if one was heard.
     pub master_interval: Interval,
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let Self { role, since, priority, master, master_interval } = self;
+        let mut map = serializer.serialize_struct("Status", 5)?;
+        map.serialize_field("role", &role.to_string())?;
+        map.serialize_field("since", &since.as_nanos())?;
+        map.serialize_field("priority", &priority.get())?;
+        map.serialize_field("master", &master.map(|address| address.to_string()))?;
+        map.serialize_field("master_interval", &master_interval.duration().as_nanos())?;
+        map.end()
+    }
 }
 
 impl Status {

@@ -67,8 +67,8 @@ impl Driver {
                 let counters = &self.shared.instances[id].counters;
                 counters.received(&accepted.advert, configured, accepted.same_addresses);
                 #[cfg(feature = "ah")]
-                if let (Some(sender), Some(sequence)) = (&mut member.ah, accepted.sequence) {
-                    sender.heard(sequence);
+                if let (Some(ah), Some(sequence)) = (&mut member.ah, accepted.sequence) {
+                    ah.heard(sequence);
                 }
                 member.router.handle_advert(now, accepted.source, &accepted.advert);
                 if member.router.role() == Role::Backup && member.status.master != Some(accepted.source) {

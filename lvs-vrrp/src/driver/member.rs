@@ -13,7 +13,6 @@ use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::Status;
 use crate::router::Router;
-use crate::transport::Channel;
 #[cfg(feature = "ah")]
 use crate::types::Authentication;
 
@@ -22,6 +21,9 @@ use crate::types::Authentication;
 pub(super) struct Member {
     pub(super) config: Arc<InstanceConfig>,
     pub(super) router: Router,
+    /// Puts authentication headers in front of its adverts, where it has a key.
+    #[cfg(feature = "ah")]
+    pub(super) ah: Option<AhSender>,
     /// The place of the interface that it listens on.
     pub(super) interface: usize,
     /// The place of the one that it sends through; usually the same.
@@ -31,9 +33,6 @@ pub(super) struct Member {
     /// The place of its group, and its own among the members of that.
     pub(super) group: Option<(usize, usize)>,
     pub(super) source: Option<IpAddr>,
-    /// What numbers its authentication headers, if it has them.
-    #[cfg(feature = "ah")]
-    pub(super) ah: Option<AhSender>,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     pub(super) silent_peers: BTreeSet<IpAddr>,
     pub(super) link_fault: Option<FaultReason>,
@@ -53,13 +52,13 @@ impl Member {
         Self {
             status: Status::new(&router, now),
             router,
+            #[cfg(feature = "ah")]
+            ah: sender(config.authentication),
             interface,
             outlet,
             tracked: BTreeSet::new(),
             group: None,
             source: None,
-            #[cfg(feature = "ah")]
-            ah: None,
             silent_peers: BTreeSet::new(),
             link_fault: Some(FaultReason::LinkMissing),
             tracked_fault: None,
@@ -69,27 +68,16 @@ impl Member {
         }
     }
 
+    /// Numbers go on only with the same key, as another one has nothing to do with them.
+    #[cfg(feature = "ah")]
+    pub(super) fn set_key(&mut self, authentication: Authentication) {
+        if self.config.authentication != authentication {
+            self.ah = sender(authentication);
+        }
+    }
+
     pub(super) fn virtual_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.addresses.iter().chain(&self.config.excluded_addresses).copied()
-    }
-
-    /// Makes the numbering of authentication headers follow the configuration.
-    #[cfg(feature = "ah")]
-    pub(super) fn settle_ah(&mut self) {
-        match self.config.authentication {
-            Authentication::Ah(key) if self.ah.as_ref().is_some_and(|sender| *sender.key() == key) => {}
-            Authentication::Ah(key) => self.ah = Some(AhSender::new(key)),
-            Authentication::None | Authentication::Password(_) => self.ah = None,
-        }
-    }
-
-    /// What its adverts come in.
-    pub(super) fn channel(&self) -> Channel {
-        #[cfg(feature = "ah")]
-        if matches!(self.config.authentication, Authentication::Ah(_)) {
-            return Channel::Ipv4Ah;
-        }
-        Channel::of(self.config.family())
     }
 
     /// The group that it listens to.
@@ -104,5 +92,13 @@ impl Member {
     pub(super) fn own_gate(&self) -> Gate {
         let tracked_fault = self.tracked_fault.map(|(_, reason)| reason);
         self.link_fault.or(tracked_fault).map_or(self.application_gate, Gate::Fault)
+    }
+}
+
+#[cfg(feature = "ah")]
+fn sender(authentication: Authentication) -> Option<AhSender> {
+    match authentication {
+        Authentication::Ah(key) => Some(AhSender::new(key)),
+        Authentication::None | Authentication::Password(_) => None,
     }
 }

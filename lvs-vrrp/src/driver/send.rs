@@ -7,8 +7,6 @@ use lvs_core::{Instant, Role};
 
 use super::{Driver, is_worth_a_line};
 use crate::action::Action;
-#[cfg(feature = "ah")]
-use crate::ah::AhSender;
 use crate::clock;
 use crate::conflict::ConflictEvent;
 use crate::delivery::Delivery;
@@ -134,16 +132,21 @@ impl Driver {
         let epoch = member.router.ownership().epoch;
         let (packet, mut is_first) = (&mut self.space.packet, true);
         #[cfg(feature = "ah")]
-        let (ah, whole) = (&mut member.ah, &mut self.space.whole);
+        let (ah, datagram) = (&mut member.ah, &mut self.space.datagram);
         let mut push = |destination: IpAddr, ttl: u8| {
             // The configuration is of one family, and so is the source that was found for it.
             let Some(endpoints) = Endpoints::new(source, destination) else { return };
             advert.write_to(&endpoints, packet);
             #[cfg(feature = "ah")]
-            let datagram = behind_header(ah.as_mut(), Datagram::new(endpoints, ttl, packet), whole);
-            #[cfg(not(feature = "ah"))]
-            let datagram = Datagram::new(endpoints, ttl, packet);
-            mouth.departures.push(&datagram);
+            if let (Some(ah), Endpoints::V4 { source, destination }) = (&mut *ah, endpoints) {
+                let header = Ipv4Header { source, destination, ttl };
+                ah.write_to(&header, packet, datagram);
+                mouth.departures.push_whole(&header, datagram);
+                mouth.origins.push(Origin { member: index, advertised, epoch, is_first });
+                is_first = false;
+                return;
+            }
+            mouth.departures.push(&Datagram::new(endpoints, ttl, packet));
             mouth.origins.push(Origin { member: index, advertised, epoch, is_first });
             is_first = false;
         };
@@ -226,23 +229,6 @@ impl Driver {
             };
             self.events.push(name, at, kind);
         }
-    }
-}
-
-/// The same datagram with an authentication header in front of the advert, if there is to be one.
-#[cfg(feature = "ah")]
-fn behind_header<'a>(
-    sender: Option<&mut AhSender>,
-    datagram: Datagram<'a>,
-    whole: &'a mut Vec<u8>,
-) -> Datagram<'a> {
-    match (sender, datagram) {
-        (Some(sender), Datagram { endpoints: Endpoints::V4 { source, destination }, ttl, payload, .. }) => {
-            sender.write_to(&Ipv4Header { source, destination, ttl }, payload, whole);
-            // What was just written can be read.
-            Datagram::from_ipv4(whole).unwrap_or(datagram)
-        }
-        (Some(_) | None, _) => datagram,
     }
 }
 

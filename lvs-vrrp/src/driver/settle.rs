@@ -116,7 +116,7 @@ impl Driver {
         let family = member.config.family();
         let (listens_on, sends_through) =
             (&self.interfaces[member.interface], &self.interfaces[member.outlet]);
-        let is_cut_off = !listens_on.hears(member.channel()) || !sends_through.speaks(family);
+        let is_cut_off = !listens_on.hears(member.config.channel()) || !sends_through.speaks(family);
         let is_excused = member.config.ignores_link_state
             && [listens_on, sends_through].iter().any(|interface| interface.fault().is_some());
         let silent_peers = match &member.config.delivery {
@@ -129,8 +129,6 @@ impl Driver {
         let interface = &mut self.interfaces[member.interface];
         let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
-        #[cfg(feature = "ah")]
-        member.settle_ah();
         member.source = Some(source);
         member.silent_peers = silent_peers;
         member.router.set_address(source);
@@ -149,12 +147,13 @@ impl Driver {
         let family = |index: &usize| self.members[*index].config.family();
         let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
         for index in &interface.listeners {
-            let channel = self.members[*index].channel();
-            if !channels.iter().any(|(known, _)| *known == channel) {
-                channels.push((channel, BTreeSet::new()));
-            }
-            for (known, groups) in &mut channels {
-                if *known == channel {
+            // Whoever expects authentication headers hears what comes without them too, to refuse it aloud.
+            for channel in BTreeSet::from([self.members[*index].config.channel(), Channel::of(family(index))])
+            {
+                if !channels.iter().any(|(known, _)| *known == channel) {
+                    channels.push((channel, BTreeSet::new()));
+                }
+                for (_, groups) in channels.iter_mut().filter(|(known, _)| *known == channel) {
                     groups.extend(self.members[*index].multicast_group());
                 }
             }

@@ -200,6 +200,7 @@ fn the_first_of_a_kind_is_worth_a_line_and_then_the_powers_of_two() {
 
 #[test]
 fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strangers_are_not() {
+    // VR-251.
     let warnings = Arc::new(AtomicUsize::new(0));
     tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
         let (mut driver, handle) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);

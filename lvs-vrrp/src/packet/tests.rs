@@ -167,7 +167,7 @@ fn version_three_is_accepted_with_either_checksum_and_version_two_only_without_p
 
 #[test]
 fn old_unicast_puts_the_group_into_the_pseudo_header_and_is_told_apart() {
-    // VR-045: as keepalived up to 1.3.6 sends it.
+    // VR-045, VR-226: as keepalived up to 1.3.6 sends it.
     let vips = [Ipv4Addr::new(10, 9, 0, 100)];
     let advert = Advert::new(Vrid::new(1).unwrap(), Advertised::Resigning, centis(100), &vips).unwrap();
     let (mut old, mut to_group) = (Vec::new(), Vec::new());

@@ -45,13 +45,15 @@ impl Rivals {
             rival.conflict = Conflict { other, priority, verdict, since, until: now, adverts };
             rival.over_at = over_at;
             rival.has_resigned = false;
-            let heard_of_us = timing::missed(DownTimerAdverts::RFC, config.interval());
-            let must_have_heard = match verdict {
-                Verdict::LowerPriority | Verdict::LowerAddress => rival.conflict.duration() >= heard_of_us,
+            let must_have_heard_us = || match verdict {
+                Verdict::LowerPriority | Verdict::LowerAddress => {
+                    let several = timing::missed(DownTimerAdverts::RFC, config.interval());
+                    rival.conflict.duration() >= several
+                }
                 // It may hear us well.
                 Verdict::SameAddress => false,
             };
-            if must_have_heard && !rival.is_unheard {
+            if !rival.is_unheard && must_have_heard_us() {
                 rival.is_unheard = true;
                 actions.push_back(Action::Conflict(ConflictEvent::Unheard(rival.conflict)));
             }

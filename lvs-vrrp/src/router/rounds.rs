@@ -61,7 +61,8 @@ impl Rounds {
             self.ask(now, packets);
         } else {
             self.last_demand = Some(now);
-            self.again = Some(Round { at: now, packets });
+            self.ask(now, packets);
+            self.again = self.again.map(|again| Round { at: now, ..again });
         }
     }
 
@@ -97,6 +98,8 @@ impl Rounds {
         let rest = [&mut self.second, &mut self.again, &mut self.after_losing];
         let due = rest.map(|round| round.take_if(is_due));
         let packets = due.into_iter().chain([refresh]).flatten().map(|round| round.packets).max()?;
+        // What waits for its turn has been told now, unless it is more.
+        self.again.take_if(|waiting| waiting.packets <= packets);
         self.last = Some(now);
         Some(packets)
     }

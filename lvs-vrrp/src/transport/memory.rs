@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use lvs_core::Family;
 
 use crate::endpoints::{Datagram, Endpoints};
-use crate::transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport, octets_of};
+use crate::transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport};
 
 /// A network in memory: drivers that are given its hosts hear each other, interface by interface of the same name.
 ///
@@ -123,27 +123,17 @@ struct Queue {
     channel: Channel,
     groups: BTreeSet<IpAddr>,
     addresses: BTreeSet<IpAddr>,
-    datagrams: VecDeque<Kept>,
+    datagrams: VecDeque<(Endpoints, u8, Vec<u8>)>,
     waker: Option<Waker>,
 }
 
-/// A datagram under way.
-#[derive(Debug)]
-struct Kept {
-    endpoints: Endpoints,
-    ttl: u8,
-    octets: Vec<u8>,
-    /// They begin with the header of IPv4.
-    is_whole: bool,
-}
-
 impl Queue {
-    fn hears(&self, host: u64, interface: &str, datagram: &Datagram<'_>) -> bool {
-        let destination = datagram.endpoints.destination();
+    fn hears(&self, host: u64, interface: &str, endpoints: &Endpoints) -> bool {
+        let destination = endpoints.destination();
         let is_for_us = self.groups.contains(&destination) || self.addresses.contains(&destination);
         self.host != host
             && self.interface == interface
-            && self.channel == Channel::of_datagram(datagram)
+            && self.channel == Channel::of(endpoints.family())
             && is_for_us
     }
 }
@@ -169,12 +159,8 @@ impl Receiver for MemoryReceiver {
         let mut network = self.network.lock();
         let Some(queue) = network.queues.get_mut(&self.key) else { return Ok(false) };
         while !arrivals.is_full() {
-            let Some(kept) = queue.datagrams.pop_front() else { return Ok(false) };
-            let Kept { endpoints, ttl, octets, is_whole } = &kept;
-            match is_whole {
-                true => Datagram::from_ipv4(octets).into_iter().for_each(|datagram| arrivals.push(&datagram)),
-                false => arrivals.push(&Datagram::new(*endpoints, *ttl, octets)),
-            }
+            let Some((endpoints, ttl, octets)) = queue.datagrams.pop_front() else { return Ok(false) };
+            arrivals.push(&Datagram::new(endpoints, ttl, &octets));
         }
         Ok(true)
     }
@@ -197,17 +183,14 @@ impl Sender for MemorySender {
     fn send(&mut self, departures: &Departures, _failed: &mut Vec<(usize, io::Error)>) {
         let mut network = self.network.lock();
         let Network { queues, cuts, .. } = &mut *network;
-        for datagram in departures.iter() {
-            let Datagram { endpoints, ttl, .. } = datagram;
-            let (octets, is_whole) = octets_of(&datagram);
+        for Datagram { endpoints, ttl, payload, .. } in departures.iter() {
             for queue in
-                queues.values_mut().filter(|queue| queue.hears(self.host, &self.interface, &datagram))
+                queues.values_mut().filter(|queue| queue.hears(self.host, &self.interface, &endpoints))
             {
                 let is_cut = |to: &IpAddr| cuts.contains(&(endpoints.source(), *to));
                 // As a socket whose buffer is full.
                 if queue.datagrams.len() < MOST_WAITING && !queue.addresses.iter().any(is_cut) {
-                    let octets = octets.to_vec();
-                    queue.datagrams.push_back(Kept { endpoints, ttl, octets, is_whole });
+                    queue.datagrams.push_back((endpoints, ttl, payload.to_vec()));
                     queue.waker.take().into_iter().for_each(Waker::wake);
                 }
             }

@@ -18,13 +18,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::endpoints::{Datagram, Endpoints};
-use crate::ipv4::{Ipv4Header, PROTOCOL};
+use crate::ipv4::{Ipv4Header, PROTOCOL, PROTOCOL_AH};
 use crate::refusal::Refusal;
 use crate::socket;
 use crate::socket::{BATCH, Incoming, Outgoing};
-use crate::transport::{
-    Arrivals, Arrived, Channel, Departures, Listen, Receiver, Sender, Transport, octets_of,
-};
+use crate::transport::{Arrivals, Arrived, Channel, Departures, Listen, Receiver, Sender, Transport};
 
 /// Raw sockets: what a [`Driver`](crate::Driver) uses unless told otherwise. Needs `CAP_NET_RAW`.
 ///
@@ -66,8 +64,7 @@ fn listening(listen: &Listen<'_>) -> io::Result<Socket> {
     let family = listen.channel.family();
     let protocol = match listen.channel {
         Channel::Ipv4 | Channel::Ipv6 => PROTOCOL,
-        #[cfg(feature = "ah")]
-        Channel::Ipv4Ah => crate::ipv4::PROTOCOL_AH,
+        Channel::Authenticated => PROTOCOL_AH,
     };
     let socket = Socket::new(domain(family), Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
     // Before anything can arrive from another device.
@@ -115,10 +112,8 @@ impl Receiver for RawReceiver {
     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
         let channel = self.channel;
         receive(&self.socket, arrivals, |incoming| match channel {
-            Channel::Ipv4 => Arrived::Ipv4(incoming.length),
+            Channel::Ipv4 | Channel::Authenticated => Arrived::Ipv4(incoming.length),
             Channel::Ipv6 => payload(incoming),
-            #[cfg(feature = "ah")]
-            Channel::Ipv4Ah => Arrived::Ipv4(incoming.length),
         })
     }
 }
@@ -185,18 +180,16 @@ impl Sender for RawSender {
         let Self { socket, one, octets, ends } = self;
         octets.clear();
         ends.clear();
-        for datagram in departures.iter() {
-            let (whole, is_whole) = octets_of(&datagram);
-            let Datagram { endpoints, ttl, payload, .. } = datagram;
-            match endpoints {
-                _ if is_whole => {
+        for (place, Datagram { endpoints, ttl, payload, .. }) in departures.iter().enumerate() {
+            match (departures.whole(place), endpoints) {
+                (Some(whole), _) => {
                     one.clear();
                     one.extend_from_slice(whole);
                 }
-                Endpoints::V4 { source, destination } => {
+                (None, Endpoints::V4 { source, destination }) => {
                     Ipv4Header { source, destination, ttl }.write_to(payload, one);
                 }
-                Endpoints::V6 { source, destination } => {
+                (None, Endpoints::V6 { source, destination }) => {
                     write_ipv6(source, destination, ttl, payload, one);
                 }
             }

@@ -14,7 +14,7 @@ use crate::socket::Outgoing;
 use crate::transport::raw::{
     domain, enlarge_buffer, join, payload, poll_readable, receive, send_all, watched,
 };
-use crate::transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport};
+use crate::transport::{Arrivals, Departures, Listen, Receiver, Sender, Transport};
 
 /// Adverts as the payload of UDP datagrams, to a group or to unicast peers.
 ///
@@ -59,13 +59,7 @@ impl UdpTransport {
 
 impl Transport for UdpTransport {
     fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
-        let family = match listen.channel {
-            Channel::Ipv4 => Family::Ipv4,
-            Channel::Ipv6 => Family::Ipv6,
-            // The headers that it is made over never get to see a datagram of UDP.
-            #[cfg(feature = "ah")]
-            Channel::Ipv4Ah => return Err(io::ErrorKind::Unsupported.into()),
-        };
+        let family = listen.channel.family();
         let socket = Socket::new(domain(family), Type::DGRAM, Some(Protocol::UDP))?;
         socket.bind_device(Some(listen.interface.as_bytes()))?;
         socket.set_nonblocking(true)?;

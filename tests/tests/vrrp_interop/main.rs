@@ -46,7 +46,7 @@ fn play_all(rows: &[Row], play: fn(Row)) {
     assert!(failed.is_empty(), "failed: {failed:#?}");
 }
 
-// VR-060 to VR-064, VR-067, VR-090 to VR-097, VR-100, VR-111 to VR-116, VR-120, VR-220, VR-223; E1 to E4.
+// VR-001 to VR-004, VR-010, VR-060 to VR-064, VR-067, VR-090 to VR-097, VR-100, VR-111 to VR-116, VR-120, VR-220, VR-223; E1 to E4.
 
 #[test]
 fn lvsd_is_backup_to_a_better_keepalived_and_takes_over_when_it_goes_or_dies() {

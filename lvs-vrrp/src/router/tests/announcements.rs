@@ -75,6 +75,18 @@ fn without_delay_and_refresh_there_is_one_round() {
 }
 
 #[test]
+fn a_refresh_that_is_late_by_exactly_one_is_one_round() {
+    // VR-103.
+    let mut rig = Rig::master(v3().with_announcements(once().with_refresh(ms(1000))));
+    rig.pass(ms(2000));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(packets(&mut rig), Some(1));
+    rig.router.handle_timeout(rig.now);
+    assert_eq!(rig.drain(), []);
+    assert_eq!(rounds(&mut rig, 1), [(ms(1000), 1)]);
+}
+
+#[test]
 fn rounds_that_are_due_together_are_one_with_the_most_packets() {
     let schedule = AnnounceSchedule::default().with_delay(ms(3000)).with_refresh(ms(1000));
     let mut rig = Rig::master(v3().with_announcements(schedule));
@@ -126,17 +138,24 @@ fn rounds_out_of_turn_leave_the_delayed_one_and_the_refreshes_as_they_were() {
 }
 
 #[test]
-fn a_scheduled_round_serves_for_one_out_of_turn_that_waits_for_the_same_moment() {
-    let schedule = AnnounceSchedule::default().with_delay(ms(1000)).with_lower_prio_delay(Duration::ZERO);
-    let mut rig = Rig::master(v3().with_announcements(schedule));
-    rig.pass(ms(300));
-    rig.hear(LOWER_ADDRESS, 99);
-    rig.drain();
-    rig.pass(ms(700));
-    rig.router.handle_timeout(rig.now);
-    assert_eq!(packets(&mut rig), Some(5));
-    assert_eq!(rounds(&mut rig, 1), [(ms(300) + DOWN - ms(1000), 5)]);
-    no_more_rounds(&mut rig);
+fn a_scheduled_round_serves_for_one_out_of_turn_that_waits_unless_that_has_more_packets() {
+    for (waiting, more) in [(5, None), (6, Some(6))] {
+        let schedule = AnnounceSchedule::default()
+            .with_delay(ms(800))
+            .with_lower_prio_repeat(waiting)
+            .with_lower_prio_delay(Duration::ZERO);
+        let mut rig = Rig::master(v3().with_announcements(schedule));
+        rig.pass(ms(300));
+        rig.hear(LOWER_ADDRESS, 99);
+        rig.drain();
+        rig.now = rig.now - ms(300);
+        let healed = (ms(300) + DOWN, 5);
+        let mut expected = vec![(ms(800), 5)];
+        expected.extend(more.map(|packets| (ms(1000), packets)));
+        expected.push(healed);
+        assert_eq!(rounds(&mut rig, expected.len()), expected);
+        no_more_rounds(&mut rig);
+    }
 }
 
 #[test]

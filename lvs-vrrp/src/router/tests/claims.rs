@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn nothing_is_announced_before_the_addresses_are_there() {
-    // A3, A4.
+    // A3, A4, VR-159.
     let mut rig = Rig::backup(v3().with_claim_timeout(ms(60_000)));
     rig.expire();
     rig.drain();
