@@ -269,7 +269,7 @@ fn a_one_way_link_makes_two_owners_until_an_interval_after_its_repair(rival: fn(
     let lan = Lan::new();
     // The better one is heard by nobody.
     lan.them.deafen("eth0");
-    let _daemons =
+    let daemons =
         [peers::lvsd(&lan.us, &config(Speaks::V3, 150), &[]), rival(&lan.them, &config(Speaks::V3, 100))];
     let they_own = || lan.them.has_address("eth0", &VIP.to_string());
     poll_until(LIMIT, "both are master", || lan.we_own() && they_own());
@@ -279,6 +279,8 @@ fn a_one_way_link_makes_two_owners_until_an_interval_after_its_repair(rival: fn(
     poll_until(LIMIT, "the worse one has left", || lan.we_own() && !they_own());
     let took = repaired.elapsed();
     println!("healed after {took:?}");
+    // The diagnosis, while it lasted.
+    daemons[0].wait_for_log("does not hear our adverts", LIMIT);
     assert!(took <= Duration::from_secs(1) + LATE, "{took:?}");
 }
 
