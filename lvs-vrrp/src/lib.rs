@@ -134,7 +134,6 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
-mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -180,7 +179,6 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
-pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]

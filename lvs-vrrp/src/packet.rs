@@ -246,7 +246,7 @@ impl<'a> Advert<'a> {
     }
 
     /// Puts the octets into a place of exactly their length, whatever was there.
-    pub(crate) fn fill(&self, endpoints: &Endpoints, packet: &mut [u8]) {
+    fn fill(&self, endpoints: &Endpoints, packet: &mut [u8]) {
         let Some((header, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
         // Lists are at most 255 long: by the count octet, or by `new`.
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
