@@ -374,7 +374,6 @@ const fn to_group(endpoints: &Endpoints) -> Endpoints {
 const HEADER_LEN: usize = 8;
 /// Octets behind the addresses in version 2.
 const AUTHENTICATION_DATA: usize = 8;
-pub(crate) const CHECKSUM_FIELD: std::ops::Range<usize> = 6..8;
 /// The only type there is (RFC 9568 §5.2.2).
 const ADVERTISEMENT: u8 = 1;
 /// keepalived counts it as part of the MTU.

@@ -39,7 +39,7 @@ impl Recorder {
 
     /// Waits for readers: nothing is told any more.
     pub(super) fn finish(&mut self) {
-        catch_up(&mut self.waiting, lock(&self.recording));
+        drop(catch_up(&mut self.waiting, lock(&self.recording)));
     }
 }
 
