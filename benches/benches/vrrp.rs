@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lvs_core::{ClaimResult, Family, Instant, Role};
 use lvs_vrrp::{
     Action, Advert, Advertised, AuthPass, Authentication, Config, Datagram, Delivery, Demux, Endpoints,
-    Interval, Listener, PreparedAdvert, Priority, Router, Vrid,
+    Interval, Listener, Priority, Router, Vrid,
 };
 
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -88,17 +88,6 @@ fn packets(criterion: &mut Criterion) {
                 });
             });
         }
-        let mut prepared = PreparedAdvert::new(&v3, &TO_GROUP, 255);
-        let peers = [2, 3].map(|last| Endpoints::v4(OWN, Ipv4Addr::new(192, 0, 2, last)));
-        let mut turn = 0;
-        group.bench_function("patch peer and priority of v3", |b| {
-            b.iter(|| {
-                turn ^= 1;
-                prepared.set_advertised(Advertised::Running(priority(100 + u8::from(turn == 1))));
-                assert!(prepared.set_endpoints(black_box(&peers[turn])));
-                black_box(prepared.datagram());
-            });
-        });
         group.finish();
     }
     let mut damaged = packet(&advert(one_second_v3(), priority(100)));

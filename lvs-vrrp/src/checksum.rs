@@ -1,4 +1,4 @@
-//! The Internet checksum (RFC 1071), with and without pseudo-header, whole and incremental (RFC 1624).
+//! The Internet checksum (RFC 1071), with and without pseudo-header.
 
 use crate::endpoints::Endpoints;
 use crate::ipv4::PROTOCOL;
@@ -43,11 +43,6 @@ impl Sum {
         Self(sum.wrapping_add(carry as u64))
     }
 
-    /// The sum without the octets of the other, which are in it.
-    pub(crate) const fn minus(self, other: Self) -> Self {
-        self.plus(Self(!other.0))
-    }
-
     /// What stands for source, destination, protocol and length of a message: RFC 8200 §8.1 in IPv6; its like
     /// in IPv4 is that of UDP (RFC 768).
     pub(crate) fn of_pseudo_header(endpoints: &Endpoints, length: usize) -> Self {
@@ -57,7 +52,7 @@ impl Sum {
         rest.plus(Self::of_addresses(endpoints))
     }
 
-    pub(crate) fn of_addresses(endpoints: &Endpoints) -> Self {
+    fn of_addresses(endpoints: &Endpoints) -> Self {
         match endpoints {
             Endpoints::V4 { source, destination } => {
                 Self::of(&source.octets()).plus(Self::of(&destination.octets()))
@@ -66,18 +61,6 @@ impl Sum {
                 Self::of(&source.octets()).plus(Self::of(&destination.octets()))
             }
         }
-    }
-
-    pub(crate) fn of_source(endpoints: &Endpoints) -> Self {
-        match endpoints {
-            Endpoints::V4 { source, .. } => Self::of(&source.octets()),
-            Endpoints::V6 { source, .. } => Self::of(&source.octets()),
-        }
-    }
-
-    /// The sum that a checksum field stands for, without the words that it was made of.
-    pub(crate) fn of_field(field: [u8; 2]) -> Self {
-        Self(u64::from(!u16::from_ne_bytes(field)))
     }
 
     fn folded(self) -> u16 {

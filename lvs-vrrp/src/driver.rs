@@ -8,6 +8,7 @@ mod interface;
 mod links;
 mod member;
 mod mismatch;
+mod recorder;
 mod send;
 mod settle;
 pub(crate) mod setup;
@@ -35,6 +36,7 @@ use crate::driver::send::News;
 use crate::driver::setup::Setup;
 use crate::driver::timers::Timers;
 use crate::error::Error;
+use crate::record::Input;
 use crate::stats::Counters;
 use crate::sync_group::{Standing, SyncGroup};
 use crate::transport::raw::RawTransport;
@@ -170,7 +172,8 @@ impl Driver {
         let outlet = config.send_interface.as_ref().map_or(place, |name| self.place_of(name));
         self.interfaces[place].listeners.insert(index);
         self.interfaces[outlet].speakers.insert(index);
-        self.members.push(Member::new(config, place, outlet, now));
+        let record = self.shared.instances[index].record.clone();
+        self.members.push(Member::new(config, record, place, outlet, now));
         self.track(index);
     }
 
@@ -234,7 +237,7 @@ impl Driver {
         for index in 0..self.members.len() {
             self.judge_tracked(index);
             let now = clock::now();
-            self.members[index].router.enable(now);
+            self.members[index].tell(now, &Input::Enable);
             self.carry_out(index, now);
         }
         for group in 0..self.groups.len() {
@@ -304,14 +307,14 @@ impl Driver {
             }
             let now = clock::now();
             if let Some(priority) = priority {
-                self.members[index].router.set_priority(now, priority);
+                self.members[index].tell(now, &Input::Priority(priority));
             }
             if let Some(gate) = gate {
                 self.members[index].application_gate = gate;
                 self.apply_gate(index);
             }
             if let Some((epoch, result)) = claimed {
-                self.members[index].router.handle_claimed(now, epoch, result);
+                self.members[index].tell(now, &Input::Claimed { epoch, result });
             }
             self.carry_out(index, now);
         }
@@ -333,7 +336,7 @@ impl Driver {
         }
         // Only now, since it may advertise at once.
         let now = clock::now();
-        self.members[index].router.reconfigure(now, router);
+        self.members[index].tell(now, &Input::Config(router));
         self.carry_out(index, now);
     }
 
@@ -354,7 +357,7 @@ impl Driver {
                 self.hear(place);
             }
             let now = clock::now();
-            self.members[index].router.handle_timeout(now);
+            self.members[index].tell(now, &Input::Timeout);
             self.carry_out(index, now);
         }
     }
@@ -362,7 +365,7 @@ impl Driver {
     fn stop(&mut self) {
         for index in 0..self.members.len() {
             let now = clock::now();
-            self.members[index].router.disable(now);
+            self.members[index].tell(now, &Input::Disable);
             self.carry_out(index, now);
         }
     }
@@ -372,6 +375,7 @@ impl Drop for Driver {
     /// Nobody advertises any more, so nobody may hold addresses. Handles keep the cells alive: without this
     /// they would say for ever what was last.
     fn drop(&mut self) {
+        self.members.iter_mut().for_each(Member::finish_record);
         for facts in &self.shared.instances {
             facts.ownership.send_if_modified(|last| {
                 let is_over = last.role != Role::Initialize;

@@ -110,9 +110,6 @@ impl Ipv4Header {
         let ttl = self.ttl;
         [0x45, TOS_CS6, total_hi, total_lo, 0, 0, 0, 0, ttl, PROTOCOL, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3]
     }
-
-    /// Where source and destination lie in [`Ipv4Header::octets`].
-    pub(crate) const ADDRESSES: std::ops::Range<usize> = 12..20;
 }
 
 /// A datagram taken apart.

@@ -7,17 +7,28 @@
 //!
 //! | part | what it is | feature |
 //! | --- | --- | --- |
-//! | [`Advert`], [`Datagram`], [`PreparedAdvert`] | the codec: parse without allocating, write into a buffer of yours | – |
-//! | [`AhSender`] | authentication headers in front of version 2 | `ah` |
+//! | [`Advert`], [`Endpoints`], [`Datagram`] | the codec: parse without allocating, write into a buffer of yours | – |
+//! | [`Demux`] | which instance a packet is for, and whether it may believe it; [`Refusal`] says why not | – |
+//! | [`Ah`], [`AhSender`] | authentication headers around version 2, both ways | `ah` |
 //! | [`timing`] | skew time and master down interval, to the nanosecond | – |
 //! | [`Router`] | the state machine, without sockets, clock or threads | – |
-//! | [`record`] | what a router was told as text, and its replay | – |
 //! | [`SyncGroup`] | several routers that are master together or not at all | – |
-//! | [`Tracker`] | what tracked interfaces, scripts, processes and files do to a priority | – |
-//! | [`Demux`] | which instance a packet is for, and whether it may believe it; [`Refusal`] says why not | – |
-//! | [`Driver`], [`Handle`] | raw sockets, one timer and the routers of a host, in one future | `tokio` |
+//! | [`Tracker`] | what tracked interfaces, scripts, processes and files do to a priority, explained | – |
+//! | [`record`] | what a router was told as text, and its replay | – |
+//! | [`Driver`], [`Setup`] | sockets, one timer and the routers and groups of a host, in one future | `tokio` |
+//! | [`Handle`], [`Instance`] | commands to a running driver, and what becomes of it: [`Ownership`](lvs_core::Ownership), [`Event`], [`Status`], [`Pulse`] | `tokio` |
+//! | [`Stats`] | what an instance has sent, heard, refused and become, as RFC 6527 and keepalived count it | `tokio` |
+//! | [`Transport`] | how adverts travel: [`RawTransport`] unless told otherwise, or one of yours | `tokio` |
+//! | [`UdpTransport`] | for clouds that drop protocol 112, and for trying things out without privileges | `tokio` |
+//! | [`MemoryNetwork`] | for tests: drivers of one process that hear each other | `tokio` |
+//! | [`thread`], [`clock`] | real-time priority for the thread that runs the driver; the clock that it goes by | `tokio` |
 //!
-//! Without the feature `tokio`, which is on by default, nothing here needs an operating system.
+//! # Features
+//!
+//! - `tokio` (on by default): the driver and all that needs an operating system, which is Linux. Without it the crate
+//!   is the codec, the machines and the recordings, and depends on neither tokio nor libc.
+//! - `ah` (on by default): IPsec authentication headers, keepalived's `auth_type AH`.
+//! - `serde`: [`Stats`] and [`Status`] can be serialised.
 //!
 //! What the crate does not do: put addresses on interfaces, send gratuitous ARP, run scripts. It says when,
 //! in order and under which [`Epoch`](lvs_core::Epoch), and `lvs-addr` or the application does it. So
@@ -26,7 +37,14 @@
 //! # Embedding the driver
 //!
 //! [`Driver`] has the example: make it from a list of [`InstanceConfig`], run it on a thread of its own,
-//! watch [`Instance::ownership`], answer with [`Instance::claimed`].
+//! watch [`Instance::ownership`], answer with [`Instance::claimed`]. Instances that belong together are groups of a
+//! [`Setup`]; what the application tracks goes in by [`Instance::set_priority`] and [`Instance::set_gate`], for which a
+//! [`Tracker`] does the sums. An application that looks after interfaces itself tells by [`Handle::set_link`].
+//!
+//! Tests need no network: [`MemoryNetwork`] has an election of two drivers in one process.
+//!
+//! When something went wrong in the field, [`Instance::recording`] of an instance with [`InstanceConfig::record`] is
+//! what its router was told, and [`record::replay`] does it again; the example `replay` of this crate prints it.
 //!
 //! # Embedding the state machine
 //!
@@ -95,8 +113,8 @@
 //!   drops them.
 //! - Checksums of version 3 are accepted with and without pseudo-header, and always checked.
 //! - Losing adverts are answered at most ten times per interval and announced at most once per second.
-//! - A master that was asleep for three intervals, or found itself not alone for a while, announces its
-//!   addresses again (keepalived leaves a black hole).
+//! - A master that was not run for as long as a backup waits (three intervals), or found itself not alone for a while,
+//!   announces its addresses again (keepalived leaves a black hole).
 //! - `preempt_delay` does not delay the replacement of a master that is gone.
 //! - Of two owners the one with the lower address becomes backup and keeps its priority.
 //! - A master that cannot get its addresses resigns, and tries again later and later.
@@ -134,7 +152,6 @@ mod endpoints;
 #[cfg(feature = "tokio")]
 mod error;
 mod packet;
-mod prepared;
 mod refusal;
 mod router;
 #[cfg(feature = "tokio")]
@@ -180,7 +197,6 @@ pub use error::ConfigError;
 pub use error::Error;
 pub use ipv4::Ipv4Header;
 pub use packet::Advert;
-pub use prepared::PreparedAdvert;
 pub use refusal::Refusal;
 pub use router::Router;
 #[cfg(feature = "tokio")]

@@ -246,7 +246,7 @@ impl<'a> Advert<'a> {
     }
 
     /// Puts the octets into a place of exactly their length, whatever was there.
-    pub(crate) fn fill(&self, endpoints: &Endpoints, packet: &mut [u8]) {
+    fn fill(&self, endpoints: &Endpoints, packet: &mut [u8]) {
         let Some((header, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
         // Lists are at most 255 long: by the count octet, or by `new`.
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
@@ -374,7 +374,6 @@ const fn to_group(endpoints: &Endpoints) -> Endpoints {
 const HEADER_LEN: usize = 8;
 /// Octets behind the addresses in version 2.
 const AUTHENTICATION_DATA: usize = 8;
-pub(crate) const CHECKSUM_FIELD: std::ops::Range<usize> = 6..8;
 /// The only type there is (RFC 9568 §5.2.2).
 const ADVERTISEMENT: u8 = 1;
 /// keepalived counts it as part of the MTU.

@@ -2,7 +2,8 @@
 //!
 //! A router decides by what it is told and by nothing else, so the same inputs at the same times give the same
 //! actions. Whoever drives a router passes every input as an [`Input`], to the [`Recording`] and to the router;
-//! [`replay`] reads the text again.
+//! [`replay`] reads the text again. A [`Driver`](crate::Driver) does so for instances with
+//! [`InstanceConfig::record`](crate::InstanceConfig::record).
 //!
 //! ```
 //! use lvs_core::Instant;

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lvs_core::{ClaimResult, Family, Link, LinkAddress, Ownership, Role};
+use lvs_vrrp::record::replay;
 use lvs_vrrp::{
-    Config, Delivery, Departures, Driver, Event, EventKind, FaultReason, GroupConfig, Handle, InstanceConfig,
-    Interval, Listen, MemoryNetwork, MemoryTransport, Multicast, Priority, Reason, Receiver, Sender, Setup,
-    Transport, UdpTransport, Unicast, Vrid, clock,
+    Action, Advertised, Config, Delivery, Departures, Driver, Event, EventKind, FaultReason, Gate,
+    GroupConfig, Handle, InstanceConfig, Interval, Listen, MemoryNetwork, MemoryTransport, Multicast,
+    Priority, Reason, Receiver, Sender, Setup, Transport, UdpTransport, Unicast, Vrid, clock,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -68,6 +69,21 @@ impl Running {
         self.handle.instance(instance).unwrap().ownership().borrow().role
     }
 
+    /// What happens to an instance until this is true of it, or until the driver ends.
+    async fn events_of(&mut self, instance: &str, is_last: impl Fn(EventKind) -> bool) -> Vec<EventKind> {
+        let mut kinds = Vec::new();
+        let search = async {
+            while let Some(event) = self.events.recv().await {
+                kinds.extend((*event.instance == *instance).then_some(event.kind));
+                if kinds.last().copied().is_some_and(&is_last) {
+                    break;
+                }
+            }
+        };
+        timeout(LIMIT, search).await.expect("an event");
+        kinds
+    }
+
     /// The next event that this gives something for.
     async fn event<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
         let search = async {
@@ -112,6 +128,65 @@ async fn of_two_hosts_the_better_is_master_and_the_other_takes_over_when_it_stop
     assert!(status.since <= clock::now());
     assert_eq!(heard.stats().became_master, 1);
     assert!(heard.stats().resignations_received > 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_two_recorded_drivers_did_in_a_takeover_is_what_the_replays_of_their_recordings_do() {
+    let network = MemoryNetwork::new();
+    let run = |number, priority| {
+        let address = host(number);
+        let mut config = instance("a", "lan", 1, priority, 5);
+        config.record = Some(1 << 20);
+        let unrecorded = instance("b", "lan", 2, priority, 5);
+        Running::start(vec![config, unrecorded], network.host([address]), &[link("lan", &[address])])
+    };
+    let (mut better, mut worse) = (run(1, 150), run(2, 100));
+    better.wait_for("a", Role::Master).await;
+    let heard = worse.handle.instance("a").unwrap();
+    until("the backup knows its master", || heard.status().master == Some(host(1))).await;
+    let text = heard.recording().expect("it is recorded while it runs");
+    assert!(text.contains(" advert 10.0.0.1 150 5cs\n"), "{text}");
+
+    // Inputs of every kind; then the end of one, and of the other.
+    heard.set_priority(Priority::new(120).unwrap());
+    heard.set_gate(Gate::Held);
+    until("the backup knows its priority", || heard.status().priority.get() == 120).await;
+    let mut shorter = instance("a", "lan", 1, 130, 4);
+    shorter.record = Some(1 << 20);
+    heard.reconfigure(shorter).unwrap();
+    until("the backup knows its configuration", || heard.status().priority.get() == 130).await;
+    better.handle.shutdown();
+    let mut seen = worse.events_of("a", |kind| kind == EventKind::WantsMaster).await;
+    heard.set_gate(Gate::Open);
+    worse.wait_for("a", Role::Master).await;
+    until("it announced its addresses", || heard.ownership().borrow().announcements > 0).await;
+    worse.handle.shutdown();
+    // The channels close when the drivers are gone, and then the recordings are whole.
+    seen.extend(worse.events_of("a", |_| false).await);
+    let seen_by_the_better = better.events_of("a", |_| false).await;
+    for (running, number, seen) in [(better, 1, seen_by_the_better), (worse, 2, seen)] {
+        let instance = running.handle.instance("a").unwrap();
+        let replayed = replay(&instance.recording().unwrap()).unwrap();
+        let of_a_change = |action| match action {
+            Action::Changed(transition) => Some(EventKind::Changed(transition)),
+            Action::Conflict(conflict) => Some(EventKind::Conflict(conflict)),
+            Action::WantsMaster => Some(EventKind::WantsMaster),
+            _ => None,
+        };
+        assert_eq!(replayed.actions().filter_map(of_a_change).collect::<Vec<_>>(), seen, "{replayed}");
+        let count = |wanted: fn(&Action) -> bool| replayed.actions().filter(wanted).count() as u64;
+        let stats = instance.stats();
+        assert_eq!(count(|action| matches!(action, Action::Claim { .. })), stats.became_master);
+        assert_eq!(
+            count(|action| *action == Action::Advertise(Advertised::Resigning)),
+            stats.resignations_sent
+        );
+        assert_eq!(count(|action| matches!(action, Action::Advertise(_))), stats.adverts_sent);
+        let router = replayed.router();
+        assert_eq!((router.role(), router.address()), (instance.status().role, host(number)), "{replayed}");
+        assert_eq!(router.ownership().epoch, instance.ownership().borrow().epoch);
+        assert_eq!(running.handle.instance("b").unwrap().recording(), None, "nobody asked for it");
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]

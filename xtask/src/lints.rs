@@ -23,8 +23,30 @@ pub(crate) fn check(summary: &mut Summary) {
     summary.check("rust-version", rust_version);
     for package in ["lvs-core", "lvs-vrrp", "lvs-health"] {
         summary.check(&format!("{package} without features"), || {
-            run(cargo().args(["check", "--quiet", "--package", package, "--no-default-features"]))
+            run(cargo().args(["check", "--quiet", "--package", package, "--no-default-features"]))?;
+            without_system(package)
         });
+    }
+}
+
+/// The crate's values need no runtime and no C library, however indirectly.
+fn without_system(package: &str) -> Result<()> {
+    let mut command = cargo();
+    command.args([
+        "tree",
+        "--package",
+        package,
+        "--no-default-features",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]);
+    let tree = text(&mut command)?;
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    match names.into_iter().find(|name| ["tokio", "libc", "nix", "socket2"].contains(name)) {
+        Some(name) => bail!("{package} without features depends on {name}"),
+        None => Ok(()),
     }
 }
 

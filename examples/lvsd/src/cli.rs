@@ -54,6 +54,12 @@ pub struct Cli {
     #[arg(short = 'p', long, value_name = "FILE")]
     pub pid: Option<PathBuf>,
 
+    /// Record what each virtual router is told (the first megabyte of it) into NAME.vrrp in DIR: when it ceases to be
+    /// master, when another master is heard, and at the end. The file of the run before becomes NAME.vrrp.old
+    // keepalived has nothing of the kind.
+    #[arg(long, value_name = "DIR")]
+    pub vrrp_record: Option<PathBuf>,
+
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,

@@ -21,6 +21,7 @@ use crate::health::Checks;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
+use crate::recordings::{self, Directory, Recordings};
 use crate::scripts::ScriptRunner;
 use crate::trackers::{Judge, Trackers};
 use crate::worker::{Running, Waiting};
@@ -31,6 +32,9 @@ const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
 
 /// How long scripts may still run when the daemon stops.
 const LAST_SCRIPTS: Duration = Duration::from_secs(5);
+
+/// How long the recordings may still be written then.
+const LAST_RECORDINGS: Duration = Duration::from_secs(5);
 
 /// Signals that keepalived acts on and this version does not. Unhandled they would end the process on the spot, and its
 /// addresses would stay.
@@ -76,10 +80,16 @@ pub fn run(cli: &Cli) -> u8 {
     }
 }
 
-fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
+fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
     let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
     // Taken before the terminal is left, so that whoever starts a second instance hears why it does not run.
     let mut pid_file = PidFile::take(&path)?;
+    let directory = cli.vrrp_record.as_deref().map(Directory::open).transpose()?;
+    if directory.is_some() {
+        for instance in &mut plan.routers.instances {
+            instance.record = Some(recordings::ROOM);
+        }
+    }
     if !cli.dont_fork {
         // Before any thread exists.
         nix::unistd::daemon(false, false).context("the process cannot go to the background (try -n)")?;
@@ -92,7 +102,7 @@ fn start_and_run(cli: &Cli, plan: Plan) -> anyhow::Result<u8> {
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(async { Daemon::start(plan)?.live().await });
+    let status = runtime.block_on(async { Daemon::start(plan, directory)?.live().await });
     if let (false, Err(failure)) = (cli.log_console, &status) {
         // In the background there is nobody to read what the caller prints.
         error!("{failure:#}");
@@ -111,6 +121,7 @@ fn log_destination(cli: &Cli) -> log::Destination {
 /// The running daemon: one thread each for VRRP, the kernel, the checks and what is tracked; this one carries facts between them.
 struct Daemon {
     routers: Option<vrrp::Routers>,
+    recordings: Option<Recordings>,
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
@@ -142,7 +153,7 @@ enum End {
 
 impl Daemon {
     /// Opens everything and starts the threads. Fails before anything was changed.
-    fn start(plan: Plan) -> anyhow::Result<Self> {
+    fn start(plan: Plan, recordings: Option<Directory>) -> anyhow::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -208,12 +219,17 @@ impl Daemon {
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
         // The routers begin with the priorities and gates that it gives them.
         let trackers = trackers.map(Trackers::start).transpose()?.flatten();
+        let recordings = match (&ready, recordings) {
+            (Some(ready), Some(directory)) => Some(Recordings::start(directory, ready.handle())?),
+            (None, _) | (_, None) => None,
+        };
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
+            recordings,
             checks,
             director,
             desired,
@@ -276,6 +292,14 @@ impl Daemon {
         match event.kind {
             EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
             _ => info!("{}: {}", event.instance, event.kind),
+        }
+        let is_incident = match event.kind {
+            EventKind::Changed(transition) => transition.from == Role::Master,
+            EventKind::Conflict(ConflictEvent::Began(_)) => true,
+            _ => false,
+        };
+        if let (true, Some(recordings)) = (is_incident, &self.recordings) {
+            recordings.want(&event.instance);
         }
         match event.kind {
             EventKind::Changed(transition) => {
@@ -382,7 +406,12 @@ impl Daemon {
         if let Some(trackers) = self.trackers {
             trackers.end().await;
         }
-        tokio::join!(self.notices.finish(LAST_SCRIPTS), self.group_notices.finish(LAST_SCRIPTS));
+        let recorded = async {
+            if let Some(recordings) = self.recordings {
+                recordings.finish(LAST_RECORDINGS).await;
+            }
+        };
+        tokio::join!(self.notices.finish(LAST_SCRIPTS), self.group_notices.finish(LAST_SCRIPTS), recorded);
         released && removed
     }
 }

@@ -13,6 +13,7 @@ mod log;
 mod notices;
 mod pidfile;
 mod plan;
+mod recordings;
 mod scheduling;
 mod scripts;
 mod services;

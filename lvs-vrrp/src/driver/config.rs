@@ -66,6 +66,11 @@ pub struct InstanceConfig {
     pub checksum: ChecksumForm,
     /// Interval, and with it the version; priority; preemption; announcements.
     pub router: Config,
+    /// The room, in bytes, for a recording of all that the router is told, which
+    /// [`Instance::recording`](crate::Instance::recording) gives; `None`: nothing is recorded. At an interval of one
+    /// second an hour needs up to 150 kB. When it is full the recording ends, and says so: a replay needs the beginning
+    /// ([`record`](crate::record)).
+    pub record: Option<usize>,
 }
 
 impl InstanceConfig {
@@ -94,6 +99,7 @@ impl InstanceConfig {
             authentication: Authentication::None,
             checksum: ChecksumForm::default(),
             router,
+            record: None,
         }
     }
 
@@ -233,6 +239,7 @@ pub(crate) fn check_change(
         ("interface", old.interface == new.interface && old.send_interface == new.send_interface),
         ("virtual router identifier", old.vrid == new.vrid),
         ("address family", old.family() == new.family()),
+        ("room of the recording", old.record == new.record),
     ];
     if let Some((what, _)) = fixed.into_iter().find(|(_, is_same)| !is_same) {
         return Err(refuse(ConfigError::Fixed(what)));

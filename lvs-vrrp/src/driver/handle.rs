@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,10 @@ use crate::action::{Gate, Transition};
 use crate::conflict::ConflictEvent;
 use crate::driver::config;
 use crate::driver::config::InstanceConfig;
+use crate::driver::member::NO_ADDRESS;
+use crate::driver::recorder::SharedRecording;
 use crate::error::Error;
+use crate::record::Recording;
 use crate::router::Router;
 use crate::stats::{Counters, Stats};
 use crate::types::{Interval, Priority};
@@ -103,8 +106,9 @@ impl Instance {
     }
 
     /// Changes what the instance is, keeping its role: priority, interval, addresses, delivery, authentication and
-    /// the rest. Fixed are its name, interfaces and identifier, and the family of its addresses. The priority
-    /// becomes that of the new configuration, whatever [`set_priority`](Self::set_priority) said before.
+    /// the rest. Fixed are its name, interfaces and identifier, the family of its addresses and the room of its
+    /// recording. The priority becomes that of the new configuration, whatever [`set_priority`](Self::set_priority)
+    /// said before.
     ///
     /// A master tells the others of a new interval at once. Which addresses are to be claimed is not the driver's
     /// matter: the application tells that to whoever holds them.
@@ -144,6 +148,14 @@ impl Instance {
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         Pulse(Arc::clone(&self.facts().pulse))
+    }
+
+    /// What the router was told so far, as text for [`record::replay`](crate::record::replay); `None` if
+    /// [`InstanceConfig::record`] did not ask for it. It is whole once the driver has ended; before that the latest
+    /// few inputs may be missing, as the driver does not wait for readers.
+    #[must_use]
+    pub fn recording(&self) -> Option<String> {
+        Some(lock(self.facts().record.as_deref()?).text().to_owned())
     }
 
     fn facts(&self) -> &InstanceFacts {
@@ -344,17 +356,23 @@ pub(crate) struct InstanceFacts {
     pub(crate) ownership: watch::Sender<Ownership>,
     pub(crate) counters: Counters,
     pub(crate) pulse: Arc<PulseCell>,
+    pub(crate) record: Option<SharedRecording>,
     status: Mutex<Status>,
 }
 
 impl InstanceFacts {
     pub(crate) fn new(config: &InstanceConfig, now: Instant) -> Self {
-        let router = Router::new(config.router, Ipv4Addr::UNSPECIFIED.into());
+        let router = Router::new(config.router, NO_ADDRESS);
+        let record = config.record.map(|room| {
+            let recording = Recording::new(now, &config.router, NO_ADDRESS, room);
+            Arc::new(Mutex::new(recording))
+        });
         Self {
             name: config.name.as_str().into(),
             ownership: watch::Sender::new(Ownership::default()),
             counters: Counters::default(),
             pulse: Arc::default(),
+            record,
             status: Mutex::new(Status::new(&router, now)),
         }
     }

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::demux::Refused;
 use crate::driver::mismatch::Mismatch;
 use crate::endpoints::Datagram;
+use crate::record::Input;
 use crate::refusal::Refusal;
 
 impl Driver {
@@ -70,7 +71,7 @@ impl Driver {
                 if let (Some(ah), Some(sequence)) = (&mut member.ah, accepted.sequence) {
                     ah.heard(sequence);
                 }
-                member.router.handle_advert(now, accepted.source, &accepted.advert);
+                member.tell(now, &Input::advert(accepted.source, &accepted.advert));
                 if member.router.role() == Role::Backup && member.status.master != Some(accepted.source) {
                     member.status.master = Some(accepted.source);
                     if !std::mem::replace(&mut member.has_news, true) {

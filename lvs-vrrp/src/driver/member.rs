@@ -12,6 +12,8 @@ use crate::ah::AhSender;
 use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::Status;
+use crate::driver::recorder::{Recorder, SharedRecording};
+use crate::record::Input;
 use crate::router::Router;
 #[cfg(feature = "ah")]
 use crate::types::Authentication;
@@ -21,6 +23,8 @@ use crate::types::Authentication;
 pub(super) struct Member {
     pub(super) config: Arc<InstanceConfig>,
     pub(super) router: Router,
+    /// Takes down what the router is told, if that is wanted.
+    recorder: Option<Recorder>,
     /// Puts authentication headers in front of its adverts, where it has a key.
     #[cfg(feature = "ah")]
     pub(super) ah: Option<AhSender>,
@@ -46,12 +50,18 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(config: Arc<InstanceConfig>, interface: usize, outlet: usize, now: Instant) -> Self {
-        let unspecified = Ipv4Addr::UNSPECIFIED.into();
-        let router = Router::new(config.router, unspecified);
+    pub(super) fn new(
+        config: Arc<InstanceConfig>,
+        recording: Option<SharedRecording>,
+        interface: usize,
+        outlet: usize,
+        now: Instant,
+    ) -> Self {
+        let router = Router::new(config.router, NO_ADDRESS);
         Self {
             status: Status::new(&router, now),
             router,
+            recorder: recording.map(Recorder::new),
             #[cfg(feature = "ah")]
             ah: sender(config.authentication),
             interface,
@@ -65,6 +75,22 @@ impl Member {
             application_gate: Gate::Open,
             has_news: false,
             config,
+        }
+    }
+
+    /// Tells the router: the only way, so that a recording lacks nothing.
+    #[inline]
+    pub(super) fn tell(&mut self, now: Instant, input: &Input) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(now, input);
+        }
+        input.tell(&mut self.router, now);
+    }
+
+    /// Nothing more is told.
+    pub(super) fn finish_record(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finish();
         }
     }
 
@@ -94,6 +120,9 @@ impl Member {
         self.link_fault.or(tracked_fault).map_or(self.application_gate, Gate::Fault)
     }
 }
+
+/// What a router sends from before its interface is known.
+pub(super) const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 #[cfg(feature = "ah")]
 fn sender(authentication: Authentication) -> Option<AhSender> {

@@ -16,6 +16,7 @@ use crate::endpoints::{Datagram, Endpoints};
 #[cfg(feature = "ah")]
 use crate::ipv4::Ipv4Header;
 use crate::ipv4::TTL;
+use crate::record::Input;
 use crate::sync_group::Standing;
 use crate::types::Advertised;
 
@@ -94,7 +95,7 @@ impl Driver {
                 let now = clock::now();
                 let member = &mut self.members[index];
                 let own = member.own_gate();
-                member.router.set_gate(now, own.and(gate));
+                member.tell(now, &Input::Gate(own.and(gate)));
                 self.carry_out(index, now);
             }
             let members = &self.groups[group].members;

@@ -13,6 +13,7 @@ use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
 use crate::driver::links;
 use crate::driver::member::Member;
+use crate::record::Input;
 use crate::sync_group::Standing;
 use crate::transport::Channel;
 
@@ -131,7 +132,9 @@ impl Driver {
         interface.demux.insert(index, listener);
         member.source = Some(source);
         member.silent_peers = silent_peers;
-        member.router.set_address(source);
+        if member.router.address() != source {
+            member.tell(clock::now(), &Input::Address(source));
+        }
         member.link_fault = match &member.config.delivery {
             Delivery::Unicast(unicast) if unicast.peers.is_empty() => Some(FaultReason::NoPeers),
             // Without carrier the ways are closed, and it goes on all the same.
@@ -225,7 +228,7 @@ impl Driver {
             }
             None => own,
         };
-        member.router.set_gate(now, gate);
+        member.tell(now, &Input::Gate(gate));
         self.carry_out(index, now);
     }
 }

@@ -6,6 +6,9 @@ use super::*;
 use crate::ipv4::{GROUP, Ipv4Header};
 use crate::types::Priority;
 
+/// Where the checksum lies in a message.
+const CHECKSUM_FIELD: std::ops::Range<usize> = 6..8;
+
 /// A datagram in hexadecimal digits; virtual router identifier, priority octet, interval and addresses in it.
 type Capture = (&'static str, u8, u8, Interval, &'static [[u8; 4]]);
 

@@ -237,3 +237,14 @@ fn a_master_told_to_yield_when_late_leaves_it_to_the_lower_one_that_took_over() 
     rig.hear(HIGHER_ADDRESS, 50);
     assert_eq!(rig.router.role(), Role::Master);
 }
+
+#[test]
+fn a_late_master_told_to_yield_leaves_it_to_the_lower_one_from_the_very_moment_it_may_be_overtaken() {
+    let late = v3().with_preempt(Preempt::Never).with_yield_when_late(true);
+    for (pause, role) in [(ms(3000) - ns(1), Role::Master), (ms(3000), Role::Backup)] {
+        let mut rig = Rig::master(late);
+        rig.pass(pause);
+        rig.hear(HIGHER_ADDRESS, 50);
+        assert_eq!(rig.router.role(), role, "{pause:?}");
+    }
+}

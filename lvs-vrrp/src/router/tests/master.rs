@@ -137,6 +137,24 @@ fn a_second_resignation_in_quick_succession_is_answered_within_a_tenth_of_the_in
 }
 
 #[test]
+fn a_resignation_that_the_next_advert_answers_at_the_end_of_the_pause_makes_the_pause_no_longer() {
+    let mut rig = Rig::master(v3());
+    rig.pass(ms(900));
+    rig.hear(LOWER_ADDRESS, 99);
+    assert!(rig.deeds().contains(&running(100)));
+    rig.pass(ms(50));
+    // The pause after the answer and the period end together.
+    rig.hear(LOWER_ADDRESS, 0);
+    assert_eq!(rig.deeds(), []);
+    assert_eq!(rig.until_timeout(), ms(50));
+    rig.expire();
+    assert!(rig.deeds().contains(&running(100)));
+    rig.pass(ms(1));
+    rig.hear(LOWER_ADDRESS, 99);
+    assert!(rig.deeds().contains(&running(100)));
+}
+
+#[test]
 fn answers_are_allowed_again_at_the_very_end_of_their_pause() {
     for octet in [0, 99] {
         let mut rig = Rig::master(v3());
