@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use crate::stage::{cargo, run};
+use crate::stage::{cargo, run, text};
 
-/// `cargo package` for all crates.
+/// `cargo package` for all crates that are published. The others may depend on each other in ways that no registry could
+/// resolve.
 pub(crate) fn package() -> Result<()> {
     // Cargo takes a package of the same version for the same one, however its content changed: start without.
     let home = directory()?;
@@ -16,7 +18,25 @@ pub(crate) fn package() -> Result<()> {
         fs::remove_dir_all(&home).with_context(|| format!("remove {}", home.display()))?;
     }
     forget_unpacked()?;
-    run(cargo().args(["package", "--quiet", "--workspace", "--allow-dirty"]).env("CARGO_TARGET_DIR", &home))
+    let mut command = cargo();
+    command.args(["package", "--quiet", "--allow-dirty"]).env("CARGO_TARGET_DIR", &home);
+    for name in published()? {
+        command.args(["--package", &name]);
+    }
+    run(&mut command)
+}
+
+/// The names of the workspace's crates that are published.
+fn published() -> Result<Vec<String>> {
+    let json = text(cargo().args(["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
+    let metadata: Value = serde_json::from_str(&json).context("read cargo's metadata")?;
+    let packages = metadata["packages"].as_array().context("cargo's metadata lacks the packages")?;
+    // `publish` is null for "anywhere" and an empty list for "nowhere".
+    let published = packages.iter().filter(|package| package["publish"].is_null());
+    let names: Vec<String> =
+        published.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect();
+    ensure!(!names.is_empty(), "no crate of the workspace is published");
+    Ok(names)
 }
 
 /// Where the packages are made.
