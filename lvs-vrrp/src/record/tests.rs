@@ -123,6 +123,14 @@ fn a_text_that_is_no_recording_is_refused_with_the_line_and_the_reason() {
     let rivals = " rival=10.0.0.2,1,lower-priority,1,0,0,0,no,no".repeat(5);
     let master = format!("{good} is=master advertise=0 overtaken=0 answer=0 announced=0{rivals}");
     assert_eq!(state(&master), "line 5: more than 4 rivals");
+    let four = master.rsplit_once(" rival").unwrap().0;
+    assert!(
+        replay(&format!("{HEADER}state {four}\n")).is_ok_and(|replayed| replayed
+            .router()
+            .conflicts()
+            .count()
+            == 4)
+    );
     assert_eq!(error_of_input("state epoch=1"), "line 6: an input begins with + and its time");
 }
 
