@@ -18,14 +18,14 @@
 //! let mut actions: Vec<Action> = Vec::new();
 //!
 //! for input in [Input::Enable, Input::Timeout] {
-//!     recording.note(now, &input);
+//!     recording.note(now, &input, &router);
 //!     input.tell(&mut router, now);
 //!     actions.extend(std::iter::from_fn(|| router.poll_action()));
 //!     now = router.poll_timeout().expect("it waits for the master");
 //! }
 //! assert!(recording.text().ends_with("+0 enable\n+3414062500 timeout\n"));
 //!
-//! let replayed = replay(recording.text())?;
+//! let replayed = replay(&recording.text())?;
 //! assert_eq!(replayed.actions().collect::<Vec<_>>(), actions);
 //! assert_eq!(replayed.router(), &router);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,16 +49,18 @@
 //! +4200000000 address 10.0.0.7
 //! +4300000000 config interval=1s …
 //! +4400000000 disable
-//! truncated                   last line, if there was no room for more
 //! ```
+//!
+//! A text that begins in the middle of a router's life has one more line behind the first configuration: `state`, and
+//! what the router was then, as `key=value`; instants in it are nanoseconds on the driver's clock.
 //!
 //! A configuration is a list of `key=value`, each at most once, `interval` and `priority` always; the others have
 //! the defaults of [`Config`]. Intervals are `1s` to `255s` (version 2) and `1cs` to `4095cs` (version 3); all other
 //! times are nanoseconds; `preempt` is `always`, `never` or nanoseconds; `start` is `backup` or `master`; switches
 //! are `yes` or `no`.
 
-mod read;
-mod write;
+pub(crate) mod read;
+pub(crate) mod write;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -132,50 +134,67 @@ impl Input {
     }
 }
 
-/// The text of what one router was told since it was made.
+/// The text of what one router was told: all of it, or the latest if there is no room for all.
 ///
-/// It holds as much as it was given room for; what comes later is left out, and the text says so.
+/// A text that does not begin with the router's life begins with its state then, and can be replayed like any other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     start: Instant,
-    text: String,
+    /// What half of the room is for: the part before the one that grows.
+    older: String,
+    newer: Part,
     room: usize,
-    is_truncated: bool,
+}
+
+/// A recording of its own, but for the time that it counts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    text: String,
+    /// Where its inputs begin.
+    inputs: usize,
 }
 
 impl Recording {
-    /// Of a router that was just made of this configuration and address, in at most that many bytes and the few of
-    /// its first and last lines. Nothing that it is told must be earlier than `start`.
+    /// Of a router that was just made of this configuration and address. It needs at most that many bytes and a few
+    /// lines, and has at least the latest half of that. Nothing that the router is told must be earlier than `start`.
     #[must_use]
     pub fn new(start: Instant, config: &Config, address: IpAddr, room: usize) -> Self {
-        let text = write::header(start, config, address);
-        Self { start, room: room.saturating_add(text.len()), text, is_truncated: false }
+        let newer = Part::new(write::header(start, config, address));
+        Self { start, older: String::new(), newer, room }
     }
 
-    /// Takes down an input, just before or after the router is told.
-    pub fn note(&mut self, now: Instant, input: &Input) {
-        if self.is_truncated {
-            return;
+    /// Takes down an input, just before the router is told. When there is no room for all, the oldest half goes; this
+    /// waits until the router's actions are polled, so that nothing is lost that it decided.
+    pub fn note(&mut self, now: Instant, input: &Input, router: &Router) {
+        if self.newer.text.len() >= self.room / 2 && router.is_drained() {
+            let mut header = write::header(self.start, router.config(), router.address());
+            header.push_str("state");
+            router.write_state(&mut header);
+            header.push('\n');
+            self.older = std::mem::replace(&mut self.newer, Part::new(header)).text;
         }
-        let before = self.text.len();
-        write::line(&mut self.text, now - self.start, input);
-        if self.text.len() > self.room {
-            self.text.truncate(before);
-            self.text.push_str("truncated\n");
-            self.is_truncated = true;
-        }
+        self.append(now, input);
+    }
+
+    /// Takes down an input, without an eye on the room.
+    pub(crate) fn append(&mut self, now: Instant, input: &Input) {
+        write::line(&mut self.newer.text, now - self.start, input);
     }
 
     /// The text so far, which [`replay`] reads.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn text(&self) -> String {
+        if self.older.is_empty() {
+            return self.newer.text.clone();
+        }
+        let inputs = self.newer.text.get(self.newer.inputs..).unwrap_or_default();
+        [&*self.older, inputs].concat()
     }
+}
 
-    /// Whether something was left out.
-    #[must_use]
-    pub const fn is_truncated(&self) -> bool {
-        self.is_truncated
+impl Part {
+    fn new(header: String) -> Self {
+        Self { inputs: header.len(), text: header }
     }
 }
 
@@ -271,8 +290,7 @@ impl fmt::Display for Replay {
 /// # Errors
 /// The first line that is not as the format wants it.
 pub fn replay(text: &str) -> Result<Replay, ParseError> {
-    let read::Told { start, config, address, inputs } = read::recording(text)?;
-    let mut router = Router::new(config, address);
+    let read::Told { start, mut router, inputs } = read::recording(text)?;
     let steps = inputs.into_iter().map(|(offset, input)| {
         let at = start + offset;
         input.tell(&mut router, at);
@@ -294,7 +312,7 @@ pub struct ParseError {
 }
 
 /// What can keep a router from taking part; each has a word.
-const FAULTS: [FaultReason; 11] = [
+pub(crate) const FAULTS: [FaultReason; 11] = [
     FaultReason::LinkMissing,
     FaultReason::LinkDown,
     FaultReason::TrackedLinkMissing,
@@ -308,7 +326,7 @@ const FAULTS: [FaultReason; 11] = [
     FaultReason::Group,
 ];
 
-const fn fault_word(reason: FaultReason) -> &'static str {
+pub(crate) const fn fault_word(reason: FaultReason) -> &'static str {
     match reason {
         FaultReason::LinkMissing => "link-missing",
         FaultReason::LinkDown => "link-down",

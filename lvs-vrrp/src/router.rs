@@ -4,6 +4,7 @@ mod backup;
 mod master;
 mod rivals;
 mod rounds;
+mod snapshot;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

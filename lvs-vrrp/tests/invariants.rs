@@ -152,6 +152,8 @@ struct Observed {
     router: Router,
     now: Instant,
     recording: Recording,
+    /// Another one, which has no room for all.
+    latest: Recording,
     decided: Vec<Action>,
     enabled: bool,
     /// Until the end of the start delay.
@@ -179,6 +181,7 @@ impl Observed {
             router: Router::new(config, OWN.into()),
             now,
             recording: Recording::new(now, &config, OWN.into(), 1 << 20),
+            latest: Recording::new(now, &config, OWN.into(), 2000),
             decided: Vec::new(),
             enabled: false,
             starting_until: None,
@@ -245,7 +248,8 @@ impl Observed {
         let mut late = self.router.clone();
         late.handle_timeout(self.now);
         self.is_round_due = std::iter::from_fn(|| late.poll_action()).any(is_round);
-        self.recording.note(self.now, &input);
+        self.recording.note(self.now, &input, &self.router);
+        self.latest.note(self.now, &input, &self.router);
         input.tell(&mut self.router, self.now);
         self.check(before, &input);
         if let Input::Advert { advertised, .. } = input {
@@ -500,8 +504,11 @@ proptest! {
             observed.apply(operation);
         }
         // A11 for one router: the same inputs, the same decisions.
-        let replayed = replay(observed.recording.text()).unwrap();
-        prop_assert_eq!(replayed.actions().collect::<Vec<_>>(), observed.decided);
+        let replayed = replay(&observed.recording.text()).unwrap();
+        prop_assert_eq!(&replayed.actions().collect::<Vec<_>>(), &observed.decided);
         prop_assert_eq!(replayed.router(), &observed.router);
+        let latest = replay(&observed.latest.text()).unwrap();
+        prop_assert!(observed.decided.ends_with(&latest.actions().collect::<Vec<_>>()));
+        prop_assert_eq!(latest.router(), &observed.router);
     }
 }

@@ -54,7 +54,7 @@ pub struct Cli {
     #[arg(short = 'p', long, value_name = "FILE")]
     pub pid: Option<PathBuf>,
 
-    /// Record what each virtual router is told (the first megabyte of it) into NAME.vrrp in DIR: when it ceases to be
+    /// Record what each virtual router is told (the latest megabyte of it) into NAME.vrrp in DIR: when it ceases to be
     /// master, when another master is heard, and at the end. The file of the run before becomes NAME.vrrp.old
     // keepalived has nothing of the kind.
     #[arg(long, value_name = "DIR")]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use lvs_vrrp::{Handle, Instance};
@@ -100,7 +100,7 @@ fn run(directory: &Directory, vrrp: &Handle, wanted: &Receiver<Arc<str>>) {
     }
     let write = |instance: Instance| {
         if let Some(text) = instance.recording() {
-            said(instance.name(), directory.write(instance.name(), &text));
+            said(instance.name(), directory.write(instance.name(), &(text + &clocks())));
         }
     };
     while let Ok(first) = wanted.recv() {
@@ -122,6 +122,13 @@ fn run(directory: &Directory, vrrp: &Handle, wanted: &Receiver<Arc<str>>) {
     vrrp.instances().for_each(write);
 }
 
+/// A comment that tells the time of day of what is in a recording.
+fn clocks() -> String {
+    let (boot, day) = (lvs_vrrp::clock::now().as_nanos(), SystemTime::now().duration_since(UNIX_EPOCH));
+    let seconds = day.unwrap_or_default().as_secs_f64();
+    format!("# at {boot} ns on the clock of `start` it was {seconds:.3} s since 1970\n")
+}
+
 fn said(instance: &str, result: io::Result<()>) {
     if let Err(error) = result {
         warn!("{instance}: its recording cannot be written: {error}");
@@ -140,7 +147,7 @@ fn file_name(instance: &str) -> String {
     name
 }
 
-/// Room for the recording of one instance in bytes: about seven hours at an interval of one second.
+/// Room for the recording of one instance in bytes: at least three hours at an interval of one second.
 pub(crate) const ROOM: usize = 1 << 20;
 
 /// Instances that can wait to be written: all of a large host.
@@ -233,7 +240,7 @@ mod tests {
         let mode = fs::metadata(&file).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let text = fs::read_to_string(file).expect("it is there");
-        assert!(text.ends_with(" disable\n"), "{text}");
+        assert!(text.contains(" disable\n# at "), "{text}");
         let transcript = replay(&text).expect("a recording").to_string();
         assert!(transcript.ends_with("    MASTER -> INIT: disabled\n"), "{transcript}");
     }

@@ -68,8 +68,8 @@ pub struct InstanceConfig {
     pub router: Config,
     /// The room, in bytes, for a recording of all that the router is told, which
     /// [`Instance::recording`](crate::Instance::recording) gives; `None`: nothing is recorded. At an interval of one
-    /// second an hour needs up to 150 kB. When it is full the recording ends, and says so: a replay needs the beginning
-    /// ([`record`](crate::record)).
+    /// second an hour needs up to 150 kB. When it is full the oldest half goes, and the router's state at the beginning of
+    /// the rest stands for it ([`record`](crate::record)).
     pub record: Option<usize>,
 }
 

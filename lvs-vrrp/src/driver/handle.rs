@@ -150,12 +150,12 @@ impl Instance {
         Pulse(Arc::clone(&self.facts().pulse))
     }
 
-    /// What the router was told so far, as text for [`record::replay`](crate::record::replay); `None` if
+    /// What the router was told so far, or the latest of it, as text for [`record::replay`](crate::record::replay); `None` if
     /// [`InstanceConfig::record`] did not ask for it. It is whole once the driver has ended; before that the latest
     /// few inputs may be missing, as the driver does not wait for readers.
     #[must_use]
     pub fn recording(&self) -> Option<String> {
-        Some(lock(self.facts().record.as_deref()?).text().to_owned())
+        Some(lock(self.facts().record.as_deref()?).text())
     }
 
     fn facts(&self) -> &InstanceFacts {

@@ -82,7 +82,7 @@ impl Member {
     #[inline]
     pub(super) fn tell(&mut self, now: Instant, input: &Input) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.note(now, input);
+            recorder.note(now, input, &self.router);
         }
         input.tell(&mut self.router, now);
     }

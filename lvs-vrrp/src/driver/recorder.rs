@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use lvs_core::Instant;
 
 use crate::record::{Input, Recording};
+use crate::router::Router;
 
 /// A recording that the driver writes and handles read.
 pub(crate) type SharedRecording = Arc<Mutex<Recording>>;
@@ -23,8 +24,8 @@ impl Recorder {
     }
 
     /// Takes down an input, now or with one of the next.
-    pub(super) fn note(&mut self, now: Instant, input: &Input) {
-        let recording = match self.recording.try_lock() {
+    pub(super) fn note(&mut self, now: Instant, input: &Input, router: &Router) {
+        let mut recording = match self.recording.try_lock() {
             Ok(recording) => recording,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // A reader copies some megabytes at most: whoever makes it slower than this is waited for.
@@ -34,7 +35,11 @@ impl Recorder {
                 return;
             }
         };
-        catch_up(&mut self.waiting, recording).note(now, input);
+        if self.waiting.is_empty() {
+            recording.note(now, input, router);
+        } else {
+            catch_up(&mut self.waiting, recording).append(now, input);
+        }
     }
 
     /// Waits for readers: nothing is told any more.
@@ -48,7 +53,7 @@ fn catch_up<'a>(
     mut recording: MutexGuard<'a, Recording>,
 ) -> MutexGuard<'a, Recording> {
     for (at, input) in waiting.drain(..) {
-        recording.note(at, &input);
+        recording.append(at, &input);
     }
     recording
 }
@@ -72,20 +77,21 @@ mod tests {
         let config = Config::new(Interval::seconds(1).unwrap(), Priority::DEFAULT);
         let recording = Recording::new(Instant::ORIGIN, &config, [10, 0, 0, 1].into(), 1000);
         let shared: SharedRecording = Arc::new(Mutex::new(recording));
+        let router = Router::new(config, [10, 0, 0, 1].into());
         let mut recorder = Recorder::new(Arc::clone(&shared));
         let at = Instant::from_nanos;
-        recorder.note(at(1), &Input::Enable);
+        recorder.note(at(1), &Input::Enable, &router);
         let reader = lock(&shared);
-        recorder.note(at(2), &Input::Timeout);
-        recorder.note(at(3), &Input::Disable);
+        recorder.note(at(2), &Input::Timeout, &router);
+        recorder.note(at(3), &Input::Disable, &router);
         assert!(reader.text().ends_with("+1 enable\n"));
         drop(reader);
-        recorder.note(at(4), &Input::Enable);
+        recorder.note(at(4), &Input::Enable, &router);
         let all = "+1 enable\n+2 timeout\n+3 disable\n+4 enable\n";
         assert!(lock(&shared).text().ends_with(all));
 
         let reader = lock(&shared);
-        recorder.note(at(5), &Input::Timeout);
+        recorder.note(at(5), &Input::Timeout, &router);
         drop(reader);
         recorder.finish();
         assert!(lock(&shared).text().ends_with("+4 enable\n+5 timeout\n"));

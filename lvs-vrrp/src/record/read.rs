@@ -1,6 +1,5 @@
 //! Values from a recording.
 
-use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,12 +9,12 @@ use lvs_core::{ClaimResult, Epoch, Instant};
 use super::{FAULTS, Input, ParseError, fault_word};
 use crate::action::Gate;
 use crate::config::{AnnounceSchedule, Config, DownTimerAdverts, Preempt, Start};
+use crate::router::Router;
 use crate::types::{Advertised, Interval, Priority};
 
 pub(super) struct Told {
     pub(super) start: Instant,
-    pub(super) config: Config,
-    pub(super) address: IpAddr,
+    pub(super) router: Router,
     pub(super) inputs: Vec<(Duration, Input)>,
 }
 
@@ -28,17 +27,18 @@ pub(super) fn recording(text: &str) -> Result<Told, ParseError> {
     let start = lines.header("start", |nanos| number(nanos).map(Instant::from_nanos))?;
     let address = lines.header("address", number)?;
     let config = lines.header("config", config)?;
+    let mut router = Router::new(config, address);
     let mut inputs = Vec::new();
-    while let Some(line) = lines.next() {
-        if line == "truncated" {
-            return match lines.next() {
-                Some(_) => Err(lines.error("nothing can follow \"truncated\"".to_owned())),
-                None => Ok(Told { start, config, address, inputs }),
-            };
-        }
-        inputs.push(input(line).map_err(|reason| lines.error(reason))?);
+    let mut line = lines.next();
+    if let Some(state) = line.and_then(|line| line.strip_prefix("state ")) {
+        router.read_state(state).map_err(|reason| lines.error(reason))?;
+        line = lines.next();
     }
-    Ok(Told { start, config, address, inputs })
+    while let Some(told) = line {
+        inputs.push(input(told).map_err(|reason| lines.error(reason))?);
+        line = lines.next();
+    }
+    Ok(Told { start, router, inputs })
 }
 
 /// The lines that mean something.
@@ -178,7 +178,7 @@ fn announcements(schedule: AnnounceSchedule, key: &str, value: &str) -> Result<A
     })
 }
 
-fn interval(text: &str) -> Result<Interval, String> {
+pub(crate) fn interval(text: &str) -> Result<Interval, String> {
     // "cs" ends with "s" too.
     if let Some(centis) = text.strip_suffix("cs") {
         Interval::centis(number(centis)?).map_err(|error| error.to_string())
@@ -189,7 +189,7 @@ fn interval(text: &str) -> Result<Interval, String> {
     }
 }
 
-fn priority(text: &str) -> Result<Priority, String> {
+pub(crate) fn priority(text: &str) -> Result<Priority, String> {
     Priority::new(number(text)?).map_err(|error| error.to_string())
 }
 
@@ -197,7 +197,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     number(text).map(Duration::from_nanos)
 }
 
-fn switch(text: &str) -> Result<bool, String> {
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -206,7 +206,7 @@ fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// A number or an address.
-fn number<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+pub(crate) fn number<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{text:?}: {error}"))
 }
 

@@ -63,28 +63,29 @@ fn every_input_is_read_as_it_was_written() {
     ];
     inputs.extend(FAULTS.map(|reason| Input::Gate(Gate::Fault(reason))));
     let start = Instant::from_nanos(9);
-    let mut recording = Recording::new(start, &everything, [10, 0, 0, 1].into(), usize::MAX);
+    let address = [10, 0, 0, 1].into();
+    let router = Router::new(everything, address);
+    let mut recording = Recording::new(start, &everything, address, usize::MAX);
     for (offset, input) in (0..).zip(&inputs) {
-        recording.note(start + nanos(offset), input);
+        recording.note(start + nanos(offset), input, &router);
     }
-    let read::Told { start: read_start, config, address, inputs: told } =
-        read::recording(recording.text()).unwrap();
-    assert_eq!((read_start, config, address), (start, everything, [10, 0, 0, 1].into()));
+    let read::Told { start: read_start, router: read_router, inputs: told } =
+        read::recording(&recording.text()).unwrap();
+    assert_eq!((read_start, read_router), (start, router));
     assert_eq!(told, (0..).map(nanos).zip(inputs).collect::<Vec<_>>());
 }
 
 #[test]
 fn what_a_configuration_does_not_say_is_as_in_a_new_one() {
-    let read::Told { config, .. } = read::recording(HEADER).unwrap();
-    assert_eq!(config, plain());
+    assert_eq!(replay(HEADER).unwrap().router().config(), &plain());
 }
 
 #[test]
 fn a_delay_too_long_for_the_clock_is_for_ever_all_the_same() {
     let config = plain().with_start_delay(Duration::MAX);
     let recording = Recording::new(Instant::ORIGIN, &config, [10, 0, 0, 1].into(), 0);
-    let read::Told { config, .. } = read::recording(recording.text()).unwrap();
-    assert_eq!(config.start_delay(), Duration::from_nanos(u64::MAX));
+    let replayed = replay(&recording.text()).unwrap();
+    assert_eq!(replayed.router().config().start_delay(), Duration::from_nanos(u64::MAX));
 }
 
 #[test]
@@ -110,19 +111,55 @@ fn a_text_that_is_no_recording_is_refused_with_the_line_and_the_reason() {
     assert_eq!(error_of_input("+0 timeout 1"), r#"line 6: "timeout 1" is no input"#);
     assert_eq!(error_of_input("+0 gate fault bored"), r#"line 6: "bored" is no reason for a fault"#);
     assert_eq!(error_of_input("+0 advert here 0 1s"), r#"line 6: "here": invalid IP address syntax"#);
-    assert_eq!(error_of_input("truncated\n+0 enable"), r#"line 7: nothing can follow "truncated""#);
+    let state = |words: &str| error_of(&format!("{HEADER}state {words}\n+0 enable\n"));
+    assert_eq!(state("epoch=1"), r#"line 5: "failed_claims" is missing"#);
+    assert_eq!(state("epoch"), r#"line 5: "epoch" is no key=value"#);
+    let good = "epoch=1 failed_claims=0 gate=open";
+    assert_eq!(state(&format!("{good} is=asleep")), r#"line 5: "asleep" is nothing that a router is"#);
+    assert_eq!(
+        state(&format!("{good} epoch=2 is=fault")),
+        r#"line 5: "epoch" comes twice or has no place here"#
+    );
+    let rivals = " rival=10.0.0.2,1,lower-priority,1,0,0,0,no,no".repeat(5);
+    let master = format!("{good} is=master advertise=0 overtaken=0 answer=0 announced=0{rivals}");
+    assert_eq!(state(&master), "line 5: more than 4 rivals");
+    let four = master.rsplit_once(" rival").unwrap().0;
+    assert!(
+        replay(&format!("{HEADER}state {four}\n")).is_ok_and(|replayed| replayed
+            .router()
+            .conflicts()
+            .count()
+            == 4)
+    );
+    assert_eq!(error_of_input("state epoch=1"), "line 6: an input begins with + and its time");
 }
 
 #[test]
-fn a_recording_without_room_says_that_it_is_truncated_and_can_be_replayed_as_far_as_it_goes() {
-    let start = Instant::ORIGIN;
-    let mut recording = Recording::new(start, &plain(), [10, 0, 0, 1].into(), 25);
-    for input in [Input::Enable, Input::Timeout, Input::Disable, Input::Timeout] {
-        recording.note(start, &input);
+fn a_recording_of_a_long_life_keeps_to_its_room_and_is_replayed_from_the_middle() {
+    const ROOM: usize = 10_000;
+    let address = [10, 0, 0, 1].into();
+    let mut now = Instant::from_nanos(5);
+    let mut router = Router::new(plain(), address);
+    let mut recording = Recording::new(now, &plain(), address, ROOM);
+    let mut actions: Vec<Action> = Vec::new();
+    let mut tell = |now, input: Input, router: &mut Router| {
+        recording.note(now, &input, router);
+        input.tell(router, now);
+        actions.extend(std::iter::from_fn(|| router.poll_action()));
+    };
+    tell(now, Input::Enable, &mut router);
+    for _ in 0..2000 {
+        now = router.poll_timeout().unwrap();
+        tell(now, Input::Timeout, &mut router);
+        let claimed = Input::Claimed { epoch: router.ownership().epoch, result: ClaimResult::Confirmed };
+        tell(now, claimed, &mut router);
     }
-    assert!(recording.is_truncated());
-    assert!(recording.text().ends_with("+0 enable\n+0 timeout\ntruncated\n"), "{}", recording.text());
-    assert_eq!(replay(recording.text()).unwrap().steps().len(), 2);
+    let text = recording.text();
+    assert!((ROOM / 2..ROOM + 1000).contains(&text.len()), "{}", text.len());
+    let replayed = replay(&text).unwrap();
+    assert_eq!(replayed.router(), &router);
+    let latest: Vec<Action> = replayed.actions().collect();
+    assert!(latest.len() > 50 && actions.ends_with(&latest), "{}", latest.len());
 }
 
 #[test]
@@ -154,8 +191,92 @@ fn a_transcript_shows_what_was_decided_below_each_input() {
     assert_eq!(replayed.to_string(), expected);
 }
 
+/// Mostly what leads somewhere.
+fn any_input() -> impl Strategy<Value = Input> {
+    let result = prop_oneof![Just(ClaimResult::Confirmed), Just(ClaimResult::Missing)];
+    let gate = prop_oneof![
+        4 => Just(Gate::Open),
+        1 => Just(Gate::Held),
+        1 => Just(Gate::Fault(FaultReason::LinkDown)),
+    ];
+    let octet = prop_oneof![Just(0u8), Just(90), Just(100), Just(110)];
+    prop_oneof![
+        3 => Just(Input::Enable),
+        1 => Just(Input::Disable),
+        2 => gate.prop_map(Input::Gate),
+        6 => result.prop_map(|result| Input::Claimed { epoch: Epoch::NONE, result }),
+        8 => (1u8..9, octet).prop_map(|(last, octet)| Input::Advert {
+            source: [10, 0, 0, last].into(),
+            advertised: Advertised::from_octet(octet),
+            interval: Interval::seconds(1).unwrap(),
+        }),
+        20 => Just(Input::Timeout),
+        1 => (1u8..255).prop_map(|number| Input::Priority(Priority::new(number).unwrap())),
+        1 => Just(Input::Address([10, 0, 0, 7].into())),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_it_is_told_and_however_little_room_there_is_the_replay_ends_as_the_router_did(
+        inputs in proptest::collection::vec((any_input(), 0u64..2_000_000_000), 0..150),
+        room in 0usize..4000,
+        preempt in prop_oneof![
+            Just(Preempt::Always), Just(Preempt::Never), Just(Preempt::After(Duration::from_secs(3)))
+        ],
+    ) {
+        let config = plain().with_preempt(preempt).with_start_delay(Duration::from_secs(1));
+        let mut now = Instant::from_nanos(5);
+        let address = [10, 0, 0, 5].into();
+        let mut router = Router::new(config, address);
+        let mut recording = Recording::new(now, &config, address, room);
+        let mut actions: Vec<Action> = Vec::new();
+        for (input, pause) in inputs {
+            now = now + Duration::from_nanos(pause);
+            let input = match input {
+                // Words about other masterships have no effect.
+                Input::Claimed { result, .. } => Input::Claimed { epoch: router.ownership().epoch, result },
+                other => other,
+            };
+            recording.note(now, &input, &router);
+            input.tell(&mut router, now);
+            // Sometimes late.
+            if pause % 8 != 0 {
+                actions.extend(std::iter::from_fn(|| router.poll_action()));
+            }
+        }
+        actions.extend(std::iter::from_fn(|| router.poll_action()));
+        let replayed = replay(&recording.text()).unwrap();
+        prop_assert_eq!(replayed.router(), &router);
+        let latest: Vec<Action> = replayed.actions().collect();
+        prop_assert!(actions.ends_with(&latest));
+    }
+
+    #[test]
+    fn no_state_at_the_beginning_does_harm(
+        numbers in proptest::collection::vec(prop_oneof![Just(0), Just(u64::MAX), any::<u64>()], 12),
+        gate in prop_oneof![Just("open"), Just("held"), Just("link-down")],
+        inputs in proptest::collection::vec(any_input(), 0..20),
+    ) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = numbers.try_into().unwrap();
+        let states = [
+            format!("is=backup until={a} interval=1s cause=10.0.0.9,255 delay={b}"),
+            format!("is=master advertise={c} overtaken={d} answer={e} announced={f} give_up={g} last={h}"),
+            format!(
+                "is=master advertise={c} overtaken={d} answer={e} announced={f} second={g},0 refresh={h},255 \
+                 last={i} last_demand={j} rival=10.0.0.9,1,same-address,{k},{l},{a},{b},yes,yes"
+            ),
+        ];
+        for state in states {
+            let mut text = format!("{HEADER}state epoch={l} failed_claims={} gate={gate} {state}\n", u32::MAX);
+            for (offset, input) in inputs.iter().enumerate() {
+                write::line(&mut text, Duration::from_millis(300) * u32::try_from(offset).unwrap(), input);
+            }
+            prop_assert_eq!(replay(&text).map(|replayed| replayed.steps().len()), Ok(inputs.len()));
+        }
+    }
 
     #[test]
     fn any_text_is_read_or_refused(text in ".{0,400}") {

@@ -88,7 +88,7 @@ fn put_config(text: &mut String, config: &Config) {
     }
 }
 
-fn put_interval(text: &mut String, interval: Interval) {
+pub(crate) fn put_interval(text: &mut String, interval: Interval) {
     match interval {
         Interval::Seconds(seconds) => put(text, format_args!("{seconds}s")),
         Interval::Centis(centis) => put(text, format_args!("{}cs", centis.get())),
@@ -100,7 +100,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub(crate) fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // A string takes everything.
     let _ = text.write_fmt(arguments);
 }

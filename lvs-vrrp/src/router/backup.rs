@@ -17,8 +17,8 @@ pub(super) struct Backup {
     pub(super) wait: Wait,
     /// Active_Adver_Interval of RFC 9568 §6.1.
     pub(super) master_interval: Interval,
-    expiry: Expiry,
-    delay: PreemptDelay,
+    pub(super) expiry: Expiry,
+    pub(super) delay: PreemptDelay,
 }
 
 /// What a backup waits for.
@@ -32,7 +32,7 @@ pub(super) enum Wait {
 
 /// What it would mean if the timer expired now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expiry {
+pub(super) enum Expiry {
     Silence,
     Resignation,
     LowerMaster { master: IpAddr, priority: Priority },
@@ -40,7 +40,7 @@ enum Expiry {
 
 /// Until when a lower master is put up with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PreemptDelay {
+pub(super) enum PreemptDelay {
     None,
     Until(Instant),
 }

@@ -17,22 +17,22 @@ use crate::types::{Advertised, Priority};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Master {
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     /// Adver_Timer.
-    advertise_at: Instant,
+    pub(super) advertise_at: Instant,
     /// From then on a backup that heard the last advert may be master.
-    overtaken_at: Instant,
+    pub(super) overtaken_at: Instant,
     /// Adverts out of turn are not sent before.
-    answer_from: Instant,
-    claim: Claim,
+    pub(super) answer_from: Instant,
+    pub(super) claim: Claim,
     /// Packets per address that this mastership asked for.
-    announced: u64,
-    rivals: Rivals,
+    pub(super) announced: u64,
+    pub(super) rivals: Rivals,
 }
 
 /// Whether the host has the virtual addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Claim {
+pub(super) enum Claim {
     Missing { give_up_at: Instant, last_round: Option<Instant> },
     Confirmed(Rounds),
 }

@@ -15,16 +15,16 @@ use crate::types::{Interval, Priority};
 /// The others that are master too, at most [`KEPT`] of them: a flood of invented ones must not grow without
 /// bound, nor must what is told of them. More are answered like these and not told of.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct Rivals(Vec<Rival>);
+pub(super) struct Rivals(pub(super) Vec<Rival>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rival {
-    conflict: Conflict,
+pub(super) struct Rival {
+    pub(super) conflict: Conflict,
     /// Over unless it is heard before.
-    over_at: Instant,
+    pub(super) over_at: Instant,
     /// It has been told that this one does not hear us.
-    is_unheard: bool,
-    has_resigned: bool,
+    pub(super) is_unheard: bool,
+    pub(super) has_resigned: bool,
 }
 
 impl Rivals {
@@ -110,7 +110,7 @@ impl Rivals {
 }
 
 /// Others that are kept account of.
-const KEPT: usize = 4;
+pub(super) const KEPT: usize = 4;
 
 /// At short intervals a conflict is over later than the protocol needs, so that no more than twelve events per
 /// second can be caused from outside.

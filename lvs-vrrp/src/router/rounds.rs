@@ -12,20 +12,20 @@ use crate::config::AnnounceSchedule;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rounds {
     /// The delayed one that follows the first.
-    second: Option<Round>,
-    refresh: Option<Round>,
+    pub(super) second: Option<Round>,
+    pub(super) refresh: Option<Round>,
     /// Out of turn: the first one, and what others give cause for.
-    again: Option<Round>,
+    pub(super) again: Option<Round>,
     /// The delayed one that follows the last losing advert.
-    after_losing: Option<Round>,
-    last: Option<Instant>,
-    last_demand: Option<Instant>,
+    pub(super) after_losing: Option<Round>,
+    pub(super) last: Option<Instant>,
+    pub(super) last_demand: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Round {
-    at: Instant,
-    packets: u8,
+pub(super) struct Round {
+    pub(super) at: Instant,
+    pub(super) packets: u8,
 }
 
 impl Rounds {
