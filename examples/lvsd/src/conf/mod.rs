@@ -49,6 +49,16 @@ impl Loaded {
         self.report.diagnostics.sort();
     }
 
+    /// Warns of a script's program that this machine cannot run.
+    pub(crate) fn warn_of_program(&mut self, at: Span, message: String) {
+        self.report.diagnostics.push(
+            Diagnostic::warning(Code::BadValue, at, message)
+                .label("in this block")
+                .help("install the program and make it executable, or correct its path"),
+        );
+        self.report.diagnostics.sort();
+    }
+
     /// Whether the main file could not be read at all.
     pub fn is_unreadable(&self) -> bool {
         self.report.diagnostics.iter().any(|d| d.code == Code::Unreadable && d.span.is_none())

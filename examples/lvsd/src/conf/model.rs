@@ -279,6 +279,22 @@ pub struct NotifyScripts {
     pub any: Option<Script>,
 }
 
+impl NotifyScripts {
+    /// All of them with their keywords.
+    pub(crate) fn each(&self) -> [(&'static str, &Option<Script>); 7] {
+        let Self { master, backup, fault, stop, master_rx_lower_pri, deleted, any } = self;
+        [
+            ("notify_master", master),
+            ("notify_backup", backup),
+            ("notify_fault", fault),
+            ("notify_stop", stop),
+            ("notify_master_rx_lower_pri", master_rx_lower_pri),
+            ("notify_deleted", deleted),
+            ("notify", any),
+        ]
+    }
+}
+
 /// A program with its arguments; no shell is involved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {

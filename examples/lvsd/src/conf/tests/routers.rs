@@ -350,6 +350,14 @@ fn values_of_virtual_routers_have_keepalived_s_ranges() {
 }
 
 #[test]
+fn the_loopback_interface_is_no_place_for_a_virtual_router() {
+    let loaded = refused(&instance("").replace("eth0", "lo"), &["bad-value 2:12"]);
+    let shown = shown(&loaded);
+    assert!(shown.contains("`interface` cannot be the loopback interface `lo`"), "{shown}");
+    only(&instance("").replace("eth0", "lo0"), &[]);
+}
+
+#[test]
 fn delays_of_the_start_are_read_to_the_microsecond() {
     let text =
         "global_defs {\n vrrp_startup_delay 3.5\n vrrp_delay_after_boot 60\n}\n".to_owned() + &instance("");

@@ -9,6 +9,7 @@ use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::delivery::OldChecksum;
 use super::election::priority;
+use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::known::Kind;
 use crate::conf::model::InitialState;
 use crate::conf::tree::Node;
@@ -22,6 +23,18 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::value("interface", "interface eth0", |cx, n, d| {
         let name = cx.interface("interface", first(n));
+        if name.as_deref() == Some("lo") {
+            // As keepalived. Others with the kernel's flag show only on the machine that has them.
+            cx.report(
+                Diagnostic::error(
+                    Code::BadValue,
+                    first(n).span,
+                    "`interface` cannot be the loopback interface `lo`",
+                )
+                .label("no other router can be reached over it")
+                .help("name the interface that the other routers are on, such as `interface eth0`"),
+            );
+        }
         d.interface.set(n, name);
     }),
     Keyword::value("virtual_router_id", "virtual_router_id 1-255", |cx, n, d| {
