@@ -111,6 +111,10 @@ impl Plan {
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
         let mut plan = Self { global: config.global.clone(), ..Self::default() };
         plan.routers.logs_unknown_vrids = config.global.log_unknown_vrids;
+        if let (Some(user), Some(at)) = (&config.global.script_user, config.global.script_user_at) {
+            // keepalived refuses it, too, whether a script needs it or not.
+            identity(Some(user)).map_err(|reason| PlanError::new(at, "script_user", reason))?;
+        }
         if vrrp {
             let mut objects = trackers::Objects::default();
             for instance in &config.instances {

@@ -140,6 +140,21 @@ fn a_user_who_does_not_exist_is_an_error_of_the_check_as_of_the_run() {
 }
 
 #[test]
+fn a_general_script_user_who_does_not_exist_is_an_error_even_if_no_script_runs() {
+    let dir = Directory::new("script-user");
+    for (user, says) in [
+        ("nosuchuser-", "there is no user \"nosuchuser-\""),
+        ("root nosuchgroup-", "there is no group \"nosuchgroup-\""),
+    ] {
+        let text = format!("global_defs {{\n script_user {user}\n}}\n{SERVICE}");
+        let (status, said) = check(&dir.write("a.conf", text));
+        assert_eq!(status, Some(5), "{said}");
+        assert!(said.starts_with(&format!("error[bad-value]: script_user: {says}; create it")), "{said}");
+        assert!(said.contains("a.conf:2:2\n"), "{said}");
+    }
+}
+
+#[test]
 fn a_program_that_cannot_run_is_a_warning_of_the_check() {
     let dir = Directory::new("program");
     let plain = dir.write("plain", "");

@@ -45,7 +45,7 @@ impl Loaded {
     /// Refuses the configuration for something that only the machine it runs on shows.
     pub(crate) fn refuse(&mut self, at: Span, message: String) {
         self.config = None;
-        self.report.diagnostics.push(Diagnostic::error(Code::BadValue, at, message).label("in this block"));
+        self.report.diagnostics.push(Diagnostic::error(Code::BadValue, at, message).label("asked for here"));
         self.report.diagnostics.sort();
     }
 

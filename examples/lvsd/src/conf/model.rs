@@ -37,6 +37,8 @@ pub struct Global {
     pub router_id: Option<String>,
     /// Identity of scripts that name none: if `None`, the user `keepalived_script` where it exists, else root.
     pub script_user: Option<ScriptUser>,
+    /// Where `script_user` stands, if it does.
+    pub script_user_at: Option<Span>,
     /// Refuse scripts that would run as root from a path that others can write to.
     pub enable_script_security: bool,
     /// `vrrp_startup_delay`: how long no instance does anything after the start, up to 4,294 s.

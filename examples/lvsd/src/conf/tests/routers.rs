@@ -350,6 +350,15 @@ fn values_of_virtual_routers_have_keepalived_s_ranges() {
 }
 
 #[test]
+fn the_check_of_unicast_sources_without_peers_is_a_warning() {
+    let text = instance(" check_unicast_src");
+    only(&text, &["conflict 7:2"]);
+    let shown = shown(&read(&text));
+    assert!(shown.contains("no `unicast_peer` is given: adverts go by multicast"), "{shown}");
+    with(" check_unicast_src\n unicast_peer {\n 10.0.0.2\n }", &[]);
+}
+
+#[test]
 fn the_loopback_interface_is_no_place_for_a_virtual_router() {
     let loaded = refused(&instance("").replace("eth0", "lo"), &["bad-value 2:12"]);
     let shown = shown(&loaded);
