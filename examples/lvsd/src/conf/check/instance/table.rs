@@ -74,7 +74,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         d.higher_prio_send_advert.set(n, send);
     }),
     Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
-        d.owner_ignore_adverts = cx.boolean(n);
+        let ignore = cx.boolean(n);
+        d.owner_ignore_adverts.set(n, ignore);
     }),
     Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
         let strict = cx.boolean(n);
@@ -141,6 +142,7 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
         d.garp.set_refresh_repeat(cx, n);
+        d.garp_refresh_repeat_at = Some(n.span());
     }),
     Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
