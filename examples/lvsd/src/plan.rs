@@ -4,7 +4,9 @@ mod trackers;
 mod vrrp;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) pools: Vec<Pool>,
     /// The checks of their servers.
     pub(crate) checks: Vec<PlannedCheck>,
+    /// Programs that cannot run: what is said of them, and where.
+    unrunnable: Vec<(Span, String)>,
 }
 
 /// A check, and whose it is.
@@ -86,10 +90,16 @@ impl PlanError {
 impl Plan {
     /// The plan for what was loaded, if it can be used at all.
     ///
-    /// What does not fit, or names a user who does not exist on this machine, becomes an error in the report.
+    /// What does not fit, or names a user who does not exist on this machine, becomes an error in the report; a program
+    /// that does not exist, a warning.
     pub(crate) fn of(loaded: &mut conf::Loaded, vrrp: bool, servers: bool) -> Option<Self> {
         match Self::new(loaded.config.as_ref()?, vrrp, servers) {
-            Ok(plan) => Some(plan),
+            Ok(mut plan) => {
+                for (at, message) in plan.unrunnable.drain(..) {
+                    loaded.warn_of_program(at, message);
+                }
+                Some(plan)
+            }
             Err(error) => {
                 loaded.refuse(error.at, error.to_string());
                 None
@@ -101,10 +111,21 @@ impl Plan {
     fn new(config: &model::Config, vrrp: bool, servers: bool) -> Result<Self, PlanError> {
         let mut plan = Self { global: config.global.clone(), ..Self::default() };
         plan.routers.logs_unknown_vrids = config.global.log_unknown_vrids;
+        if let (Some(user), Some(at)) = (&config.global.script_user, config.global.script_user_at) {
+            // keepalived refuses it, too, whether a script needs it or not.
+            identity(Some(user)).map_err(|reason| PlanError::new(at, "script_user", reason))?;
+        }
         if vrrp {
             let mut objects = trackers::Objects::default();
             for instance in &config.instances {
                 plan.add_instance(instance, config, &mut objects)?;
+            }
+            for script in &config.scripts {
+                let problem = unrunnable(&script.script.command);
+                plan.unrunnable.extend(problem.map(|problem| {
+                    let place = format!("vrrp_script {}", script.name);
+                    (script.at, format!("{place}: script: {problem}: the script counts as failed"))
+                }));
             }
             plan.watched = objects.watched;
             for group in &config.groups {
@@ -140,16 +161,30 @@ impl Plan {
             owner: priority == Priority::OWNER,
         });
         let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;
+        self.note_unrunnable(instance.at, &place, &instance.notify);
         self.scripts.insert(instance.name.clone(), scripts);
         Ok(())
     }
 
     fn add_group(&mut self, group: &SyncGroup, global: &model::Global) -> Result<(), PlanError> {
+        let place = format!("vrrp_sync_group {}", group.name);
         let scripts = instance_scripts(&group.notify, global)
-            .map_err(|reason| PlanError::new(group.at, format!("vrrp_sync_group {}", group.name), reason))?;
+            .map_err(|reason| PlanError::new(group.at, &place, reason))?;
+        self.note_unrunnable(group.at, &place, &group.notify);
         self.group_scripts.insert(group.name.clone(), scripts);
         self.routers.groups.push(GroupConfig::new(&group.name, &group.members));
         Ok(())
+    }
+
+    /// Notes the notify scripts of a block whose programs cannot run.
+    fn note_unrunnable(&mut self, at: Span, place: &str, notify: &model::NotifyScripts) {
+        for (keyword, script) in notify.each() {
+            let problem = script.as_ref().and_then(|script| unrunnable(&script.command));
+            self.unrunnable.extend(
+                problem
+                    .map(|problem| (at, format!("{place}: {keyword}: {problem}: the script will not run"))),
+            );
+        }
     }
 
     fn add_virtual_server(&mut self, server: &model::VirtualServer) -> Result<(), PlanError> {
@@ -179,6 +214,19 @@ impl Plan {
         }
         self.pools.push(pool);
         Ok(())
+    }
+}
+
+/// What keeps a program from running, if its place is known and can be looked at.
+fn unrunnable(command: &[String]) -> Option<String> {
+    let program = command.first().filter(|program| program.starts_with('/'))?;
+    match std::fs::metadata(program) {
+        Ok(file) if !file.is_file() => Some(format!("{program:?} is not a file")),
+        Ok(file) if file.permissions().mode() & 0o111 == 0 => Some(format!("{program:?} is not executable")),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Some(format!("{program:?} does not exist"))
+        }
+        Ok(_) | Err(_) => None,
     }
 }
 

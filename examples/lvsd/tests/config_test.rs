@@ -50,8 +50,12 @@ const SERVICE: &str =
 
 #[test]
 fn the_files_of_the_scenarios_pass_in_silence() {
+    let dir = Directory::new("scenarios");
     for name in ["s2.conf", "s2-database.conf", "s3.conf"] {
-        assert_eq!(check(&fixture(name)), (Some(0), String::new()), "{name}");
+        let text = fs::read_to_string(fixture(name)).expect("the fixture");
+        // Programs that are there.
+        let text = text.replace("/tmp/master.sh", "/bin/true").replace("/tmp/backup.sh", "/bin/true");
+        assert_eq!(check(&dir.write(name, text)), (Some(0), String::new()), "{name}");
     }
 }
 
@@ -133,6 +137,56 @@ fn a_user_who_does_not_exist_is_an_error_of_the_check_as_of_the_run() {
         // The half with the script does not run.
         assert_eq!(lvsd(&["-t", "-C", "-f", file]).status.code(), Some(0));
     }
+}
+
+#[test]
+fn a_general_script_user_who_does_not_exist_is_an_error_even_if_no_script_runs() {
+    let dir = Directory::new("script-user");
+    for (user, says) in [
+        ("nosuchuser-", "there is no user \"nosuchuser-\""),
+        ("root nosuchgroup-", "there is no group \"nosuchgroup-\""),
+    ] {
+        let text = format!("global_defs {{\n script_user {user}\n}}\n{SERVICE}");
+        let (status, said) = check(&dir.write("a.conf", text));
+        assert_eq!(status, Some(5), "{said}");
+        assert!(said.starts_with(&format!("error[bad-value]: script_user: {says}; create it")), "{said}");
+        assert!(said.contains("a.conf:2:2\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_run_is_a_warning_of_the_check() {
+    let dir = Directory::new("program");
+    let plain = dir.write("plain", "");
+    let plain = plain.to_str().expect("UTF-8");
+    let missing = format!("{plain}/nothing");
+    let track = |program: &str, notify: &str| {
+        format!(
+            "vrrp_script chk {{\n script \"{program} -x\"\n}}\nvrrp_instance V {{\n interface eth0\n \
+             virtual_router_id 1\n virtual_ipaddress {{\n 10.0.0.1\n }}\n track_script {{\n chk\n }}\n \
+             notify_fault {notify}\n}}\n"
+        )
+    };
+    for (program, says) in
+        [(plain, "is not executable"), (&*missing, "does not exist"), ("/", "is not a file")]
+    {
+        let (status, said) = check(&dir.write("a.conf", track(program, program)));
+        assert_eq!(status, Some(0), "{said}");
+        let script = format!(
+            "warning[bad-value]: vrrp_script chk: script: {program:?} {says}: the script counts as failed\n --> {}:1:1\n",
+            dir.0.join("a.conf").display()
+        );
+        assert!(said.starts_with(&script), "{script} in {said}");
+        let notify = format!("vrrp_instance V: notify_fault: {program:?} {says}: the script will not run\n");
+        assert!(said.contains(&notify), "{notify} in {said}");
+        assert!(
+            said.contains("= help: install the program and make it executable, or correct its path"),
+            "{said}"
+        );
+        assert!(said.ends_with("0 errors, 2 warnings\n"), "{said}");
+    }
+    // One that is looked for when it runs may be anywhere.
+    assert_eq!(check(&dir.write("a.conf", track("/bin/true", "nosuchprogram-"))), (Some(0), String::new()));
 }
 
 #[test]

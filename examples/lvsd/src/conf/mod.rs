@@ -45,7 +45,17 @@ impl Loaded {
     /// Refuses the configuration for something that only the machine it runs on shows.
     pub(crate) fn refuse(&mut self, at: Span, message: String) {
         self.config = None;
-        self.report.diagnostics.push(Diagnostic::error(Code::BadValue, at, message).label("in this block"));
+        self.report.diagnostics.push(Diagnostic::error(Code::BadValue, at, message).label("asked for here"));
+        self.report.diagnostics.sort();
+    }
+
+    /// Warns of a script's program that this machine cannot run.
+    pub(crate) fn warn_of_program(&mut self, at: Span, message: String) {
+        self.report.diagnostics.push(
+            Diagnostic::warning(Code::BadValue, at, message)
+                .label("in this block")
+                .help("install the program and make it executable, or correct its path"),
+        );
         self.report.diagnostics.sort();
     }
 

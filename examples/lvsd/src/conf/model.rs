@@ -37,6 +37,8 @@ pub struct Global {
     pub router_id: Option<String>,
     /// Identity of scripts that name none: if `None`, the user `keepalived_script` where it exists, else root.
     pub script_user: Option<ScriptUser>,
+    /// Where `script_user` stands, if it does.
+    pub script_user_at: Option<Span>,
     /// Refuse scripts that would run as root from a path that others can write to.
     pub enable_script_security: bool,
     /// `vrrp_startup_delay`: how long no instance does anything after the start, up to 4,294 s.
@@ -277,6 +279,22 @@ pub struct NotifyScripts {
     pub deleted: Option<Script>,
     /// Any change of state; `INSTANCE name STATE priority` is appended to its arguments.
     pub any: Option<Script>,
+}
+
+impl NotifyScripts {
+    /// All of them with their keywords.
+    pub(crate) fn each(&self) -> [(&'static str, &Option<Script>); 7] {
+        let Self { master, backup, fault, stop, master_rx_lower_pri, deleted, any } = self;
+        [
+            ("notify_master", master),
+            ("notify_backup", backup),
+            ("notify_fault", fault),
+            ("notify_stop", stop),
+            ("notify_master_rx_lower_pri", master_rx_lower_pri),
+            ("notify_deleted", deleted),
+            ("notify", any),
+        ]
+    }
 }
 
 /// A program with its arguments; no shell is involved.

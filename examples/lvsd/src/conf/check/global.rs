@@ -20,6 +20,7 @@ use crate::conf::tree::Node;
 pub(super) struct Draft {
     router_id: Option<String>,
     script_user: Option<ScriptUser>,
+    script_user_at: Option<Span>,
     enable_script_security: bool,
     startup_delay: Option<Duration>,
     delay_after_boot: Option<Duration>,
@@ -48,6 +49,7 @@ impl Draft {
         Global {
             router_id: self.router_id,
             script_user: self.script_user,
+            script_user_at: self.script_user_at,
             enable_script_security: self.enable_script_security,
             startup_delay: self.startup_delay.unwrap_or_default(),
             delay_after_boot: self.delay_after_boot.unwrap_or_default(),

@@ -83,6 +83,8 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     let state = draft.state.value.unwrap_or_default();
     draft.election(cx, state, priority);
     draft.lateness(cx);
+    let garp = global.garp(draft.garp, strict.is_some());
+    draft.without_effect(cx, priority, strict.is_some(), garp.refresh);
     let advert_interval = draft.interval(cx, version);
     let authentication = draft.authentication(cx, version);
     let delivery = draft.delivery(cx, family, global);
@@ -95,6 +97,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
             && draft.higher_prio_send_advert.value.unwrap_or(global.higher_prio_send_advert),
         owner_ignore_adverts: draft
             .owner_ignore_adverts
+            .value
             .or(global.owner_ignore_adverts)
             .unwrap_or(strict.is_some()),
     };
@@ -130,7 +133,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         track_source: draft.track_src_ip,
         addresses: finish(draft.addresses),
         excluded: finish(draft.excluded),
-        garp: global.garp(draft.garp, strict.is_some()),
+        garp,
         notify: draft.notify,
         track: Vec::new(),
         interface,
@@ -176,7 +179,7 @@ pub(in crate::conf::check) struct Draft {
     timer_expired_backup: Option<Span>,
     lower_prio_no_advert: Said<bool>,
     higher_prio_send_advert: Said<bool>,
-    owner_ignore_adverts: Option<bool>,
+    owner_ignore_adverts: Said<bool>,
     strict_mode: Said<bool>,
     accept: Option<Span>,
     skip_check_adv_addr: Option<bool>,
@@ -203,6 +206,7 @@ pub(in crate::conf::check) struct Draft {
     garp: GarpDraft,
     /// `garp_lower_prio_delay` and `garp_lower_prio_repeat`, where they are not zero.
     garp_lower_prio_at: Vec<Span>,
+    garp_refresh_repeat_at: Option<Span>,
     notify: NotifyScripts,
     tracks: Vec<Entry>,
 }

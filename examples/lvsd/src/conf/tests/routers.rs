@@ -350,6 +350,64 @@ fn values_of_virtual_routers_have_keepalived_s_ranges() {
 }
 
 #[test]
+fn what_changes_nothing_in_an_instance_is_a_warning() {
+    let alone = "at priority 255, unless another router says 255, too";
+    for (line, why) in [
+        ("preempt_delay 5", "at priority 255: the owner takes over at once"),
+        ("down_timer_adverts 5", alone),
+        ("higher_prio_send_advert", alone),
+    ] {
+        let owner = instance(&format!(" {line}\n priority 255"));
+        only(&owner, &["no-effect 7:2"]);
+        let keyword = line.split(' ').next().expect("a word");
+        let shown = shown(&read(&owner));
+        assert!(
+            shown.starts_with(&format!("warning[no-effect]: `{keyword}` has no effect {why}\n")),
+            "{shown}"
+        );
+        with(&format!(" {line}\n priority 254"), &[]);
+    }
+    // What is the default, or off, asks for nothing; strict mode has a warning of its own.
+    with(" preempt_delay 0\n down_timer_adverts 3\n higher_prio_send_advert off\n priority 255", &[]);
+    let strict =
+        " strict_mode\n priority 255\n preempt_delay 5\n down_timer_adverts 5\n higher_prio_send_advert";
+    with(strict, &["conflict 9:2", "conflict 10:2", "conflict 11:2"]);
+
+    with(" owner_ignore_adverts", &["no-effect 7:2"]);
+    let said = shown(&read(&instance(" owner_ignore_adverts")));
+    assert!(said.contains("`owner_ignore_adverts` has no effect below priority 255\n"), "{said}");
+    with(" owner_ignore_adverts off", &[]);
+    with(" owner_ignore_adverts\n priority 255", &[]);
+
+    with(" garp_master_refresh_repeat 2", &["no-effect 7:2"]);
+    let said = shown(&read(&instance(" garp_master_refresh_repeat 2")));
+    assert!(
+        said.contains("`garp_master_refresh_repeat` has no effect without `garp_master_refresh`\n"),
+        "{said}"
+    );
+    with(" garp_master_refresh_repeat 2\n garp_master_refresh 0", &["no-effect 7:2"]);
+    with(" garp_master_refresh_repeat 2\n garp_master_refresh 60", &[]);
+    under("vrrp_garp_master_refresh 60", " garp_master_refresh_repeat 2", &[]);
+}
+
+#[test]
+fn the_check_of_unicast_sources_without_peers_is_a_warning() {
+    let text = instance(" check_unicast_src");
+    only(&text, &["conflict 7:2"]);
+    let shown = shown(&read(&text));
+    assert!(shown.contains("no `unicast_peer` is given: adverts go by multicast"), "{shown}");
+    with(" check_unicast_src\n unicast_peer {\n 10.0.0.2\n }", &[]);
+}
+
+#[test]
+fn the_loopback_interface_is_no_place_for_a_virtual_router() {
+    let loaded = refused(&instance("").replace("eth0", "lo"), &["bad-value 2:12"]);
+    let shown = shown(&loaded);
+    assert!(shown.contains("`interface` cannot be the loopback interface `lo`"), "{shown}");
+    only(&instance("").replace("eth0", "lo0"), &[]);
+}
+
+#[test]
 fn delays_of_the_start_are_read_to_the_microsecond() {
     let text =
         "global_defs {\n vrrp_startup_delay 3.5\n vrrp_delay_after_boot 60\n}\n".to_owned() + &instance("");

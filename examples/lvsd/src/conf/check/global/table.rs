@@ -14,6 +14,7 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("router_id", "router_id NAME", |_, n, d| d.router_id = Some(first(n).text.to_string())),
     Keyword::words("script_user", "script_user USER [GROUP]", 1, 2, |cx, n, d| {
         d.script_user = cx.user(&n.args);
+        d.script_user_at = Some(n.span());
     }),
     Keyword::flag("enable_script_security", |cx, n, d| {
         d.enable_script_security = true;

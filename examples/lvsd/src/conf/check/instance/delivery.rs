@@ -77,7 +77,7 @@ impl Draft {
         let source = self.unicast_source.get().map(|(_, at)| at);
         let ttl = self.unicast_ttl.get().map(|(_, at)| at);
         let checksum = self.old_unicast_checksum.get().map(|(_, at)| at);
-        source.or(self.peers_at).or(ttl).or(checksum)
+        source.or(self.peers_at).or(ttl).or(checksum).or(self.check_unicast_src)
     }
 
     /// Two ways of summing cannot be had at once.

@@ -8,6 +8,7 @@ use super::super::{Cx, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::{InitialState, Version};
+use crate::conf::source::Span;
 use crate::conf::tree::Node;
 
 impl Draft {
@@ -66,6 +67,43 @@ impl Draft {
                 .label("this router stays master after a pause"),
             );
             self.timer_expired_backup = None;
+        }
+    }
+
+    /// What this instance says and what changes nothing in it. What `global_defs` say may be for other instances, and what
+    /// strict mode takes away is reported there.
+    pub(super) fn without_effect(
+        &self,
+        cx: &mut Cx<'_>,
+        priority: NonZeroU8,
+        strict: bool,
+        refresh: Option<Duration>,
+    ) {
+        let mut warn = |at: Span, keyword: &str, why: &str| {
+            cx.report(
+                Diagnostic::warning(Code::NoEffect, at, format!("`{keyword}` has no effect {why}"))
+                    .label("it changes nothing in this instance")
+                    .help("remove it"),
+            );
+        };
+        if priority == NonZeroU8::MAX {
+            if let Some((_, at)) = self.preempt_delay.get().filter(|(delay, _)| !delay.is_zero()) {
+                warn(at, "preempt_delay", "at priority 255: the owner takes over at once");
+            }
+            let alone = "at priority 255, unless another router says 255, too";
+            if let Some((_, at)) =
+                self.down_timer_adverts.get().filter(|(adverts, _)| !strict && **adverts != 3)
+            {
+                warn(at, "down_timer_adverts", alone);
+            }
+            if let Some((_, at)) = self.higher_prio_send_advert.get().filter(|(send, _)| !strict && **send) {
+                warn(at, "higher_prio_send_advert", alone);
+            }
+        } else if let Some((_, at)) = self.owner_ignore_adverts.get().filter(|(ignore, _)| **ignore) {
+            warn(at, "owner_ignore_adverts", "below priority 255");
+        }
+        if let (Some(at), None) = (self.garp_refresh_repeat_at, refresh) {
+            warn(at, "garp_master_refresh_repeat", "without `garp_master_refresh`");
         }
     }
 

@@ -9,6 +9,7 @@ use super::Draft;
 use super::authentication::AUTHENTICATION;
 use super::delivery::OldChecksum;
 use super::election::priority;
+use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::known::Kind;
 use crate::conf::model::InitialState;
 use crate::conf::tree::Node;
@@ -22,6 +23,18 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::value("interface", "interface eth0", |cx, n, d| {
         let name = cx.interface("interface", first(n));
+        if name.as_deref() == Some("lo") {
+            // As keepalived. Others with the kernel's flag show only on the machine that has them.
+            cx.report(
+                Diagnostic::error(
+                    Code::BadValue,
+                    first(n).span,
+                    "`interface` cannot be the loopback interface `lo`",
+                )
+                .label("no other router can be reached over it")
+                .help("name the interface that the other routers are on, such as `interface eth0`"),
+            );
+        }
         d.interface.set(n, name);
     }),
     Keyword::value("virtual_router_id", "virtual_router_id 1-255", |cx, n, d| {
@@ -61,7 +74,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         d.higher_prio_send_advert.set(n, send);
     }),
     Keyword::boolean("owner_ignore_adverts", "owner_ignore_adverts [on|off]", |cx, n, d| {
-        d.owner_ignore_adverts = cx.boolean(n);
+        let ignore = cx.boolean(n);
+        d.owner_ignore_adverts.set(n, ignore);
     }),
     Keyword::boolean("strict_mode", "strict_mode [on|off]", |cx, n, d| {
         let strict = cx.boolean(n);
@@ -128,6 +142,7 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     }),
     Keyword::value("garp_master_refresh_repeat", "garp_master_refresh_repeat PACKETS", |cx, n, d| {
         d.garp.set_refresh_repeat(cx, n);
+        d.garp_refresh_repeat_at = Some(n.span());
     }),
     Keyword::value("garp_lower_prio_delay", "garp_lower_prio_delay SECONDS", |cx, n, d| {
         d.garp.set_lower_prio_delay(cx, n);
