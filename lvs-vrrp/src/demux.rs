@@ -22,7 +22,7 @@ use crate::types::{AuthPass, Authentication, Interval, Vrid};
 /// ```
 /// use std::net::Ipv4Addr;
 ///
-/// use lvs_core::Family;
+/// use lvs_vrrp::Family;
 /// use lvs_vrrp::{
 ///     Advert, Advertised, Datagram, Delivery, Demux, Endpoints, Interval, Listener, Priority, Refusal, Vrid,
 /// };

@@ -74,7 +74,7 @@ use crate::transport::{Arrivals, Transport};
 /// fault of its instances, which ends by itself; so is a tracked one that does not exist or is down.
 ///
 /// ```no_run
-/// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, Priority, Vrid};
+/// use lvs_vrrp::{ClaimResult, Config, Driver, InstanceConfig, Interval, Priority, Vrid};
 ///
 /// #[tokio::main(flavor = "current_thread")]
 /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,7 +90,7 @@ use crate::transport::{Arrivals, Transport};
 ///             let now = *ownership.borrow_and_update();
 ///             println!("{}", now.role);
 ///             // Put the address on the interface or take it off, then:
-///             instance.claimed(now.epoch, lvs_core::ClaimResult::Confirmed);
+///             instance.claimed(now.epoch, ClaimResult::Confirmed);
 ///         }
 ///     });
 ///     driver.run().await?; // until handle.shutdown()

@@ -16,7 +16,7 @@
 //! | [`Tracker`] | what tracked interfaces, scripts, processes and files do to a priority, explained | – |
 //! | [`record`] | what a router was told as text, and its replay | – |
 //! | [`Driver`], [`Setup`] | sockets, one timer and the routers and groups of a host, in one future | `tokio` |
-//! | [`Handle`], [`Instance`] | commands to a running driver, and what becomes of it: [`Ownership`](lvs_core::Ownership), [`Event`], [`Status`], [`Pulse`] | `tokio` |
+//! | [`Handle`], [`Instance`] | commands to a running driver, and what becomes of it: [`Ownership`], [`Event`], [`Status`], [`Pulse`] | `tokio` |
 //! | [`Stats`] | what an instance has sent, heard, refused and become, as RFC 6527 and keepalived count it | `tokio` |
 //! | [`Transport`] | how adverts travel: [`RawTransport`] unless told otherwise, or one of yours | `tokio` |
 //! | [`UdpTransport`] | for clouds that drop protocol 112, and for trying things out without privileges | `tokio` |
@@ -31,7 +31,7 @@
 //! - `serde`: [`Stats`] and [`Status`] can be serialised.
 //!
 //! What the crate does not do: put addresses on interfaces, send gratuitous ARP, run scripts. It says when,
-//! in order and under which [`Epoch`](lvs_core::Epoch), and `lvs-addr` or the application does it. So
+//! in order and under which [`Epoch`], and `lvs-addr` or the application does it. So
 //! becoming master never waits for a slow kernel, and adverts are never late because a script hangs.
 //!
 //! # Embedding the driver
@@ -54,8 +54,9 @@
 //! ```
 //! use std::net::Ipv4Addr;
 //!
-//! use lvs_core::{ClaimResult, Instant, Role};
-//! use lvs_vrrp::{Action, Advert, Config, Endpoints, Interval, Priority, Router, Vrid};
+//! use lvs_vrrp::{
+//!     Action, Advert, ClaimResult, Config, Endpoints, Instant, Interval, Priority, Role, Router, Vrid,
+//! };
 //!
 //! let interval = Interval::centis(100)?;
 //! let group = Ipv4Addr::new(224, 0, 0, 18);
@@ -196,6 +197,8 @@ pub use error::ConfigError;
 #[cfg(feature = "tokio")]
 pub use error::Error;
 pub use ipv4::Ipv4Header;
+// What stands in signatures here, so that this crate alone is enough.
+pub use lvs_core::{ClaimResult, Epoch, Family, Instant, Link, LinkAddress, MacAddress, Ownership, Role};
 pub use packet::Advert;
 pub use refusal::Refusal;
 pub use router::Router;

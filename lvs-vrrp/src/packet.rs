@@ -108,7 +108,7 @@ impl<'a> Advert<'a> {
     /// have to move the same ones to the list of excluded ones, as some refuse adverts with another list.
     ///
     /// ```
-    /// use lvs_core::Family;
+    /// use lvs_vrrp::Family;
     /// use lvs_vrrp::{Advert, Authentication, Version};
     ///
     /// assert_eq!(Advert::most_addresses(1500, Version::V3, Family::Ipv4, Authentication::None), 255);

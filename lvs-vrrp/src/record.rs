@@ -6,7 +6,7 @@
 //! [`InstanceConfig::record`](crate::InstanceConfig::record).
 //!
 //! ```
-//! use lvs_core::Instant;
+//! use lvs_vrrp::Instant;
 //! use lvs_vrrp::record::{Input, Recording, replay};
 //! use lvs_vrrp::{Action, Config, Interval, Priority, Router};
 //!

@@ -67,8 +67,7 @@ use crate::types::{Advertised, Interval, Priority};
 /// ```
 /// use std::net::IpAddr;
 /// use std::time::Duration;
-/// use lvs_core::{Instant, Role};
-/// use lvs_vrrp::{Action, Advertised, Config, Interval, Priority, Router};
+/// use lvs_vrrp::{Action, Advertised, Config, Instant, Interval, Priority, Role, Router};
 ///
 /// let config = Config::new(Interval::seconds(1)?, Priority::new(150)?);
 /// let mut router = Router::new(config, IpAddr::from([10, 0, 0, 1]));

@@ -30,8 +30,7 @@ use crate::router::Router;
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use lvs_core::{Instant, Role};
-/// use lvs_vrrp::{Config, Gate, Interval, Priority, Router, Standing, SyncGroup};
+/// use lvs_vrrp::{Config, Gate, Instant, Interval, Priority, Role, Router, Standing, SyncGroup};
 ///
 /// let config = Config::new(Interval::seconds(1)?, Priority::new(150)?);
 /// let mut routers = [[10, 0, 0, 1], [10, 0, 1, 1]].map(|ip| Router::new(config, IpAddr::from(ip)));

@@ -318,6 +318,24 @@ async fn a_change_that_cannot_be_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn of_a_priority_and_a_configuration_the_later_word_counts_also_when_both_wait() {
+    let network = MemoryNetwork::new();
+    let running = Running::start(
+        vec![instance("a", "lan", 1, 150, 1)],
+        network.host([host(1)]),
+        &[link("lan", &[host(1)])],
+    );
+    let a = running.handle.instance("a").unwrap();
+    // The driver runs on this thread: it learns of both at once.
+    a.set_priority(Priority::new(33).unwrap());
+    a.reconfigure(instance("a", "lan", 1, 120, 1)).unwrap();
+    until("the configuration counts", || a.status().priority.get() == 120).await;
+    a.reconfigure(instance("a", "lan", 1, 140, 1)).unwrap();
+    a.set_priority(Priority::new(44).unwrap());
+    until("the priority counts", || a.status().priority.get() == 44).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn an_instance_without_peers_is_at_fault_where_that_is_asked_for_until_it_has_one() {
     let network = MemoryNetwork::new();
     let mut config = instance("a", "lan", 1, 150, 1);

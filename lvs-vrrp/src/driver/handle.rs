@@ -123,7 +123,11 @@ impl Instance {
         if let Some(known) = configs.get_mut(self.index) {
             *known = Arc::clone(&config);
         }
-        self.tell(|commands| commands.config = Some(config));
+        self.tell(|commands| {
+            commands.config = Some(config);
+            // It was set before.
+            commands.priority = None;
+        });
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, 
 /// which addresses it has tells [`Handle::set_link`](crate::Handle::set_link).
 ///
 /// ```
-/// use lvs_core::{Link, LinkAddress, Role};
+/// use lvs_vrrp::{Link, LinkAddress, Role};
 /// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, MemoryNetwork, Priority, Vrid};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
