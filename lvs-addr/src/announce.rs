@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lvs_core::{Announcement, MacAddress};
+use lvs_core::{Announcement, Announcements, MacAddress};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::packet;
@@ -72,46 +72,47 @@ impl Schedule {
 }
 
 /// Sends all announcements: first every address once, then the repetitions, round by round, at most 64 frames per
-/// millisecond and as far apart as the schedule wants. Repetitions that would go on for more than 3 s are left out.
+/// millisecond and as far apart as the schedule wants, and answers what failed. Repetitions that would go on for more than
+/// 3 s are left out.
 ///
 /// Interfaces without neighbours (loopback, tunnels) need no announcement: nothing is sent, which is a success.
-/// Safe to cancel: then the rest is not sent.
+/// Safe to cancel: what was not sent then still waits.
 pub(crate) async fn announce(
     socket: &PacketSocket,
     links: &BTreeMap<String, LinkFact>,
     schedule: &mut Schedule,
-    announcements: &[Announcement],
-) -> Vec<Result<(), Refusal>> {
-    let mut results: Vec<Result<(), Refusal>> = announcements.iter().map(|_| Ok(())).collect();
-    let rounds = announcements.iter().map(|announcement| announcement.repeat.max(1)).max().unwrap_or(0);
+    waiting: &mut Announcements,
+) -> Vec<(Announcement, Refusal)> {
+    let mut refused = Vec::new();
+    // Every address has a turn before the first one has another.
+    let mut first_turns = waiting.len();
     let give_up = Instant::now() + REPETITIONS;
     let mut pace = Pace { sent: 0 };
-    for round in 0..rounds {
-        if round > 0 && Instant::now() >= give_up {
+    while let Some(announcement) = waiting.first() {
+        let is_repetition = first_turns == 0;
+        first_turns = first_turns.saturating_sub(1);
+        let link = links.get(&announcement.interface);
+        if link.is_some_and(|link| !link.has_neighbours) {
+            waiting.remove_first();
+            continue;
+        }
+        schedule.turn(announcement).await;
+        if is_repetition && Instant::now() >= give_up {
             tracing::debug!(
-                round,
-                rounds,
+                addresses = waiting.len(),
                 "announcements take too long, the remaining repetitions are left out"
             );
+            waiting.clear();
             break;
         }
-        for (announcement, result) in announcements.iter().zip(&mut results) {
-            if round >= announcement.repeat.max(1) || result.is_err() {
-                continue;
-            }
-            let link = links.get(&announcement.interface);
-            if link.is_some_and(|link| !link.has_neighbours) {
-                continue;
-            }
-            schedule.turn(announcement).await;
-            if round > 0 && Instant::now() >= give_up {
-                continue;
-            }
-            *result = send(socket, link, announcement.address).await;
-            pace.wait().await;
+        match send(socket, link, announcement.address).await {
+            // Counted before anything else can end this future.
+            Ok(()) => waiting.packet_sent(),
+            Err(why) => refused.extend(waiting.remove_first().map(|announcement| (announcement, why))),
         }
+        pace.wait().await;
     }
-    results
+    refused
 }
 
 async fn send(socket: &PacketSocket, link: Option<&LinkFact>, address: IpAddr) -> Result<(), Refusal> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use lvs_core::{
-    AddressChange, AddressError, AddressKey, Addresses, Announcement, Installed, InstalledAddress,
+    AddressChange, AddressError, AddressKey, Addresses, Announcement, Announcements, Installed,
+    InstalledAddress,
 };
 use lvs_netlink::{KernelError, Protocol, Request, Socket};
 
@@ -126,20 +127,23 @@ impl Addresses for Kernel {
     /// First every address once, then the repetitions, at most 64 frames per millisecond, with the spacing that was asked
     /// for, and for at most 3 s.
     ///
-    /// Dropping the future ends it: nothing more is announced.
-    async fn announce(&mut self, announcements: Vec<Announcement>) -> Vec<Result<(), AddressError>> {
+    /// Dropping the future ends it: nothing more is announced, and what was not sent still waits.
+    async fn announce(&mut self, waiting: &mut Announcements) -> Vec<AddressError> {
         let operation = |announcement: &Announcement| {
             format!("announce {} on {}", announcement.address, announcement.interface)
         };
         let links = match self.links().await {
             Ok(links) => links.into_iter().map(|link| (link.name.clone(), link)).collect(),
             Err(error) => {
-                return announcements.iter().map(|a| Err(failed(&operation(a), &error))).collect();
+                let all = std::iter::from_fn(|| waiting.remove_first());
+                return all.map(|announcement| failed(&operation(&announcement), &error)).collect();
             }
         };
-        let results = announce(&self.packets, &links, &mut self.schedule, &announcements).await;
-        let named = announcements.iter().zip(results);
-        named.map(|(a, result)| result.map_err(|why| AddressError::new(operation(a), why))).collect()
+        let refused = announce(&self.packets, &links, &mut self.schedule, waiting).await;
+        refused
+            .into_iter()
+            .map(|(announcement, why)| AddressError::new(operation(&announcement), why))
+            .collect()
     }
 }
 

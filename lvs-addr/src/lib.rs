@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use lvs_addr::Kernel;
-//! use lvs_core::{AddressChange, Addresses, Announcement, VirtualAddress};
+//! use lvs_core::{AddressChange, Addresses, Announcement, Announcements, VirtualAddress};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let vip = VirtualAddress::new("eth0", "192.0.2.100".parse()?, 32);
@@ -17,8 +17,8 @@
 //! }
 //! assert!(kernel.observe().await?.addresses[&vip.key].tagged);
 //! let announcement = Announcement { interface: "eth0".into(), address: vip.key.address, repeat: 5 };
-//! for result in kernel.announce(vec![announcement]).await {
-//!     result?;
+//! for failure in kernel.announce(&mut Announcements::from_iter([announcement])).await {
+//!     eprintln!("{failure}");
 //! }
 //! # Ok(())
 //! # }

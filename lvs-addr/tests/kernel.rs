@@ -13,8 +13,8 @@ use lvs_addr::{Kernel, LinkEvent, LinkMonitor, OWNER_TAG};
 use lvs_core::address_applier::{OwnedAddresses, keep_addresses};
 use lvs_core::claims::{AddressSet, ClaimEvent};
 use lvs_core::{
-    AddressChange, AddressScope, Addresses, Announcement, ClaimResult, Epoch, Link, Ownership, Role,
-    VirtualAddress,
+    AddressChange, AddressScope, Addresses, Announcement, Announcements, ClaimResult, Epoch, Link, Ownership,
+    Role, VirtualAddress,
 };
 use nix::sched::{CloneFlags, setns, unshare};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -240,7 +240,7 @@ fn an_announcement_corrects_what_the_neighbour_knows() {
         for address in [vip.key.address, vip6.key.address] {
             assert!(known(address).contains("02:00:00:00:00:99"));
             let announcement = Announcement { interface: "eth0".to_owned(), address, repeat: 1 };
-            assert!(kernel.announce(vec![announcement]).await.iter().all(Result::is_ok));
+            assert!(kernel.announce(&mut Announcements::from_iter([announcement])).await.is_empty());
             until("the neighbour knows the new owner", || known(address).contains(HOST_MAC));
         }
         let neighbours = bed.at_neighbour(|| ip("-6 neigh show"));
@@ -260,7 +260,7 @@ fn an_announcing_router_says_that_it_is_one() {
         bed.wait_for_carrier();
         let announcement =
             Announcement { interface: "eth0".to_owned(), address: vip6.key.address, repeat: 1 };
-        assert!(kernel.announce(vec![announcement]).await.iter().all(Result::is_ok));
+        assert!(kernel.announce(&mut Announcements::from_iter([announcement])).await.is_empty());
         let known = || bed.at_neighbour(|| ip("-6 neigh show 2001:db8::1 dev peer0"));
         until("the neighbour knows a router", || known().contains(HOST_MAC) && known().contains("router"));
     });
@@ -285,15 +285,15 @@ fn many_announcements_leave_all_and_repeatedly() {
             count.unwrap().unwrap().parse().unwrap()
         };
         let before = received();
-        let announcements: Vec<_> = (0..1000)
+        let mut announcements: Announcements = (0..1000)
             .map(|number| Announcement {
                 interface: "eth0".to_owned(),
                 address: vip(number).key.address,
                 repeat: 3,
             })
             .collect();
-        let results = kernel.announce(announcements).await;
-        assert!(results.len() == 1000 && results.iter().all(Result::is_ok));
+        assert!(kernel.announce(&mut announcements).await.is_empty());
+        assert!(announcements.is_empty());
         until("3,000 frames have arrived", || received() >= before + 3000);
     });
 }
@@ -308,15 +308,12 @@ fn announcements_without_interface_or_carrier_fail_and_loopback_needs_none() {
             address: vip(1).key.address,
             repeat: 5,
         };
-        let results: Vec<_> = kernel
-            .announce(vec![on("eth0"), on("eth9"), on("lo")])
-            .await
-            .into_iter()
-            .map(|result| result.map_err(|error| error.to_string()))
-            .collect();
-        assert!(results[0].as_ref().is_err_and(|e| e.contains("eth0") && e.contains("down")), "{results:?}");
-        assert!(results[1].as_ref().is_err_and(|e| e.contains("no such interface")), "{results:?}");
-        assert_eq!(results[2], Ok(()));
+        let mut waiting = Announcements::from_iter([on("eth0"), on("eth9"), on("lo")]);
+        let failures: Vec<String> =
+            kernel.announce(&mut waiting).await.iter().map(ToString::to_string).collect();
+        assert!(failures[0].contains("eth0") && failures[0].contains("down"), "{failures:?}");
+        assert!(failures[1].contains("eth9") && failures[1].contains("no such interface"), "{failures:?}");
+        assert!(failures.len() == 2 && waiting.is_empty(), "{failures:?}");
     });
 }
 

@@ -1,6 +1,5 @@
 //! Keeps the host's virtual addresses equal to what the virtual routers own: observe, edit, confirm, announce, repeat.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::addresses::{AddressChange, AddressError, Addresses, Announcement};
+use crate::addresses::{AddressChange, AddressError, Addresses};
+use crate::announcements::Announcements;
 use crate::claims::{AddressSet, ClaimEvent, Claims};
 use crate::complaint::Complaint;
 use crate::ownership::{Ownership, Role};
@@ -46,9 +46,6 @@ const PEACE: Duration = Duration::from_secs(10);
 /// First and longest pause after a failure.
 const RETRIES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Announcements handed out in one call; between two calls changes of ownership are looked at.
-const ANNOUNCED_AT_ONCE: usize = 256;
-
 /// Edits of one pass that are logged one by one; a larger pass is one line.
 const LOGGED_EDITS: usize = 16;
 
@@ -75,7 +72,7 @@ pub async fn keep_addresses<A: Addresses>(
         addresses,
         claims,
         events,
-        waiting: VecDeque::new(),
+        waiting: Announcements::default(),
         complaint: Complaint::default(),
         spacing: REPAIR_SPACING.0,
         last_repair: None,
@@ -120,8 +117,8 @@ struct Keeper<A> {
     addresses: A,
     claims: Claims,
     events: mpsc::Sender<ClaimEvent>,
-    /// Announcements that wait: many addresses take a while, and a change of ownership comes first.
-    waiting: VecDeque<Announcement>,
+    /// Announcements that wait: many packets take a while, and a change of ownership comes first.
+    waiting: Announcements,
     complaint: Complaint,
     /// From a report of the monitor to the next pass.
     spacing: Duration,
@@ -129,17 +126,14 @@ struct Keeper<A> {
 }
 
 impl<A: Addresses> Keeper<A> {
-    /// Sends the announcements that wait, then waits until the next pass is due. Safe to cancel: an announcement that is
-    /// being sent then is sent once more.
+    /// Sends the announcements that wait, then waits until the next pass is due. Safe to cancel: what
+    /// was not sent then is sent by the next call.
     async fn announce_and_wait(&mut self, changed: &Notify, failures: u32) {
-        while !self.waiting.is_empty() {
-            let count = self.waiting.len().min(ANNOUNCED_AT_ONCE);
-            let now: Vec<Announcement> = self.waiting.iter().take(count).cloned().collect();
-            let results = self.addresses.announce(now).await;
-            self.waiting.drain(..count);
-            let mut errors = results.into_iter().filter_map(Result::err);
-            if let Some(first) = errors.next() {
-                warn!("{first} (and {} more)", errors.count());
+        if !self.waiting.is_empty() {
+            let failures = self.addresses.announce(&mut self.waiting).await;
+            self.waiting.clear();
+            if let Some((first, more)) = failures.split_first() {
+                warn!("{first} (and {} more)", more.len());
             }
         }
         let pause = if failures == 0 { FULL_CHECK } else { retry_pause(failures) };
@@ -259,13 +253,45 @@ async fn any_changed(owned: &mut [OwnedAddresses]) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
     use super::*;
-    use crate::addresses::VirtualAddress;
+    use crate::addresses::{Installed, VirtualAddress};
     use crate::fakes::FakeAddresses;
     use crate::ownership::{ClaimResult, Epoch};
 
     fn vip() -> VirtualAddress {
         VirtualAddress::new("eth0", [10, 0, 0, 100].into(), 32)
+    }
+
+    /// Addresses that take a while for each packet, and note which left.
+    struct Slow {
+        fake: FakeAddresses,
+        spacing: Duration,
+        sent: Arc<Mutex<Vec<IpAddr>>>,
+    }
+
+    #[async_trait]
+    impl Addresses for Slow {
+        async fn observe(&mut self) -> Result<Installed, AddressError> {
+            self.fake.observe().await
+        }
+
+        async fn apply(&mut self, changes: Vec<AddressChange>) -> Vec<Result<(), AddressError>> {
+            self.fake.apply(changes).await
+        }
+
+        async fn announce(&mut self, waiting: &mut Announcements) -> Vec<AddressError> {
+            while let Some(first) = waiting.first() {
+                tokio::time::sleep(self.spacing).await;
+                self.sent.lock().unwrap().push(first.address);
+                waiting.packet_sent();
+            }
+            Vec::new()
+        }
     }
 
     struct Run {
@@ -346,6 +372,39 @@ mod tests {
             assert!(matches!(event, ClaimEvent::Restored { .. }));
         }
         assert!(begin.elapsed() > Duration::from_secs(15), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rounds_that_overlap_send_each_address_as_often_as_was_asked_for() {
+        // A13: the second round is asked for while the first one goes on, and a third one while both do.
+        for second_round in [150, 900, 1000, 1001, 1500, 5000].map(Duration::from_millis) {
+            let other = VirtualAddress::new("eth0", [10, 0, 0, 101].into(), 32);
+            let set =
+                AddressSet { instance: "VI_1".into(), addresses: vec![vip(), other.clone()], owner: false };
+            let (ownership, receiver) = watch::channel(master(4));
+            let owned = vec![OwnedAddresses { set, ownership: receiver }];
+            let (events, _answers) = mpsc::channel(4);
+            let sent = Arc::new(Mutex::new(Vec::new()));
+            let slow = Slow {
+                fake: FakeAddresses::with_interfaces(["eth0"]),
+                spacing: Duration::from_millis(200),
+                sent: sent.clone(),
+            };
+            let stop = std::future::pending();
+            let task = tokio::spawn(keep_addresses(slow, owned, Arc::default(), events, stop));
+            tokio::time::sleep(second_round).await;
+            ownership.send_replace(master(8));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            ownership.send_replace(master(9));
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            task.abort();
+
+            let sent = sent.lock().unwrap().clone();
+            let count = |address| sent.iter().filter(|sent| **sent == address).count();
+            assert_eq!((count(vip().key.address), count(other.key.address)), (9, 9), "{second_round:?}");
+            let turns = sent.chunks(2).all(|pair| pair == [vip().key.address, other.key.address]);
+            assert!(turns, "after {second_round:?} the addresses do not take turns: {sent:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

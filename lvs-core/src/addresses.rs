@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::announcements::Announcements;
+
 /// Where an address is: on one interface there is one entry per address and prefix length.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressKey {
@@ -138,7 +140,7 @@ pub struct Announcement {
     pub interface: String,
     /// The address that is announced.
     pub address: IpAddr,
-    /// Packets per address, at least 1.
+    /// Packets for that address; 0 is no announcement.
     pub repeat: u8,
 }
 
@@ -158,8 +160,11 @@ pub trait Addresses: Send {
     /// Adding an address that is there and removing one that is not are successes: the wish is fulfilled.
     async fn apply(&mut self, changes: Vec<AddressChange>) -> Vec<Result<(), AddressError>>;
 
-    /// Sends the announcements, paced as the implementation sees fit, and answers one result for each.
-    async fn announce(&mut self, announcements: Vec<Announcement>) -> Vec<Result<(), AddressError>>;
+    /// Sends the announcements, in their order and paced as the implementation sees fit, and answers what failed.
+    ///
+    /// Takes each packet off once it was sent, and an address that failed with all its packets. What is left in the end is
+    /// left out. Safe to cancel: what is left then is what was not sent yet, and the failures until then are lost.
+    async fn announce(&mut self, waiting: &mut Announcements) -> Vec<AddressError>;
 }
 
 /// Why addresses could not be read, edited or announced.

@@ -1,9 +1,10 @@
 //! Decides which virtual addresses this host adds, removes, confirms and announces, from who owns them at the moment.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::addresses::{AddressChange, AddressKey, Announcement, Installed, VirtualAddress};
+use crate::announcements::Announcements;
 use crate::ownership::{ClaimResult, Epoch, Ownership};
 
 /// The addresses of one virtual router instance.
@@ -187,7 +188,7 @@ impl Claims {
     }
 
     /// Drops the announcements that no longer hold: those of addresses that no master has.
-    pub fn retain_held(&self, announcements: &mut VecDeque<Announcement>) {
+    pub fn retain_held(&self, announcements: &mut Announcements) {
         let masters = self.instances.iter().filter(|claim| claim.ownership.is_master());
         let held: BTreeSet<(&str, IpAddr)> = masters
             .flat_map(|claim| &claim.set.addresses)

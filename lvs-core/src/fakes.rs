@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::addresses::{AddressChange, AddressError, Addresses, Announcement, Installed, InstalledAddress};
+use crate::announcements::Announcements;
 use crate::dataplane::{Dataplane, DataplaneError, DataplaneErrorKind, Scope};
 use crate::table::{Change, Table};
 
@@ -169,9 +170,8 @@ impl Addresses for FakeAddresses {
             .collect()
     }
 
-    async fn announce(&mut self, announcements: Vec<Announcement>) -> Vec<Result<(), AddressError>> {
-        let results = announcements.iter().map(|_| Ok(())).collect();
-        self.state().announced.extend(announcements);
-        results
+    async fn announce(&mut self, waiting: &mut Announcements) -> Vec<AddressError> {
+        self.state().announced.extend(std::iter::from_fn(|| waiting.remove_first()));
+        Vec::new()
     }
 }

@@ -10,6 +10,7 @@
 #[cfg(feature = "tokio")]
 pub mod address_applier;
 pub mod addresses;
+pub mod announcements;
 #[cfg(feature = "tokio")]
 pub mod applier;
 pub mod check;
@@ -32,6 +33,7 @@ pub use addresses::{
     AddressChange, AddressError, AddressKey, AddressScope, Addresses, Announcement, Installed,
     InstalledAddress, VirtualAddress,
 };
+pub use announcements::Announcements;
 pub use check::Check;
 pub use dataplane::{Dataplane, DataplaneError, DataplaneErrorKind, Scope};
 pub use director::Director;

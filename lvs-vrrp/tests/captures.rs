@@ -105,6 +105,7 @@ fn check(text: &'static str, expected: &[&str]) {
     assert_eq!(seen, expected, "{seen:#?}");
 }
 
+// VR-020, VR-022, VR-026, VR-030, VR-040.
 #[test]
 fn keepalived_adverts_are_read_and_written_again_octet_for_octet() {
     check(

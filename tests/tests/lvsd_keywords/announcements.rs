@@ -170,3 +170,24 @@ fn announcements_leave_as_far_apart_as_they_are_told() {
         assert!(gap > Duration::from_millis(290) && gap < Duration::from_millis(300) + LATE, "{gap:?}");
     }
 }
+
+#[test]
+fn rounds_that_take_longer_than_the_delay_send_what_was_asked_for() {
+    let lan = Lan::new();
+    let wire = Capture::start(&lan.hosts[0], "eth0", |frame| {
+        frame.outgoing && frame.arp().is_some_and(|arp| arp.sender == arp.target)
+    });
+    let global = "global_defs {\n vrrp_garp_interval 0.2\n}\n".to_owned();
+    let two = instance(100, "garp_master_repeat 4\n garp_master_delay 1")
+        .replace(&format!("{VIP}/24"), &format!("{VIP}/24\n {OTHER_VIP}/24"));
+    let _daemon = lan.lvsd(0, &(global + &two));
+    poll_until(LIMIT, "two rounds of four packets for two addresses", || wire.frames().len() == 16);
+    holds_for(Duration::from_secs(2), "nothing more is sent", || wire.frames().len() == 16);
+    let senders: Vec<String> =
+        wire.frames().iter().filter_map(|frame| Some(frame.arp()?.sender.to_string())).collect();
+    for pair in senders.chunks(2) {
+        assert_eq!(pair, [VIP, OTHER_VIP], "the addresses take turns: {senders:?}");
+    }
+}
+
+const OTHER_VIP: &str = "10.9.0.101";

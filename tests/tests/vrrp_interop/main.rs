@@ -50,16 +50,19 @@ fn play_all(rows: &[Row], play: fn(Row)) {
 
 // VR-001 to VR-004, VR-010, VR-060 to VR-064, VR-067, VR-090 to VR-097, VR-100, VR-111 to VR-116, VR-120, VR-220, VR-223; E1 to E4.
 
+// VR-220.
 #[test]
 fn lvsd_is_backup_to_a_better_keepalived_and_takes_over_when_it_goes_or_dies() {
     play_all(&KEEPALIVED, play::as_backup);
 }
 
+// VR-001 to VR-004, VR-010, VR-220, VR-223.
 #[test]
 fn lvsd_takes_over_from_a_worse_keepalived_which_follows_when_lvsd_goes_or_dies() {
     play_all(&KEEPALIVED, play::as_master);
 }
 
+// VR-227: by multicast alone.
 #[test]
 fn lvsd_is_backup_to_a_better_frr_and_takes_over_when_it_goes_or_dies() {
     play_all(&FRR, play::as_backup);

@@ -145,16 +145,19 @@ fn check_log(log: &str, kinds: usize) {
     assert!(!log.contains("panic"), "{log}");
 }
 
+// VR-008, VR-060 to VR-062, VR-064, VR-070, VR-071, VR-076, VR-122.
 #[test]
 fn a_master_of_version_3_believes_no_lie() {
     a_master_believes_no_lie(Speaks::V3);
 }
 
+// VR-067, VR-068, VR-203.
 #[test]
 fn a_master_of_version_2_with_a_password_believes_no_lie() {
     a_master_believes_no_lie(Speaks::V2WithPassword);
 }
 
+// VR-077, VR-122: nothing moves the timer.
 #[test]
 fn a_backup_of_version_3_takes_over_when_it_would_have_without_lies() {
     a_backup_believes_no_lie(Speaks::V3);
