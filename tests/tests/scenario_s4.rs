@@ -65,6 +65,15 @@ impl Pair {
         start(&self.nodes[node], &self.config(node))
     }
 
+    /// Waits until this is the last that the scripts of the group were told.
+    #[track_caller]
+    fn said_last(&self, node: usize, line: &str) {
+        poll_until(LIMIT, &format!("the group of node {node} says {line:?}"), || {
+            let said = self.said(node);
+            if said.last().is_some_and(|last| last == line) { Ok(()) } else { Err(format!("{said:?}")) }
+        });
+    }
+
     /// What the group's script was told.
     fn said(&self, node: usize) -> Vec<String> {
         let file = self.nodes[node].directory().join("said");
@@ -173,19 +182,13 @@ fn master_stops(start: [Start; 2]) {
     let pair = Pair::new();
     let [first, second] = [pair.start(0, start[0]), pair.start(1, start[1])];
     pair.owned_by(0);
-    poll_until(LIMIT, "the group of the second is backup", || {
-        let said = pair.said(1);
-        if said.last().is_some_and(|last| last == "GROUP nat BACKUP 0") {
-            Ok(())
-        } else {
-            Err(format!("{said:?}"))
-        }
-    });
+    // keepalived neither orders its scripts nor waits for them.
+    pair.said_last(0, "GROUP nat MASTER 0");
+    pair.said_last(1, "GROUP nat BACKUP 0");
     assert!(first.terminate().success(), "{}", first.log());
     pair.owned_by(1);
     pair.stays_with(1);
-    let said = pair.said(0);
-    assert_eq!(said.last().map(String::as_str), Some("GROUP nat STOP 0"), "{said:?}");
+    pair.said_last(0, "GROUP nat STOP 0");
     assert!(second.is_running(), "{}", second.log());
 }
 
