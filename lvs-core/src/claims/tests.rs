@@ -199,7 +199,8 @@ fn a_master_announces_again_what_is_on_an_interface_that_has_another_hardware_ad
         let mut seen = host(&vips);
         seen.interfaces.insert("eth1".into());
         let hardware = [("eth0", first), ("eth1", second)];
-        seen.hardware = hardware.into_iter().filter_map(|(name, last)| Some((name.into(), mac(last?)))).collect();
+        seen.hardware =
+            hardware.into_iter().filter_map(|(name, last)| Some((name.into(), mac(last?)))).collect();
         seen
     };
     let pass = |claims: &mut Claims, announcements, seen: &Installed| -> Vec<(String, u8)> {

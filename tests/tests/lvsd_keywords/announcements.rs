@@ -225,7 +225,8 @@ fn a_master_whose_hardware_address_changes_tells_the_neighbours_at_once() {
                 }
             }
     };
-    let vips: [&[u8]; 2] = [&[10, 9, 0, 100], &"2001:db8::101".parse::<std::net::Ipv6Addr>().expect("one").octets()];
+    let vips: [&[u8]; 2] =
+        [&[10, 9, 0, 100], &"2001:db8::101".parse::<std::net::Ipv6Addr>().expect("one").octets()];
     for vip in vips {
         let told = wire.wait_for("the new hardware address", LIMIT, |frame| is_of(frame, vip));
         assert!(told.at - changed < LATE, "{:?}", told.at - changed);

@@ -127,7 +127,9 @@ fn lists(mtu: u16, expected: u8) {
     assert_eq!(count(&advert), Some(expected), "{}", first.log());
     first.wait_for_log("not all virtual addresses fit an advert", LIMIT);
     // Those that are not listed are held all the same.
-    poll_until(LIMIT, "the first has all of them", || all.iter().all(|vip| lan.has(0, vip.trim_end_matches("/64"))));
+    poll_until(LIMIT, "the first has all of them", || {
+        all.iter().all(|vip| lan.has(0, vip.trim_end_matches("/64")))
+    });
     let second = lan.keepalived(1, &listing(100, &all));
     holds_for(Duration::from_secs(2), "keepalived believes lvsd", || !lan.has(1, "fe80::9:1"));
     assert!(first.terminate().success(), "{}", first.log());
@@ -156,8 +158,10 @@ fn an_advert_is_never_longer_than_an_mtu_that_shrinks() {
     assert_eq!(count(&advert), Some(80));
     let began = advert.at;
     lan.hosts[0].sh("ip link set eth0 mtu 1280").expect("the MTU can be set");
-    let shorter = wire.wait_for("a shorter one", LIMIT, |frame| leaves_with(150)(frame) && count(frame) == Some(76));
-    let before = wire.frames().into_iter().rfind(|frame| count(frame) == Some(80)).map_or(began, |frame| frame.at);
+    let shorter =
+        wire.wait_for("a shorter one", LIMIT, |frame| leaves_with(150)(frame) && count(frame) == Some(76));
+    let before =
+        wire.frames().into_iter().rfind(|frame| count(frame) == Some(80)).map_or(began, |frame| frame.at);
     // The one that did not leave was sent again at once.
     assert!(shorter.at - before < Duration::from_millis(200) + LATE, "{:?}", shorter.at - before);
     holds_for(Duration::from_secs(1), "it stays master", || lan.has(0, "fe80::9:1"));

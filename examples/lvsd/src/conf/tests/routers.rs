@@ -188,7 +188,10 @@ fn more_addresses_of_ipv6_than_the_usual_mtu_holds_are_a_warning() {
     // What fits is known when it runs.
     assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 0));
     let shown = shown(&read(&text(95)));
-    assert!(shown.contains("where the MTU is 1,500 an advert lists 89 addresses of IPv6, and there are 95"), "{shown}");
+    assert!(
+        shown.contains("where the MTU is 1,500 an advert lists 89 addresses of IPv6, and there are 95"),
+        "{shown}"
+    );
     let instance = only(&text(260), &["limit 260:2"]);
     assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 5));
 }

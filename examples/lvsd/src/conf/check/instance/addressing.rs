@@ -103,11 +103,16 @@ impl Draft {
         };
         let Some(surplus) = self.addresses.get(usual) else { return };
         let diagnostic = if all > most {
-            let message = format!("an advert lists at most {most} addresses: the other {} are not advertised", all - most);
+            let message = format!(
+                "an advert lists at most {most} addresses: the other {} are not advertised",
+                all - most
+            );
             let at = self.addresses.get(most).map_or(surplus.at, |surplus| surplus.at);
             Diagnostic::warning(Code::Limit, at, message)
         } else {
-            let message = format!("where the MTU is 1,500 an advert lists {usual} addresses of IPv6, and there are {all}");
+            let message = format!(
+                "where the MTU is 1,500 an advert lists {usual} addresses of IPv6, and there are {all}"
+            );
             Diagnostic::warning(Code::Limit, surplus.at, message)
         };
         cx.report(
@@ -125,12 +130,16 @@ impl Draft {
     /// What RFC 9568 §5.2.9 wants of IPv6. As in keepalived a warning, and in strict mode an error.
     fn first_of_the_link(&self, cx: &mut Cx<'_>, strict: Option<Span>) {
         let Some(first) = self.addresses.first() else { return };
-        let is_global = |address: IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
+        let is_global =
+            |address: IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
         if !is_global(first.address()) {
             return;
         }
-        let of_the_link =
-            self.addresses.iter().map(AddressDraft::address).find(|address| address.is_ipv6() && !is_global(*address));
+        let of_the_link = self
+            .addresses
+            .iter()
+            .map(AddressDraft::address)
+            .find(|address| address.is_ipv6() && !is_global(*address));
         let help = match of_the_link {
             Some(address) => format!("move {address} to the front, on all routers"),
             None => "put one in front of it, the same on all routers, such as `fe80::51`".to_owned(),
