@@ -266,6 +266,30 @@ async fn a_group_is_master_on_both_interfaces_or_on_none() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_group_recovers_when_its_members_fail_and_recover_together() {
+    // VR-127, E19: all members are on the interface that fails.
+    let network = MemoryNetwork::new();
+    let members = [1, 2, 3].map(|vrid| instance(&format!("v{vrid}"), "lan", vrid, 150, 5));
+    let mut setup = Setup::from(members.to_vec());
+    setup.groups.push(GroupConfig::new("g", ["v1", "v2", "v3"]));
+    let up = link("lan", &[host(1)]);
+    let running = Running::start(setup, network.host([host(1)]), std::slice::from_ref(&up));
+    for _ in 0..2 {
+        for instance in ["v1", "v2", "v3"] {
+            running.wait_for(instance, Role::Master).await;
+        }
+        running.handle.set_link(Link { up: false, ..up.clone() });
+        for instance in ["v1", "v2", "v3"] {
+            running.wait_for(instance, Role::Fault).await;
+        }
+        running.handle.set_link(up.clone());
+    }
+    for instance in ["v1", "v2", "v3"] {
+        running.wait_for(instance, Role::Master).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_running_master_takes_a_new_configuration_and_stays_master() {
     // E14, E15, E16.
     let network = MemoryNetwork::new();
