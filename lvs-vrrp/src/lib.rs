@@ -178,6 +178,8 @@ pub use driver::Driver;
 #[cfg(feature = "tokio")]
 pub use driver::config::InstanceConfig;
 #[cfg(feature = "tokio")]
+pub use driver::difference::Changes;
+#[cfg(feature = "tokio")]
 pub use driver::handle::Event;
 #[cfg(feature = "tokio")]
 pub use driver::handle::EventKind;
