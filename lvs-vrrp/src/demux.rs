@@ -84,6 +84,12 @@ impl Demux {
         self.listeners.retain(|_, entries| !entries.is_empty());
     }
 
+    /// The numbers of all instances.
+    #[cfg(all(test, feature = "tokio"))]
+    pub(crate) fn numbers(&self) -> std::collections::BTreeSet<usize> {
+        self.listeners.values().flatten().map(|entry| entry.id).collect()
+    }
+
     fn take(&mut self, id: usize) -> Option<Entry> {
         let taken = self.listeners.values_mut().find_map(|entries| {
             let place = entries.iter().position(|entry| entry.id == id)?;

@@ -128,10 +128,14 @@ impl SyncGroup {
     }
 
     /// The gate that the group gives this member now; [`Held`](Gate::Held) if there is no such member. To be
-    /// combined with the member's own by [`Gate::and`] when that one changes.
+    /// combined with the member's own by [`Gate::and`] when that one changes. It counts as handed out.
     #[must_use]
-    pub fn gate(&self, member: usize) -> Gate {
-        self.members.get(member).map_or(Gate::Held, |member| self.gate_for(member.standing))
+    pub fn gate(&mut self, member: usize) -> Gate {
+        let gate = self.members.get(member).map_or(Gate::Held, |member| self.gate_for(member.standing));
+        if let Some(member) = self.members.get_mut(member) {
+            member.given = Some(gate);
+        }
+        gate
     }
 
     /// What the group is as a whole: [`Master`](Role::Master) if all members are, [`Fault`](Role::Fault) if any

@@ -343,3 +343,6 @@ fn look() -> BTreeMap<String, Link> {
         BTreeMap::new()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,5 +123,3 @@ fn rest<'a>(count: usize, fates: impl Iterator<Item = &'a Fate>) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;
