@@ -302,7 +302,7 @@ async fn sockets_are_open_where_instances_are_and_what_cannot_be_opened_changes_
     let refused = apply_to(&running, vec![b, broken.clone()]).await.unwrap_err();
     assert_eq!(refused.to_string(), "open sockets for adverts on broken: permission denied");
     assert_eq!(doors.open(), ["in lan 224.0.0.18", "out lan"]);
-    assert_eq!(running.handle.setup().instances, [a.clone()]);
+    assert_eq!(running.handle.setup(), Setup::from(vec![a.clone()]));
     let stats = running.handle.instance("a").unwrap().stats();
     assert_eq!((running.role("a"), stats.released_master), (Role::Master, 0));
     doors.is_broken.store(false, Ordering::SeqCst);
