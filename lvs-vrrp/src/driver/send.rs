@@ -67,7 +67,12 @@ impl Driver {
         }
         let member = &mut self.members[index];
         self.timers.set(index + 1, member.router.poll_timeout());
+        let before = member.status.priority;
         is_news |= member.status.follow(&member.router, now);
+        if member.status.priority != before {
+            let kind = EventKind::PriorityChanged(member.status.priority);
+            self.space.news.push(News { whose: Whose::Instance(index), at: now, kind });
+        }
         if is_news && !member.has_news {
             member.has_news = true;
             self.space.changed.push(index);
