@@ -12,6 +12,7 @@ mod recorder;
 mod send;
 mod settle;
 pub(crate) mod setup;
+pub(crate) mod status;
 mod timers;
 
 use std::collections::BTreeSet;
