@@ -259,6 +259,8 @@ pub struct Event {
 pub enum EventKind {
     /// The role changed.
     Changed(Transition),
+    /// The effective priority became this one; the role stays.
+    PriorityChanged(Priority),
     /// Another router is master too, or is not any more.
     Conflict(ConflictEvent),
     /// It would be master if its gate were open.
@@ -272,6 +274,7 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Changed(transition) => transition.fmt(f),
+            Self::PriorityChanged(priority) => write!(f, "the priority is {priority}"),
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::WantsMaster => f.write_str("waits for its group to become master"),
             Self::GroupChanged(role) => write!(f, "the group is {role}"),
