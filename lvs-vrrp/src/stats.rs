@@ -24,10 +24,10 @@ use crate::types::{Advertised, ChecksumForm, Interval};
 /// | [`Refusal::Ttl`] | `IpTtlErrors` | Packet Errors: TTL |
 /// | [`Refusal::Length`] | `PacketLengthErrors` | Packet Errors: Length |
 /// | [`Refusal::Type`] | `RcvdInvalidTypePackets` | Packet Errors: Invalid Type |
-/// | `interval_differences`, [`Refusal::IntervalMismatch`] | `AdvIntervalErrors` | Packet Errors: Advertisement Interval |
+/// | `interval_differences`, [`Refusal::IntervalMismatch`], [`Refusal::IntervalZero`] | `AdvIntervalErrors` | Packet Errors: Advertisement Interval |
 /// | `address_list_differences` | `AddressListErrors` | Packet Errors: Address List |
 /// | [`Refusal::AuthType`] | – (`vrrpStatsAuthTypeMismatch`) | Authentication Errors: Type Mismatch |
-/// | [`Refusal::AuthData`] | – (`vrrpStatsAuthFailures`) | Authentication Errors: Failure |
+/// | [`Refusal::AuthData`], [`Refusal::AhHeader`], [`Refusal::Replay`] | – (`vrrpStatsAuthFailures`) | Authentication Errors: Failure |
 /// | [`Refusal::Checksum`] | `vrrpv3RouterChecksumErrors` | – |
 /// | [`Refusal::Version`] | `vrrpv3RouterVersionErrors` | – |
 /// | [`Refusal::UnknownVrid`], of the interface | `vrrpv3RouterVrIdErrors` | – |
@@ -215,6 +215,7 @@ impl Counters {
             old_unicast_checksums,
             address_list_differences,
             interval_differences,
+            not_link_local_first,
             became_master,
             released_master,
             conflicts,
@@ -230,6 +231,7 @@ impl Counters {
             (&self.old_unicast_checksums, old_unicast_checksums),
             (&self.address_list_differences, address_list_differences),
             (&self.interval_differences, interval_differences),
+            (&self.not_link_local_first, not_link_local_first),
             (&self.became_master, became_master),
             (&self.released_master, released_master),
             (&self.conflicts, conflicts),

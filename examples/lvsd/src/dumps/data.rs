@@ -180,6 +180,7 @@ fn write_counts(lines: &mut Lines<'_>, stats: &Stats) -> fmt::Result {
         ("Send errors", stats.send_errors),
         ("Message only checksums", stats.message_only_checksums),
         ("Old unicast checksums", stats.old_unicast_checksums),
+        ("Not link-local first", stats.not_link_local_first),
     ];
     for (label, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         lines.value(label, count)?;

@@ -280,6 +280,18 @@ fn the_state_is_written_with_keepalived_s_labels_and_what_it_has_none_for() {
 }
 
 #[test]
+fn a_script_that_fails_is_bad_and_one_that_has_not_ended_yet_is_at_its_beginning() {
+    let source = source(CONFIG);
+    let mut picture = look(&source);
+    let mut text = |fact| {
+        picture.facts.insert((TrackedKind::Script, "chk".to_owned()), fact);
+        data::text(&picture)
+    };
+    assert!(text(Fact::Down).contains("   Init state = unknown\n   Status = BAD\n   State = idle\n"));
+    assert!(text(Fact::Unknown).contains("   Init state = INIT\n   Status = BAD\n   State = idle\n"));
+}
+
+#[test]
 fn json_has_keepalived_s_names_and_types_and_more_under_a_name_of_ours() {
     let source = source(CONFIG);
     let picture = look(&source);
