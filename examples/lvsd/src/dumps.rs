@@ -20,7 +20,7 @@ use lvs_vrrp::Handle;
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
-use crate::conf::model::{self, JsonVersion};
+use crate::conf::model::{self, JsonVersion, VrrpInstance};
 use crate::conf::tracking::SyncGroup;
 use crate::trackers::{Known, Running, SharedJudge};
 use picture::{InstancePicture, Picture};
@@ -198,12 +198,13 @@ impl Source {
         let groups = self.config.groups.iter();
         let groups: BTreeMap<&str, &SyncGroup> =
             groups.flat_map(|group| group.members.iter().map(move |name| (&**name, group))).collect();
-        // Both are in the order of the configuration, so that there is no need to search.
-        let pairs = self.config.instances.iter().zip(vrrp.instances());
-        pairs
-            .map(|(config, instance)| {
+        let configs = self.config.instances.iter();
+        let configs: BTreeMap<&str, &VrrpInstance> = configs.map(|config| (&*config.name, config)).collect();
+        vrrp.instances()
+            .filter_map(|instance| {
+                let config = *configs.get(instance.name())?;
                 let ownership = *instance.ownership().borrow();
-                InstancePicture {
+                Some(InstancePicture {
                     config,
                     group: groups.get(&*config.name).copied(),
                     status: instance.status(),
@@ -211,7 +212,7 @@ impl Source {
                     // Announced is only what the host was seen to have.
                     is_set: ownership.is_master() && ownership.announcements > 0,
                     explanation: explanations.remove(&config.name),
-                }
+                })
             })
             .collect()
     }
@@ -219,8 +220,12 @@ impl Source {
     /// Takes off the counters what was written.
     fn clear(&self, picture: &Picture<'_>) {
         let Some(vrrp) = &self.vrrp else { return };
-        for (instance, seen) in vrrp.instances().zip(&picture.instances) {
-            instance.clear_stats(&seen.stats);
+        let seen = picture.instances.iter();
+        let seen: BTreeMap<&str, _> = seen.map(|seen| (&*seen.config.name, &seen.stats)).collect();
+        for instance in vrrp.instances() {
+            if let Some(seen) = seen.get(instance.name()) {
+                instance.clear_stats(seen);
+            }
         }
         for (name, seen) in &picture.interfaces {
             vrrp.clear_interface_stats(name, seen);
