@@ -16,7 +16,7 @@ pub enum SignalName {
     /// End.
     #[value(name = "STOP")]
     Stop,
-    /// Read the configuration again.
+    /// Read the configuration again: this version only warns that it does not.
     #[value(name = "RELOAD")]
     Reload,
     /// Write how everything stands.
