@@ -140,6 +140,13 @@ impl Interface {
         }
     }
 
+    /// Closes the ways in of a family.
+    pub(super) fn stop_hearing(&mut self, family: Family) {
+        for ear in self.ears.iter_mut().filter(|ear| ear.channel.family() == family) {
+            ear.receiver = None;
+        }
+    }
+
     /// Opens the ways that are not open.
     pub(super) fn open(&mut self, transport: &mut dyn Transport) {
         let Some(Link { index, up, .. }) = self.link else { return };
