@@ -151,8 +151,9 @@ pub struct VrrpInstance {
     pub preempt_delay: Duration,
     /// Adverts of the master that may fail to come, 1 to 100; 3 in the RFCs.
     pub down_timer_adverts: u8,
-    /// Become backup after a pause in which another may have taken over (`timer_expired_backup`).
-    pub yield_when_late: bool,
+    /// Become backup after a pause in which another may have taken over (`timer_expired_backup`): the highest priority of the
+    /// other routers, 1 to 254.
+    pub yield_when_late: Option<NonZeroU8>,
     /// As master, what becomes of adverts of others.
     pub answers: Answers,
     /// `authentication`; version 3 has none.
