@@ -52,7 +52,7 @@ fn the_defaults_are_keepalived_s() {
     assert_eq!(instance.family, Family::Ipv4);
     assert_eq!(instance.down_timer_adverts, 3);
     assert_eq!(instance.answers, Answers::default());
-    assert!(!instance.yield_when_late && instance.checksum == Checksum::WithAddresses);
+    assert!(instance.yield_when_late.is_none() && instance.checksum == Checksum::WithAddresses);
     assert!(instance.check_addresses && instance.track_interface);
     assert_eq!((instance.garp.lower_prio_repeat, instance.garp.lower_prio_delay), (5, seconds(5)));
 }
@@ -354,9 +354,11 @@ fn a_key_of_ah_is_cut_as_a_password_and_version_3_has_neither() {
 
 #[test]
 fn stepping_down_after_a_pause_needs_nopreempt() {
-    assert!(with(" nopreempt\n timer_expired_backup", &[]).yield_when_late);
-    assert!(with(" nopreempt\n thread_timer_expired 100", &[]).yield_when_late);
-    assert!(!with(" timer_expired_backup", &["conflict 7:2"]).yield_when_late);
+    let others =
+        |more: &str, expected: &[&str]| with(more, expected).yield_when_late.map(std::num::NonZeroU8::get);
+    assert_eq!(others(" nopreempt\n timer_expired_backup", &[]), Some(254));
+    assert_eq!(others(" nopreempt\n thread_timer_expired 100", &[]), Some(100));
+    assert_eq!(others(" timer_expired_backup", &["conflict 7:2"]), None);
     refused(&instance(" nopreempt\n timer_expired_backup 255"), &["out-of-range 8:23"]);
     refused(&instance(" nopreempt\n timer_expired_backup\n thread_timer_expired"), &["duplicate 9:2"]);
 }
