@@ -137,7 +137,7 @@ impl Router {
             state: State::Disabled,
             epoch: Epoch::NONE,
             failed_claims: 0,
-            actions: VecDeque::with_capacity(8),
+            actions: VecDeque::with_capacity(USUAL_ACTIONS),
         }
     }
 
@@ -515,6 +515,9 @@ impl Router {
         self.config.master_down_interval(self.config.interval())
     }
 }
+
+/// As many as a change of role or a timeout brings where there is no conflict.
+const USUAL_ACTIONS: usize = 4;
 
 /// The pause after failed claims grows up to 64 claim timeouts.
 const MAX_DOUBLINGS: u32 = 6;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -70,6 +71,8 @@ pub fn run(cli: &Cli) -> u8 {
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
     let Some(plan) = plan else { return cli::status_of(&loaded) };
+    // The files' text and the checked configuration, of which the plan holds what is used.
+    drop(loaded);
 
     match start_and_run(cli, plan) {
         Ok(status) => status,
@@ -125,12 +128,12 @@ struct Daemon {
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
-    notices: Notices,
-    group_notices: Notices,
+    notices: Notices<ScriptRunner>,
+    group_notices: Notices<ScriptRunner>,
     /// The members of each sync group, and what its scripts heard of last.
     groups: BTreeMap<String, (Vec<String>, Role)>,
     /// Role and priority of each virtual router that the scripts heard of last.
-    told: BTreeMap<String, (Role, u8)>,
+    told: BTreeMap<Arc<str>, (Role, u8)>,
     release: oneshot::Sender<()>,
     addresses: Option<Running>,
     stop_trackers: oneshot::Sender<()>,
@@ -202,9 +205,9 @@ impl Daemon {
         });
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
-        let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
+        let notices = Notices::new(names, ScriptRunner::new(plan.scripts));
         let names: Vec<String> = plan.group_scripts.keys().cloned().collect();
-        let group_notices = Notices::start(names, &ScriptRunner::of_groups(plan.group_scripts));
+        let group_notices = Notices::new(names, ScriptRunner::of_groups(plan.group_scripts));
         // Everything is opened before anything is changed.
         let refused =
             "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
@@ -303,7 +306,7 @@ impl Daemon {
         }
         match event.kind {
             EventKind::Changed(transition) => {
-                self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+                self.tell_role(Arc::clone(&event.instance), transition.to, transition.priority.get());
             }
             EventKind::GroupChanged(role) => self.tell_group(&event.instance, role),
             EventKind::Conflict(ConflictEvent::Began(conflict))
@@ -315,9 +318,9 @@ impl Daemon {
         }
     }
 
-    fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
-        self.told.insert(instance.clone(), (role, priority));
-        self.notices.push(Notice::Role { instance, role, priority });
+    fn tell_role(&mut self, instance: Arc<str>, role: Role, priority: u8) {
+        self.notices.push(Notice::Role { instance: instance.to_string(), role, priority });
+        self.told.insert(instance, (role, priority));
     }
 
     fn tell_group(&mut self, group: &str, role: Role) {
@@ -331,19 +334,20 @@ impl Daemon {
     /// The roles now, for what was missed of the events that led to them.
     fn catch_up(&mut self) {
         let Some(routers) = &self.routers else { return };
-        let now: Vec<(String, Role)> = routers
-            .handle
-            .instances()
-            .map(|instance| (instance.name().to_owned(), instance.ownership().borrow().role))
-            .collect();
-        for (instance, role) in now {
-            if let Some(&(told, priority)) = self.told.get(&instance)
+        let mut missed = Vec::new();
+        for instance in routers.handle.instances() {
+            let role = instance.ownership().borrow().role;
+            if let Some((name, &(told, priority))) = self.told.get_key_value(instance.name())
                 && told != role
             {
-                self.tell_role(instance, role, priority);
+                missed.push((Arc::clone(name), role, priority));
             }
         }
-        let role_of = |member: &String| self.told.get(member).map_or(Role::Initialize, |(role, _)| *role);
+        for (instance, role, priority) in missed {
+            self.tell_role(instance, role, priority);
+        }
+        let role_of =
+            |member: &String| self.told.get(&**member).map_or(Role::Initialize, |(role, _)| *role);
         let roles = self.groups.iter().filter_map(|(name, (members, _))| {
             let first = members.first().map(role_of)?;
             // On its way it has no role of its own; its next event is still to come.
@@ -370,7 +374,7 @@ impl Daemon {
     }
 
     /// Resigns, releases the addresses, runs the last scripts, removes the services; whether all of it worked.
-    async fn stop(self) -> bool {
+    async fn stop(mut self) -> bool {
         if let Some(routers) = self.routers {
             let mut left = routers.stop().await;
             while let Ok(event) = left.try_recv() {
@@ -380,7 +384,7 @@ impl Daemon {
         // A thread that has ended has nothing left to release.
         let _ = self.release.send(());
         for (instance, (_, priority)) in self.told {
-            self.notices.push(Notice::Stopped { instance, priority });
+            self.notices.push(Notice::Stopped { instance: instance.to_string(), priority });
         }
         for (instance, (_, role)) in self.groups {
             if role != Role::Initialize {
