@@ -131,7 +131,8 @@ impl<A: Addresses> Keeper<A> {
     async fn announce_and_wait(&mut self, changed: &Notify, failures: u32) {
         if !self.waiting.is_empty() {
             let failures = self.addresses.announce(&mut self.waiting).await;
-            self.waiting.clear();
+            // With its room: there are many only when many masters are new.
+            self.waiting = Announcements::default();
             if let Some((first, more)) = failures.split_first() {
                 warn!("{first} (and {} more)", more.len());
             }

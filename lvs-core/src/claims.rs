@@ -169,7 +169,8 @@ impl Claims {
             announcements.extend(confirmed.filter_map(|Held { address, was_absent, .. }| {
                 let repeat = if std::mem::take(was_absent) { asked.max(*burst) } else { asked };
                 let AddressKey { interface, address, .. } = &address.key;
-                let announcement = || Announcement { interface: interface.clone(), address: *address, repeat };
+                let announcement =
+                    || Announcement { interface: interface.clone(), address: *address, repeat };
                 (repeat > 0).then(announcement)
             }));
         }

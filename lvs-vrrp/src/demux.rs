@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use lvs_core::Family;
 
@@ -186,7 +187,7 @@ pub struct Listener {
     delivery: Delivery,
     authentication: Authentication,
     own_address: Option<IpAddr>,
-    broadcasts: Vec<Ipv4Addr>,
+    broadcasts: Option<Arc<[Ipv4Addr]>>,
     /// As adverts list them.
     addresses: Vec<u8>,
 }
@@ -202,7 +203,7 @@ impl Listener {
             delivery,
             authentication: Authentication::None,
             own_address: None,
-            broadcasts: Vec::new(),
+            broadcasts: None,
             addresses: Vec::new(),
         }
     }
@@ -225,8 +226,8 @@ impl Listener {
     /// 255.255.255.255 (VR-075). Any other address at which this host receives is taken for one of its own,
     /// as peers need not send to the one that we send from.
     #[must_use]
-    pub fn with_broadcasts(mut self, broadcasts: Vec<Ipv4Addr>) -> Self {
-        self.broadcasts = broadcasts;
+    pub fn with_broadcasts(mut self, broadcasts: impl Into<Arc<[Ipv4Addr]>>) -> Self {
+        self.broadcasts = Some(broadcasts.into());
         self
     }
 
@@ -243,7 +244,10 @@ impl Listener {
 
     fn takes_for_unicast(&self, destination: IpAddr) -> bool {
         let is_broadcast = match destination {
-            IpAddr::V4(destination) => destination.is_broadcast() || self.broadcasts.contains(&destination),
+            IpAddr::V4(destination) => {
+                let broadcasts = self.broadcasts.as_deref().unwrap_or_default();
+                destination.is_broadcast() || broadcasts.contains(&destination)
+            }
             IpAddr::V6(_) => false,
         };
         !destination.is_multicast() && !is_broadcast

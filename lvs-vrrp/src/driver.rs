@@ -145,7 +145,7 @@ impl Driver {
             shared: Arc::clone(&shared),
             transport: AnyTransport(Box::new(transport)),
             interfaces: Vec::new(),
-            members: Vec::new(),
+            members: Vec::with_capacity(configs.len()),
             groups: Vec::new(),
             logs_unknown_vrids: setup.logs_unknown_vrids,
             events: Events { sender, missed: 0 },

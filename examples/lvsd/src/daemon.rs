@@ -346,8 +346,7 @@ impl Daemon {
         for (instance, role, priority) in missed {
             self.tell_role(instance, role, priority);
         }
-        let role_of =
-            |member: &String| self.told.get(&**member).map_or(Role::Initialize, |(role, _)| *role);
+        let role_of = |member: &String| self.told.get(&**member).map_or(Role::Initialize, |(role, _)| *role);
         let roles = self.groups.iter().filter_map(|(name, (members, _))| {
             let first = members.first().map(role_of)?;
             // On its way it has no role of its own; its next event is still to come.

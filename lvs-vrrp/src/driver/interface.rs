@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use lvs_core::{Epoch, Family, Link, LinkAddress};
 
@@ -22,6 +23,8 @@ pub(super) struct Interface {
     /// Some of its instances go on while it is down.
     pub(super) is_needed_down: bool,
     pub(super) link: Option<Link>,
+    /// Those of the link's networks.
+    pub(super) broadcasts: Arc<[Ipv4Addr]>,
     /// Somebody tells about it.
     pub(super) is_fed: bool,
     /// It has adverts that wait to leave.
@@ -46,6 +49,7 @@ impl Interface {
             trackers: BTreeSet::new(),
             is_needed_down: false,
             link: None,
+            broadcasts: Arc::default(),
             is_fed: false,
             is_loaded: false,
             is_audible: false,
@@ -171,8 +175,9 @@ impl Interface {
         self.link.iter().flat_map(|link| &link.addresses).map(|address| address.address)
     }
 
-    pub(super) fn broadcasts(&self) -> Vec<Ipv4Addr> {
-        self.link.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect()
+    pub(super) fn set_link(&mut self, link: Option<Link>) {
+        self.broadcasts = link.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect();
+        self.link = link;
     }
 
     /// The first address that adverts may be sent from: of the host, not of a virtual router.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_core::{Family, Instant, Link};
@@ -56,7 +57,7 @@ impl Driver {
         let is_the_same = !needs_new_ways
             && hosts(interface.link.as_ref(), &virtual_addresses)
                 .eq(hosts(link.as_ref(), &virtual_addresses));
-        interface.link = link;
+        interface.set_link(link);
         if is_the_same {
             return;
         }
@@ -128,7 +129,7 @@ impl Driver {
         };
         let member = &mut self.members[index];
         let interface = &mut self.interfaces[member.interface];
-        let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
+        let listener = member.config.listener(source).with_broadcasts(Arc::clone(&interface.broadcasts));
         interface.demux.insert(index, listener);
         member.source = Some(source);
         member.silent_peers = silent_peers;
