@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
@@ -26,7 +27,7 @@ use crate::recordings::{self, Directory, Recordings};
 use crate::scripts::ScriptRunner;
 use crate::trackers::{Judge, Trackers};
 use crate::worker::{Running, Waiting};
-use crate::{conf, log, services, vrrp};
+use crate::{conf, log, memory, services, vrrp};
 
 /// Where the pid goes if `-p` is not given.
 const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
@@ -36,6 +37,9 @@ const LAST_SCRIPTS: Duration = Duration::from_secs(5);
 
 /// How long the recordings may still be written then.
 const LAST_RECORDINGS: Duration = Duration::from_secs(5);
+
+/// After a start, or changes of roles, memory that was needed for it is given back when nothing has happened for that long.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Signals that keepalived acts on and this version does not. Unhandled they would end the process on the spot, and its
 /// addresses would stay.
@@ -251,11 +255,18 @@ impl Daemon {
 
     /// Carries facts until the end; the exit status.
     async fn live(mut self) -> anyhow::Result<u8> {
+        let quiet = tokio::time::sleep(QUIET);
+        tokio::pin!(quiet);
+        let mut has_leftovers = true;
         let end = loop {
             tokio::select! {
                 // A closed channel means that the thread behind it has ended.
                 event = next(&mut self.routers, |routers| routers.events.recv()) => match event {
-                    Some(event) => self.handle_router(&event),
+                    Some(event) => {
+                        self.handle_router(&event);
+                        quiet.as_mut().reset(Instant::now() + QUIET);
+                        has_leftovers = true;
+                    }
                     None => break End::Lost("vrrp"),
                 },
                 event = next(&mut self.checks, |checks| checks.events.recv()) => match event {
@@ -265,6 +276,10 @@ impl Daemon {
                 () = next(&mut self.addresses, Running::lost) => break End::Lost("addresses"),
                 () = next(&mut self.services, Running::lost) => break End::Lost("ipvs"),
                 () = next(&mut self.trackers, Running::lost) => break End::Lost("trackers"),
+                () = &mut quiet, if has_leftovers => {
+                    memory::give_back();
+                    has_leftovers = false;
+                }
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
