@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use lvs_core::Family;
 
@@ -71,6 +70,27 @@ impl Demux {
     /// Removes an instance; nothing happens if there is none with this number.
     pub fn remove(&mut self, id: usize) {
         let _ = self.take(id);
+    }
+
+    /// Gives instances other numbers, or removes those that get none; what they heard stays.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn renumber(&mut self, number: impl Fn(usize) -> Option<usize>) {
+        for entries in self.listeners.values_mut() {
+            entries.retain_mut(|entry| match number(entry.id) {
+                Some(id) => {
+                    entry.id = id;
+                    true
+                }
+                None => false,
+            });
+        }
+        self.listeners.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// The numbers of all instances.
+    #[cfg(all(test, feature = "tokio"))]
+    pub(crate) fn numbers(&self) -> std::collections::BTreeSet<usize> {
+        self.listeners.values().flatten().map(|entry| entry.id).collect()
     }
 
     fn take(&mut self, id: usize) -> Option<Entry> {
@@ -187,7 +207,8 @@ pub struct Listener {
     delivery: Delivery,
     authentication: Authentication,
     own_address: Option<IpAddr>,
-    broadcasts: Option<Arc<[Ipv4Addr]>>,
+    broadcasts: Vec<Ipv4Addr>,
+    takes_any_first_address: bool,
     /// As adverts list them.
     addresses: Vec<u8>,
 }
@@ -203,7 +224,8 @@ impl Listener {
             delivery,
             authentication: Authentication::None,
             own_address: None,
-            broadcasts: None,
+            broadcasts: Vec::new(),
+            takes_any_first_address: false,
             addresses: Vec::new(),
         }
     }
@@ -226,8 +248,8 @@ impl Listener {
     /// 255.255.255.255 (VR-075). Any other address at which this host receives is taken for one of its own,
     /// as peers need not send to the one that we send from.
     #[must_use]
-    pub fn with_broadcasts(mut self, broadcasts: impl Into<Arc<[Ipv4Addr]>>) -> Self {
-        self.broadcasts = Some(broadcasts.into());
+    pub fn with_broadcasts(mut self, broadcasts: Vec<Ipv4Addr>) -> Self {
+        self.broadcasts = broadcasts;
         self
     }
 
@@ -242,12 +264,17 @@ impl Listener {
         self
     }
 
+    /// The same, believing adverts over IPv6 whose first address is not link-local, too. RFC 9568 §5.2.9 (erratum 8300)
+    /// wants them discarded; keepalived sends and believes them.
+    #[must_use]
+    pub const fn with_any_first_address(mut self) -> Self {
+        self.takes_any_first_address = true;
+        self
+    }
+
     fn takes_for_unicast(&self, destination: IpAddr) -> bool {
         let is_broadcast = match destination {
-            IpAddr::V4(destination) => {
-                let broadcasts = self.broadcasts.as_deref().unwrap_or_default();
-                destination.is_broadcast() || broadcasts.contains(&destination)
-            }
+            IpAddr::V4(destination) => destination.is_broadcast() || self.broadcasts.contains(&destination),
             IpAddr::V6(_) => false,
         };
         !destination.is_multicast() && !is_broadcast
@@ -271,6 +298,10 @@ impl Listener {
             return Err(Refusal::Ttl);
         }
         let advert = Advert::parse_behind(ah, payload, &endpoints)?;
+        // VR-072.
+        if !self.takes_any_first_address && !advert.has_link_local_first() {
+            return Err(Refusal::NotLinkLocal);
+        }
         match (self.interval, advert.interval()) {
             (Interval::Seconds(_), Interval::Centis(_)) | (Interval::Centis(_), Interval::Seconds(_)) => {
                 Err(Refusal::Version)
