@@ -19,13 +19,16 @@ use tracing::{error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
+use crate::conf::model;
+use crate::dumps::{self, Dump, Dumps};
 use crate::health::Checks;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::recordings::{self, Directory, Recordings};
 use crate::scripts::ScriptRunner;
-use crate::trackers::{Judge, Trackers};
+use crate::signals::SignalName;
+use crate::trackers::{Judge, SharedJudge, Trackers};
 use crate::worker::{Running, Waiting};
 use crate::{conf, log, memory, services, vrrp};
 
@@ -41,17 +44,23 @@ const LAST_RECORDINGS: Duration = Duration::from_secs(5);
 /// After a start, or changes of roles, memory that was needed for it is given back when nothing has happened for that long.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// How long dumps may still be written then.
+const LAST_DUMPS: Duration = Duration::from_secs(5);
+
+/// What signals ask to be written.
+const DUMPS: [(SignalName, Dump); 4] = [
+    (SignalName::Data, Dump::Data),
+    (SignalName::Stats, Dump::Stats),
+    (SignalName::StatsClear, Dump::StatsClear),
+    (SignalName::Json, Dump::Json),
+];
+
 /// Signals that keepalived acts on and this version does not. Unhandled they would end the process on the spot, and its
 /// addresses would stay.
-const UNSUPPORTED_SIGNALS: [(&str, i32); 6] = [
-    ("SIGHUP (reload)", libc::SIGHUP),
-    ("SIGUSR1 (dump of the data)", libc::SIGUSR1),
-    ("SIGUSR2 (statistics)", libc::SIGUSR2),
-    // With glibc SIGRTMIN is 34 and SIGRTMAX is 64.
-    ("SIGRTMIN+2 (JSON)", 36),
-    ("SIGRTMAX-1 (statistics, cleared)", 63),
-    ("SIGRTMAX (threads)", 64),
-];
+fn unsupported_signals() -> [(&'static str, i32); 2] {
+    // keepalived as Debian builds it knows no signal for its threads either.
+    [("SIGHUP (reload)", SignalName::Reload.number()), ("SIGRTMAX (threads)", libc::SIGRTMAX())]
+}
 
 /// Open files that are enough for all probes at once, sockets and scripts.
 const DESCRIPTORS: u64 = 65_536;
@@ -74,11 +83,11 @@ pub fn run(cli: &Cli) -> u8 {
     let style = conf::Style::for_output(stderr.is_terminal());
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
-    let Some(plan) = plan else { return cli::status_of(&loaded) };
-    // The files' text and the checked configuration, of which the plan holds what is used.
+    let (Some(plan), Some(config)) = (plan, loaded.config.take()) else { return cli::status_of(&loaded) };
+    // The files' text, and what was said about it.
     drop(loaded);
 
-    match start_and_run(cli, plan) {
+    match start_and_run(cli, plan, config) {
         Ok(status) => status,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
@@ -87,7 +96,7 @@ pub fn run(cli: &Cli) -> u8 {
     }
 }
 
-fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
+fn start_and_run(cli: &Cli, mut plan: Plan, config: model::Config) -> anyhow::Result<u8> {
     let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
     // Taken before the terminal is left, so that whoever starts a second instance hears why it does not run.
     let mut pid_file = PidFile::take(&path)?;
@@ -109,7 +118,7 @@ fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(async { Daemon::start(plan, directory)?.live().await });
+    let status = runtime.block_on(async { Daemon::start(plan, config, directory)?.live().await });
     if let (false, Err(failure)) = (cli.log_console, &status) {
         // In the background there is nobody to read what the caller prints.
         error!("{failure:#}");
@@ -128,6 +137,7 @@ fn log_destination(cli: &Cli) -> log::Destination {
 /// The running daemon: one thread each for VRRP, the kernel, the checks and what is tracked; this one carries facts between them.
 struct Daemon {
     routers: Option<vrrp::Routers>,
+    dumps: Dumps,
     recordings: Option<Recordings>,
     checks: Option<Checks>,
     director: Director,
@@ -160,12 +170,13 @@ enum End {
 
 impl Daemon {
     /// Opens everything and starts the threads. Fails before anything was changed.
-    fn start(plan: Plan, recordings: Option<Directory>) -> anyhow::Result<Self> {
+    fn start(plan: Plan, config: model::Config, recordings: Option<Directory>) -> anyhow::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
-        for (name, number) in UNSUPPORTED_SIGNALS {
+        let dump_signals = dump_signals()?;
+        for (name, number) in unsupported_signals() {
             let mut unsupported = signal(SignalKind::from_raw(number))?;
             tokio::spawn(async move {
                 while unsupported.recv().await.is_some() {
@@ -192,9 +203,18 @@ impl Daemon {
         let (release, stop) = oneshot::channel();
         let (links, linked) = watch::channel(plan.watched.links());
         let (stop_trackers, stopped) = oneshot::channel();
+        let judge = SharedJudge::new(Judge::new(plan.tracked));
+        let scripts =
+            plan.watched.scripts.iter().map(|(_, script)| (script.name.clone(), script.running.clone()));
+        let dumped = dumps::Source {
+            config,
+            vrrp: ready.as_ref().map(vrrp::Ready::handle),
+            judge: judge.clone(),
+            scripts: scripts.collect(),
+        };
         let trackers = ready.as_ref().map(|ready| Trackers {
             watched: plan.watched,
-            judge: Judge::new(plan.tracked),
+            judge,
             vrrp: ready.handle(),
             links: linked,
             stop: stopped,
@@ -230,12 +250,22 @@ impl Daemon {
             (Some(ready), Some(directory)) => Some(Recordings::start(directory, ready.handle())?),
             (None, _) | (_, None) => None,
         };
+        let dumps = Dumps::start(dumped)?;
+        for (mut signal, dump) in dump_signals {
+            let requests = dumps.requests();
+            tokio::spawn(async move {
+                while signal.recv().await.is_some() {
+                    requests.want(dump);
+                }
+            });
+        }
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
+            dumps,
             recordings,
             checks,
             director,
@@ -429,9 +459,20 @@ impl Daemon {
                 recordings.finish(LAST_RECORDINGS).await;
             }
         };
-        tokio::join!(self.notices.finish(LAST_SCRIPTS), self.group_notices.finish(LAST_SCRIPTS), recorded);
+        tokio::join!(
+            self.notices.finish(LAST_SCRIPTS),
+            self.group_notices.finish(LAST_SCRIPTS),
+            recorded,
+            self.dumps.finish(LAST_DUMPS)
+        );
         released && removed
     }
+}
+
+/// From now on these signals do not end the process.
+fn dump_signals() -> io::Result<Vec<(Signal, Dump)>> {
+    let handled = |(name, dump): (SignalName, Dump)| Ok((signal(SignalKind::from_raw(name.number()))?, dump));
+    DUMPS.into_iter().map(handled).collect()
 }
 
 /// What would end the process before its handlers are installed. The real-time ones are not in this type's range.

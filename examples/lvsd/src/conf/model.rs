@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lvs_core::{Family, Protocol, SchedulerName, VirtualAddress, Weight};
@@ -51,6 +52,32 @@ pub struct Global {
     pub pacing: Pacing,
     /// How the operating system treats the thread that runs VRRP.
     pub scheduling: Scheduling,
+    /// Where state and counters go when a signal asks for them.
+    pub dumps: DumpFiles,
+}
+
+/// Files that signals ask for. A path that ends with a slash names the directory for a file with the usual name; `None`
+/// is the usual file in the usual directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DumpFiles {
+    /// `state_dump_file`, absolute
+    pub data: Option<PathBuf>,
+    /// `stats_dump_file`, absolute
+    pub stats: Option<PathBuf>,
+    /// `json_dump_file`, absolute
+    pub json: Option<PathBuf>,
+    /// `json_version`
+    pub json_version: JsonVersion,
+}
+
+/// What the JSON is at its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JsonVersion {
+    /// 1: the list of virtual routers.
+    #[default]
+    Array,
+    /// 2: an object that has this list.
+    Object,
 }
 
 /// Least time between two announcements on an interface; zero for none.
@@ -116,6 +143,8 @@ pub struct VrrpInstance {
     pub advert_interval: Duration,
     /// `version`
     pub version: Version,
+    /// `vrrp_strict`, or `strict_mode` here; what it changes is in the other values already.
+    pub strict: bool,
     /// Whether it takes over from a running master of lower priority.
     pub preempt: bool,
     /// How long it waits before that, 0 to 1,000 s.
