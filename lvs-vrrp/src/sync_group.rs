@@ -131,7 +131,9 @@ impl SyncGroup {
     /// To be combined with the member's own by [`Gate::and`] when that one changes.
     #[must_use]
     pub fn gate(&mut self, member: usize) -> Gate {
-        let Some(standing) = self.members.get(member).map(|member| member.standing) else { return Gate::Held };
+        let Some(standing) = self.members.get(member).map(|member| member.standing) else {
+            return Gate::Held;
+        };
         let gate = self.gate_for(standing);
         // It counts as handed out: what the member has to have once the turn is over may be another one.
         self.members[member].given = Some(gate);

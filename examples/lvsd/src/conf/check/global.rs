@@ -1,11 +1,13 @@
 //! `global_defs`: names, script identity, and defaults for every instance.
 
+mod fifos;
 mod table;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use fifos::FifoDrafts;
 pub(super) use table::{TABLE, version};
 
 use super::super::diagnostic::{Code, Diagnostic};
@@ -27,6 +29,8 @@ pub(super) struct Draft {
     log_unknown_vrids: bool,
     pacing: Pacing,
     scheduling: Scheduling,
+    fifos: FifoDrafts,
+    pub(super) notify_priority_changes: bool,
     pub(super) version: Option<Version>,
     pub(super) mcast_group4: Option<Ipv4Addr>,
     pub(super) mcast_group6: Option<Ipv6Addr>,
@@ -45,7 +49,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn finish(self) -> Global {
+    pub(super) fn finish(self, cx: &mut Cx<'_>) -> Global {
         Global {
             router_id: self.router_id,
             script_user: self.script_user,
@@ -56,6 +60,7 @@ impl Draft {
             log_unknown_vrids: self.log_unknown_vrids,
             pacing: self.pacing,
             scheduling: self.scheduling,
+            fifos: self.fifos.finish(cx),
         }
     }
 
