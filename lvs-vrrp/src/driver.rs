@@ -41,6 +41,7 @@ use crate::stats::Counters;
 use crate::sync_group::{Standing, SyncGroup};
 use crate::transport::raw::RawTransport;
 use crate::transport::{Arrivals, Transport};
+use crate::types::Advertised;
 
 /// The routers of one host, with their sockets and their timer.
 ///
@@ -416,6 +417,8 @@ struct Space {
     datagram: Vec<u8>,
     /// Departures that did not leave.
     failed: Vec<(usize, io::Error)>,
+    /// What was too long to leave, and whose it was.
+    too_long: Vec<(usize, Advertised)>,
     /// Places of the interfaces with adverts that wait to leave.
     loaded: Vec<usize>,
     /// Places of the groups whose members may not go together.

@@ -71,7 +71,11 @@ pub enum ConfigError {
     /// Version 2 over IPv6 is nobody's standard (RFC 3768 is IPv4 only).
     #[error("version 2 has no IPv6; use version 3")]
     Ipv6InVersion2,
-    /// Receivers refuse such adverts (RFC 9568 §5.2.9, erratum 8300).
+    /// No interface can have the name: 1 to 15 octets, without slash, colon and spaces, and not `.` or `..`.
+    #[error("no interface can have the name {0:?}")]
+    NotAnInterface(String),
+    /// Receivers refuse such adverts (RFC 9568 §5.2.9, erratum 8300), but for those that
+    /// [take any](crate::InstanceConfig::takes_any_first_address).
     #[error("the first of the IPv6 addresses must be link-local (fe80::/10), {0} is not")]
     NotLinkLocal(Ipv6Addr),
     /// RFC 9568 removed it, and VRRPv3 packets have no place for it.

@@ -103,6 +103,13 @@ pub trait Sender: Send + fmt::Debug {
     /// Sends all of these without waiting, and adds to `failed` which did not leave (its place among them) and
     /// why.
     fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>);
+
+    /// The MTU of the interface now, in octets: an advert lists as many addresses as fit it. `None` if it is not known,
+    /// or if datagrams may be longer: then all are listed. Called when something of the interface changed, and when an
+    /// advert did not leave because it was too long (`EMSGSIZE`). By default `None`.
+    fn mtu(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Datagrams that came, in room that is used again.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -528,4 +529,104 @@ async fn adverts_that_cannot_be_sent_are_counted_and_change_no_role() {
     until("five adverts are lost", || instance.stats().send_errors >= 5).await;
     assert_eq!((running.role("a"), instance.stats().adverts_sent), (Role::Master, 0));
     assert_eq!(instance.pulse().sent_at(ownership.epoch), None);
+}
+
+/// A link-local address of a host.
+fn host_6(number: u16) -> IpAddr {
+    IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, number])
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn routers_that_list_no_link_local_address_first_elect_one_where_any_may_be_first() {
+    // VR-027, VR-072.
+    let network = MemoryNetwork::new();
+    let run = |number, priority, addresses: &[&str]| {
+        let address = host_6(number);
+        let mut config = instance("a", "lan", 1, priority, 5);
+        config.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        config.delivery = Delivery::to_group(Family::Ipv6);
+        let config = config.with_any_first_address();
+        Running::start(vec![config], network.host([address]), &[link("lan", &[address])])
+    };
+    let better = run(1, 150, &["2001:db8::1"]);
+    better.wait_for("a", Role::Master).await;
+    // The list of the second is right, and what it hears is not.
+    let others = [run(2, 100, &["2001:db8::1"]), run(3, 90, &["fe80::100", "2001:db8::1"])];
+    for other in &others {
+        let heard = other.handle.instance("a").unwrap();
+        until("it hears the master", || heard.stats().adverts_received > 20).await;
+        let stats = heard.stats();
+        assert_eq!((heard.status().role, stats.became_master), (Role::Backup, 0));
+        assert_eq!(stats.not_link_local_first, stats.adverts_received);
+        assert_eq!(stats.refusals().count(), 0);
+    }
+}
+
+/// Of a network whose MTU is told; longer datagrams do not leave.
+struct Narrow {
+    inner: MemoryTransport,
+    mtu: Arc<AtomicU32>,
+}
+
+#[derive(Debug)]
+struct NarrowSender {
+    inner: Box<dyn Sender>,
+    mtu: Arc<AtomicU32>,
+}
+
+impl Transport for Narrow {
+    fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        self.inner.receiver(listen)
+    }
+
+    fn sender(&mut self, interface: &str, index: u32, family: Family) -> io::Result<Box<dyn Sender>> {
+        let inner = self.inner.sender(interface, index, family)?;
+        Ok(Box::new(NarrowSender { inner, mtu: Arc::clone(&self.mtu) }))
+    }
+}
+
+impl Sender for NarrowSender {
+    fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>) {
+        let room = usize::try_from(self.mtu.load(Ordering::SeqCst)).unwrap() - 20;
+        let mut fitting = Departures::default();
+        for (place, datagram) in departures.iter().enumerate() {
+            if datagram.payload.len() > room {
+                failed.push((place, io::Error::from_raw_os_error(libc::EMSGSIZE)));
+            } else {
+                fitting.push(&datagram);
+            }
+        }
+        self.inner.send(&fitting, failed);
+    }
+
+    fn mtu(&self) -> Option<u32> {
+        Some(self.mtu.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_advert_lists_what_fits_the_mtu_also_when_it_shrinks() {
+    let network = MemoryNetwork::new();
+    let mtu = Arc::new(AtomicU32::new(576));
+    let run = |number, priority| {
+        let address = host(number);
+        let mut config = instance("a", "lan", 1, priority, 5);
+        config.addresses = (0..200).map(|last| [10, 0, 1, last].into()).collect();
+        let transport = Narrow { inner: network.host([address]), mtu: Arc::clone(&mtu) };
+        Running::start(vec![config], transport, &[link("lan", &[address])])
+    };
+    let (better, worse) = (run(1, 150), run(2, 100));
+    better.wait_for("a", Role::Master).await;
+    let (sent, heard) = (better.handle.instance("a").unwrap(), worse.handle.instance("a").unwrap());
+    until("the backup hears", || heard.stats().adverts_received > 5).await;
+    // Both list the same first ones.
+    assert_eq!((heard.stats().address_list_differences, sent.stats().send_errors), (0, 0));
+    mtu.store(300, Ordering::SeqCst);
+    until("one did not leave", || sent.stats().send_errors == 1).await;
+    let before = heard.stats();
+    until("the next ones do", || heard.stats().adverts_received > before.adverts_received + 10).await;
+    assert_eq!(sent.stats().send_errors, 1);
+    assert!(heard.stats().address_list_differences > 0, "the backup did not look at its own yet");
+    assert_eq!((heard.status().role, heard.stats().became_master), (Role::Backup, 0));
+    assert_eq!(sent.status().role, Role::Master);
 }

@@ -7,10 +7,13 @@ use lvs_core::{Instant, Role};
 use super::{Driver, is_worth_a_line};
 use crate::clock;
 use crate::demux::Refused;
+use crate::driver::config::InstanceConfig;
 use crate::driver::mismatch::Mismatch;
 use crate::endpoints::Datagram;
+use crate::packet::is_link_local;
 use crate::record::Input;
 use crate::refusal::Refusal;
+use crate::stats::Counters;
 
 impl Driver {
     /// Hands all adverts that wait on an interface to the routers.
@@ -67,6 +70,9 @@ impl Driver {
                 let configured = member.router.config().interval();
                 let counters = &self.shared.instances[id].counters;
                 counters.received(&accepted.advert, configured, accepted.same_addresses);
+                if !accepted.advert.has_link_local_first() {
+                    note_first_address(counters, &member.config, &interface.name, accepted.source);
+                }
                 #[cfg(feature = "ah")]
                 if let (Some(ah), Some(sequence)) = (&mut member.ah, accepted.sequence) {
                     ah.heard(sequence);
@@ -111,6 +117,24 @@ impl Driver {
                 tracing::debug!(interface, source, %refusal, count, "advert refused");
             }
         }
+    }
+}
+
+/// Counts an advert whose first address is not link-local, and warns of it unless it is what our own configuration says,
+/// too.
+#[cold]
+fn note_first_address(counters: &Counters, config: &InstanceConfig, interface: &str, source: IpAddr) {
+    let before = counters.not_link_local_first();
+    let is_ours = matches!(config.addresses.first(), Some(IpAddr::V6(first)) if !is_link_local(first));
+    if is_worth_a_line(before) && !is_ours {
+        let (instance, count) = (&config.name, before + 1);
+        tracing::warn!(
+            instance,
+            interface,
+            %source,
+            count,
+            "advert whose first address is not link-local (RFC 9568 §5.2.9) is believed"
+        );
     }
 }
 

@@ -105,6 +105,11 @@ impl Interface {
         self.mouths.iter().any(|mouth| mouth.family == family && mouth.sender.is_some())
     }
 
+    /// How long a datagram of this family may be that leaves through it, if that is known.
+    pub(super) fn mtu(&self, family: Family) -> Option<u32> {
+        self.mouths.iter().find(|mouth| mouth.family == family)?.sender.as_ref()?.mtu()
+    }
+
     /// Makes the list of ways in what these are; those that stay with the same groups stay open.
     pub(super) fn listen_to(&mut self, wanted: Vec<(Channel, BTreeSet<IpAddr>)>) {
         self.ears.retain(|ear| wanted.iter().any(|(channel, groups)| ear.is(*channel, groups)));

@@ -37,6 +37,8 @@ pub(super) struct Member {
     /// The place of its group, and its own among the members of that.
     pub(super) group: Option<(usize, usize)>,
     pub(super) source: Option<IpAddr>,
+    /// How many of its addresses its adverts list: as many as fit.
+    pub(super) listed: usize,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     pub(super) silent_peers: BTreeSet<IpAddr>,
     pub(super) link_fault: Option<FaultReason>,
@@ -69,6 +71,7 @@ impl Member {
             tracked: BTreeSet::new(),
             group: None,
             source: None,
+            listed: config.addresses.len(),
             silent_peers: BTreeSet::new(),
             link_fault: Some(FaultReason::LinkMissing),
             tracked_fault: None,

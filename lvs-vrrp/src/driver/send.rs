@@ -130,7 +130,7 @@ impl Driver {
         let mouths = &mut outlet.mouths;
         let mouth = mouths.iter_mut().find(|mouth| mouth.family == family && mouth.sender.is_some());
         let (Some(mouth), Some(source), Some(advert)) =
-            (mouth, member.source, member.config.advert(advertised))
+            (mouth, member.source, member.config.advert(advertised, member.listed))
         else {
             facts.counters.send_failed();
             return;
@@ -202,6 +202,9 @@ impl Driver {
                         }
                         // Never a change of state: the next one is due soon.
                         Some((_, error)) => {
+                            if error.raw_os_error() == Some(libc::EMSGSIZE) {
+                                self.space.too_long.push((origin.member, origin.advertised));
+                            }
                             complain(&facts.name, facts.counters.send_failed(), departures.get(place), error);
                         }
                     }
@@ -211,7 +214,26 @@ impl Driver {
                 origins.clear();
             }
         }
+        self.send_shorter();
         self.tell();
+    }
+
+    /// Sends what was too long once more, if it can be made shorter.
+    fn send_shorter(&mut self) {
+        while let Some((index, advertised)) = self.space.too_long.pop() {
+            // Copies for several peers are too long together. Shorter ones cannot become shorter for ever.
+            if !self.shorten(index) {
+                continue;
+            }
+            match advertised {
+                // It may have ceased to be meanwhile.
+                Advertised::Running(_) if self.members[index].router.role() != Role::Master => {}
+                Advertised::Running(_) | Advertised::Resigning => self.queue(index, advertised),
+            }
+        }
+        if !self.space.loaded.is_empty() {
+            self.flush();
+        }
     }
 
     /// Tells the application what it does not know yet.

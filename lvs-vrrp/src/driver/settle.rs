@@ -112,6 +112,7 @@ impl Driver {
     }
 
     fn settle_member(&mut self, index: usize, virtual_addresses: &BTreeSet<IpAddr>) {
+        self.list_what_fits(index);
         let member = &self.members[index];
         let Ok(source) = self.source_for(member, virtual_addresses) else { return };
         let family = member.config.family();
@@ -128,7 +129,7 @@ impl Driver {
         };
         let member = &mut self.members[index];
         let interface = &mut self.interfaces[member.interface];
-        let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
+        let listener = member.config.listener(source, member.listed).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
         member.source = Some(source);
         member.silent_peers = silent_peers;
@@ -142,6 +143,31 @@ impl Driver {
             Delivery::Multicast(_) | Delivery::Unicast(_) => is_cut_off.then_some(FaultReason::Socket),
         };
         self.apply_gate(index);
+    }
+
+    /// Makes an instance list as many addresses as fit an advert now; answers whether they are fewer than before.
+    fn list_what_fits(&mut self, index: usize) -> bool {
+        let member = &mut self.members[index];
+        let outlet = &self.interfaces[member.outlet];
+        let mtu = outlet.mtu(member.config.family());
+        let (listed, all) = (member.config.fitting(mtu), member.config.addresses.len());
+        let before = std::mem::replace(&mut member.listed, listed);
+        if listed < all && listed != before {
+            let (instance, interface) = (&member.config.name, &outlet.name);
+            tracing::warn!(instance, interface, mtu, listed, all, "not all virtual addresses fit an advert");
+        }
+        listed < before
+    }
+
+    /// An advert of this instance was too long to leave: the MTU of its interface has changed. Answers whether it is
+    /// shorter now.
+    pub(super) fn shorten(&mut self, index: usize) -> bool {
+        let is_shorter = self.list_what_fits(index);
+        if is_shorter {
+            let virtual_addresses = self.virtual_addresses(self.members[index].interface);
+            self.settle_member(index, &virtual_addresses);
+        }
+        is_shorter
     }
 
     /// What the instances of an interface need: the ways in, each with its groups, and the ways out.

@@ -128,29 +128,72 @@ fn an_instance_of_ipv6_speaks_version_3_to_its_own_group() {
 }
 
 #[test]
-fn the_first_address_of_ipv6_is_one_of_the_link_and_the_remedy_is_shown() {
+fn a_first_address_of_ipv6_that_is_not_one_of_the_link_is_a_warning_that_shows_the_remedy() {
     // VR-027
-    let loaded = refused(&instance_6("").replace(" fe80::5e:1\n", ""), &["conflict 5:2"]);
+    let text = instance_6("").replace(" fe80::5e:1\n", "");
+    let global = only(&text, &["conflict 5:2"]);
+    assert!(global.any_first_address && only(&instance_6(""), &[]).any_first_address);
     let expected = "\
-error[conflict]: the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)
+warning[conflict]: the first IPv6 address of an instance should be one of the link (RFC 9568 §5.2.9)
  --> a.conf:5:2
   |
 5 |  2001:db8::1/64
+  |  ^^^^^^^^^^^^^^ 2001:db8::1 is not in fe80::/10: routers other than keepalived may discard the adverts
+  |
+  = help: put one in front of it, the same on all routers, such as `fe80::51`
+
+0 errors, 1 warning
+";
+    assert_eq!(shown(&read(&text)), expected);
+    // The order is kept, as in keepalived.
+    let later = text.replace("::1/64\n", "::1/64\n fe80::51\n");
+    let addresses = only(&later, &["conflict 5:2"]).addresses;
+    let order: Vec<String> = addresses.iter().map(|vip| vip.key.address.to_string()).collect();
+    assert_eq!(order, ["2001:db8::1", "fe80::51"]);
+    let shown = shown(&read(&later));
+    assert!(shown.contains("= help: move fe80::51 to the front, on all routers\n"), "{shown}");
+}
+
+#[test]
+fn in_strict_mode_the_first_address_of_ipv6_is_one_of_the_link() {
+    // VR-027; keepalived refuses it, too.
+    let strict = |text: String| text.replace("id 1\n", "id 1\n strict_mode\n accept\n");
+    let loaded = refused(&strict(instance_6("").replace(" fe80::5e:1\n", "")), &["conflict 7:2"]);
+    let expected = "\
+error[conflict]: the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)
+ --> a.conf:7:2
+  |
+7 |  2001:db8::1/64
   |  ^^^^^^^^^^^^^^ 2001:db8::1 is not in fe80::/10
+  |
+ ::: a.conf:4:2
+  |
+4 |  strict_mode
+  |  ----------- strict mode is asked for here
   |
   = help: put one in front of it, the same on all routers, such as `fe80::51`
 
 1 error, 0 warnings
 ";
     assert_eq!(shown(&loaded), expected);
+    assert!(!only(&strict(instance_6("")), &[]).any_first_address);
 }
 
 #[test]
-fn more_than_89_addresses_of_ipv6_are_moved_to_the_others() {
-    let many: String = (1..=95).map(|n| format!(" fe80::{n:x}\n")).collect();
-    let text = instance("").replace(" 10.0.0.1\n", &many);
-    let instance = only(&text, &["limit 94:2"]);
-    assert_eq!((instance.addresses.len(), instance.excluded.len()), (89, 6));
+fn more_addresses_of_ipv6_than_the_usual_mtu_holds_are_a_warning() {
+    let many = |count: u16| (1..=count).map(|n| format!(" fe80::{n:x}\n")).collect::<String>();
+    let text = |count| instance("").replace(" 10.0.0.1\n", &many(count));
+    assert_eq!(only(&text(89), &[]).addresses.len(), 89);
+    let instance = only(&text(255), &["limit 94:2"]);
+    // What fits is known when it runs.
+    assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 0));
+    let shown = shown(&read(&text(95)));
+    assert!(
+        shown.contains("where the MTU is 1,500 an advert lists 89 addresses of IPv6, and there are 95"),
+        "{shown}"
+    );
+    let instance = only(&text(260), &["limit 260:2"]);
+    assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 5));
 }
 
 #[test]
