@@ -141,9 +141,9 @@ impl Fifo {
 fn by_name(lines: &[String]) -> BTreeMap<String, Vec<String>> {
     let mut sorted = BTreeMap::<String, Vec<String>>::new();
     for line in lines {
-        let words: Vec<&str> = line.splitn(3, ' ').collect();
-        let [kind, name, rest] = words[..] else { panic!("{line:?}") };
-        sorted.entry(format!("{kind} {name}")).or_default().push(rest.to_owned());
+        let (end_of_name, _) = line.match_indices(' ').nth(1).expect("kind, name and state");
+        let (name, rest) = line.split_at(end_of_name);
+        sorted.entry(name.to_owned()).or_default().push(rest.trim_start().to_owned());
     }
     sorted
 }
