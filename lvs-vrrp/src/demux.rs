@@ -69,6 +69,27 @@ impl Demux {
         let _ = self.take(id);
     }
 
+    /// Gives instances other numbers, or removes those that get none; what they heard stays.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn renumber(&mut self, number: impl Fn(usize) -> Option<usize>) {
+        for entries in self.listeners.values_mut() {
+            entries.retain_mut(|entry| match number(entry.id) {
+                Some(id) => {
+                    entry.id = id;
+                    true
+                }
+                None => false,
+            });
+        }
+        self.listeners.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// The numbers of all instances.
+    #[cfg(all(test, feature = "tokio"))]
+    pub(crate) fn numbers(&self) -> std::collections::BTreeSet<usize> {
+        self.listeners.values().flatten().map(|entry| entry.id).collect()
+    }
+
     fn take(&mut self, id: usize) -> Option<Entry> {
         let taken = self.listeners.values_mut().find_map(|entries| {
             let place = entries.iter().position(|entry| entry.id == id)?;

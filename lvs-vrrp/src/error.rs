@@ -8,11 +8,11 @@ use thiserror::Error;
 
 use crate::types::{OutOfRange, Vrid};
 
-/// Why a driver could not be made or could not go on.
+/// Why a driver could not be made, could not be changed or could not go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration contradicts itself or the protocol; nothing was opened or sent.
+    /// The configuration contradicts itself or the protocol; nothing was opened, sent or changed.
     #[error("instance {instance}: {source}")]
     Config {
         /// Name of the instance.
@@ -20,7 +20,7 @@ pub enum Error {
         /// What is wrong.
         source: ConfigError,
     },
-    /// A group contradicts the instances or another group; nothing was opened or sent.
+    /// A group contradicts the instances or another group; nothing was opened, sent or changed.
     #[error("group {group}: {source}")]
     Group {
         /// Name of the group.
@@ -28,6 +28,31 @@ pub enum Error {
         /// What is wrong.
         source: ConfigError,
     },
+    /// A driver has no room for so many; nothing was changed.
+    #[error("{count} instances are too many, allowed are {most}")]
+    TooManyInstances {
+        /// How many there would be.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// There is no instance of this name, or not any more.
+    #[error("there is no instance {0}")]
+    UnknownInstance(String),
+    /// A change needs sockets that could not be opened; nothing was changed.
+    #[error("open sockets for adverts on {interface}: {source}")]
+    Sockets {
+        /// Name of the interface.
+        interface: String,
+        /// What the transport said.
+        source: io::Error,
+    },
+    /// Another change of the instances is under way; nothing was changed.
+    #[error("another change of the instances is under way")]
+    Busy,
+    /// The driver has ended; nothing was changed.
+    #[error("the driver has ended")]
+    Ended,
     /// The kernel refused something that the driver cannot do without.
     #[error("{operation}: {source}")]
     Kernel {

@@ -23,7 +23,9 @@ use crate::refusal::Refusal;
 /// The driver calls from its own task, and only inside of a tokio runtime. No call may wait. It opens one receiver
 /// for each interface and [`Channel`] and one sender for each interface and family, however many instances there
 /// are; it drops them and opens new ones when the index, the state or the hardware address of the interface
-/// changes, and tries again every second what failed.
+/// changes, and tries again every second what failed. When a running driver is given other instances, a receiver of other
+/// groups is opened before the one that it replaces is dropped, so that nothing is lost in between; a transport that cannot
+/// have both answers [`AddrInUse`](io::ErrorKind::AddrInUse), and is asked again when the old one is gone.
 pub trait Transport: Send {
     /// Opens a way in.
     ///

@@ -1,7 +1,7 @@
 //! What an instance of a driver is, beside the router's own configuration.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use lvs_core::Family;
 
@@ -194,6 +194,52 @@ impl InstanceConfig {
         self.addresses.iter().copied().chain(destinations).chain(self.delivery.source())
     }
 
+    /// The names of the interfaces that it needs, its own first.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        let tracked = self.tracked_interfaces.iter().map(|name| &**name);
+        [&*self.interface].into_iter().chain(self.send_interface.as_deref()).chain(tracked)
+    }
+
+    /// The group that it listens to.
+    pub(crate) fn group(&self) -> Option<IpAddr> {
+        match &self.delivery {
+            Delivery::Multicast(multicast) => Some(multicast.group),
+            Delivery::Unicast(_) => None,
+        }
+    }
+
+    /// The name of the interface that it sends through.
+    pub(crate) fn outlet(&self) -> &str {
+        self.send_interface.as_deref().unwrap_or(&self.interface)
+    }
+
+    /// What differs in another configuration that cannot change while an instance runs.
+    pub(crate) fn fixed_difference(&self, other: &Self) -> Option<&'static str> {
+        let fixed = [
+            ("name", self.name == other.name),
+            ("interface", self.interface == other.interface && self.send_interface == other.send_interface),
+            ("virtual router identifier", self.vrid == other.vrid),
+            ("address family", self.family() == other.family()),
+            ("room of the recording", self.record == other.record),
+        ];
+        fixed.into_iter().find(|(_, is_same)| !is_same).map(|(what, _)| what)
+    }
+
+    fn refuse(&self, source: ConfigError) -> Error {
+        Error::Config { instance: self.name.clone(), source }
+    }
+
+    fn check_beside<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Result<(), Error> {
+        match others.into_iter().find(|other| other.overlaps(self)) {
+            Some(other) => Err(self.refuse(ConfigError::DuplicateRouter {
+                other: other.name.clone(),
+                vrid: self.vrid,
+                interface: self.interface.clone(),
+            })),
+            None => Ok(()),
+        }
+    }
+
     fn check_alone(&self) -> Result<(), ConfigError> {
         let names = [&self.interface].into_iter().chain(&self.send_interface).chain(&self.tracked_interfaces);
         if let Some(name) = names.into_iter().find(|name| !may_be_interface(name)) {
@@ -258,53 +304,33 @@ impl InstanceConfig {
 
 /// Refuses configurations that contradict themselves, each other or the protocol.
 pub(crate) fn check(configs: &[InstanceConfig]) -> Result<(), Error> {
-    for (place, config) in configs.iter().enumerate() {
-        let refuse = |source| Error::Config { instance: config.name.clone(), source };
-        config.check_alone().map_err(refuse)?;
-        for other in configs.iter().take(place) {
-            if other.name == config.name {
-                return Err(refuse(ConfigError::DuplicateName));
-            }
-            if other.overlaps(config) {
-                return Err(refuse(ConfigError::DuplicateRouter {
-                    other: other.name.clone(),
-                    vrid: config.vrid,
-                    interface: config.interface.clone(),
-                }));
-            }
+    let mut names = BTreeSet::new();
+    let mut neighbours: BTreeMap<(&str, Vrid), Vec<&InstanceConfig>> = BTreeMap::new();
+    for config in configs {
+        config.check_alone().map_err(|source| config.refuse(source))?;
+        if !names.insert(&*config.name) {
+            return Err(config.refuse(ConfigError::DuplicateName));
         }
+        let neighbours = neighbours.entry((&config.interface, config.vrid)).or_default();
+        config.check_beside(neighbours.iter().copied())?;
+        neighbours.push(config);
     }
     Ok(())
 }
 
-/// Refuses a change of the instance at this place that contradicts itself, the others or the protocol, or that
-/// a running instance cannot make.
-pub(crate) fn check_change(
-    configs: &[Arc<InstanceConfig>],
-    place: usize,
+/// Refuses a change of a running instance that contradicts itself, the others or the protocol, or that a running
+/// instance cannot make.
+pub(crate) fn check_change<'a>(
+    old: &InstanceConfig,
+    others: impl IntoIterator<Item = &'a InstanceConfig>,
     new: &InstanceConfig,
 ) -> Result<(), Error> {
-    let refuse = |source| Error::Config { instance: new.name.clone(), source };
-    let Some(old) = configs.get(place) else { return Ok(()) };
-    let fixed = [
-        ("name", old.name == new.name),
-        ("interface", old.interface == new.interface && old.send_interface == new.send_interface),
-        ("virtual router identifier", old.vrid == new.vrid),
-        ("address family", old.family() == new.family()),
-        ("room of the recording", old.record == new.record),
-    ];
-    if let Some((what, _)) = fixed.into_iter().find(|(_, is_same)| !is_same) {
-        return Err(refuse(ConfigError::Fixed(what)));
-    }
-    new.check_alone().map_err(refuse)?;
-    let mut others = configs.iter().enumerate().filter(|(other, _)| *other != place);
-    match others.find(|(_, other)| other.overlaps(new)) {
-        Some((_, other)) => Err(refuse(ConfigError::DuplicateRouter {
-            other: other.name.clone(),
-            vrid: new.vrid,
-            interface: new.interface.clone(),
-        })),
-        None => Ok(()),
+    match old.fixed_difference(new) {
+        Some(what) => Err(new.refuse(ConfigError::Fixed(what))),
+        None => {
+            new.check_alone().map_err(|source| new.refuse(source))?;
+            new.check_beside(others)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Driver, is_worth_a_line};
 use crate::clock;
 use crate::demux::Refused;
 use crate::driver::config::InstanceConfig;
+use crate::driver::interface::Interface;
 use crate::driver::mismatch::Mismatch;
 use crate::endpoints::Datagram;
 use crate::packet::is_link_local;
@@ -68,7 +69,7 @@ impl Driver {
                 let id = accepted.id;
                 let member = &mut self.members[id];
                 let configured = member.router.config().interval();
-                let counters = &self.shared.instances[id].counters;
+                let counters = &member.facts.counters;
                 counters.received(&accepted.advert, configured, accepted.same_addresses);
                 if !accepted.advert.has_link_local_first() {
                     note_first_address(counters, &member.config, &interface.name, accepted.source);
@@ -97,7 +98,7 @@ impl Driver {
             let vrid = datagram.payload.get(1).copied();
             return self.refuse_nobodys(place, refused.source, refused.refusal, vrid);
         };
-        let count = self.shared.instances[id].counters.refused(refusal) + 1;
+        let count = self.members[id].facts.counters.refused(refusal) + 1;
         if is_worth_a_line(count - 1) {
             let (interface, config) = (&self.interfaces[place].name, &self.members[id].config);
             let Mismatch { expected, came } = Mismatch::new(config, refusal, datagram);
@@ -107,8 +108,8 @@ impl Driver {
     }
 
     fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal, vrid: Option<u8>) {
-        let interface = &self.interfaces[place].name;
-        let count = self.shared.interfaces.get(interface).map_or(0, |counters| counters.refused(refusal)) + 1;
+        let Interface { name: interface, counters, .. } = &self.interfaces[place];
+        let count = counters.refused(refusal) + 1;
         if is_worth_a_line(count - 1) {
             let source = source.map(tracing::field::display);
             if self.logs_unknown_vrids && refusal == Refusal::UnknownVrid {

@@ -41,7 +41,7 @@ impl Driver {
     pub(super) fn carry_out(&mut self, index: usize, now: Instant) {
         let mut is_news = false;
         while let Some(action) = self.members[index].router.poll_action() {
-            let facts = &self.shared.instances[index];
+            let facts = &self.members[index].facts;
             let kind = match action {
                 Action::Advertise(advertised) => {
                     self.queue(index, advertised);
@@ -120,7 +120,6 @@ impl Driver {
     /// Puts an advert among those that leave together.
     fn queue(&mut self, index: usize, advertised: Advertised) {
         let member = &mut self.members[index];
-        let facts = &self.shared.instances[index];
         let family = member.config.family();
         let outlet = &mut self.interfaces[member.outlet];
         if !outlet.is_loaded {
@@ -132,7 +131,7 @@ impl Driver {
         let (Some(mouth), Some(source), Some(advert)) =
             (mouth, member.source, member.config.advert(advertised, member.listed))
         else {
-            facts.counters.send_failed();
+            member.facts.counters.send_failed();
             return;
         };
         let epoch = member.router.ownership().epoch;
@@ -187,7 +186,7 @@ impl Driver {
                 let failed = &self.space.failed;
                 let mut left = false;
                 for (place, origin) in origins.iter().enumerate() {
-                    let facts = &self.shared.instances[origin.member];
+                    let facts = &self.members[origin.member].facts;
                     left &= !origin.is_first;
                     match failed.iter().find(|(failure, _)| *failure == place) {
                         // Several copies count once.
@@ -239,9 +238,9 @@ impl Driver {
     /// Tells the application what it does not know yet.
     fn tell(&mut self) {
         while let Some(index) = self.space.changed.pop() {
-            let facts = &self.shared.instances[index];
             let member = &mut self.members[index];
             member.has_news = false;
+            let facts = &member.facts;
             let ownership = member.router.ownership();
             facts.ownership.send_if_modified(|before| {
                 let changed = *before != ownership;
@@ -252,7 +251,7 @@ impl Driver {
         }
         for News { whose, at, kind } in self.space.news.drain(..) {
             let name = match whose {
-                Whose::Instance(index) => &self.shared.instances[index].name,
+                Whose::Instance(index) => &self.members[index].facts.name,
                 Whose::Group(index) => &self.groups[index].name,
             };
             self.events.push(name, at, kind);

@@ -11,6 +11,7 @@ use crate::action::FaultReason;
 use crate::clock;
 use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
+use crate::driver::interface::needed_channels;
 use crate::driver::links;
 use crate::driver::member::Member;
 use crate::record::Input;
@@ -56,7 +57,7 @@ impl Driver {
         let is_the_same = !needs_new_ways
             && hosts(interface.link.as_ref(), &virtual_addresses)
                 .eq(hosts(link.as_ref(), &virtual_addresses));
-        interface.link = link;
+        interface.set_link(link);
         if is_the_same {
             return;
         }
@@ -171,33 +172,22 @@ impl Driver {
     }
 
     /// What the instances of an interface need: the ways in, each with its groups, and the ways out.
-    fn needed_ways(&self, place: usize) -> (Vec<(Channel, BTreeSet<IpAddr>)>, BTreeSet<Family>) {
+    pub(super) fn needed_ways(&self, place: usize) -> (Vec<(Channel, BTreeSet<IpAddr>)>, BTreeSet<Family>) {
         let interface = &self.interfaces[place];
-        let family = |index: &usize| self.members[*index].config.family();
-        let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
-        for index in &interface.listeners {
-            // Whoever expects authentication headers hears what comes without them too, to refuse it aloud.
-            for channel in BTreeSet::from([self.members[*index].config.channel(), Channel::of(family(index))])
-            {
-                if !channels.iter().any(|(known, _)| *known == channel) {
-                    channels.push((channel, BTreeSet::new()));
-                }
-                for (_, groups) in channels.iter_mut().filter(|(known, _)| *known == channel) {
-                    groups.extend(self.members[*index].multicast_group());
-                }
-            }
-        }
-        (channels, interface.speakers.iter().map(family).collect())
+        let config = |index: &usize| &*self.members[*index].config;
+        let channels = needed_channels(interface.listeners.iter().map(config));
+        (channels, interface.speakers.iter().map(|index| config(index).family()).collect())
     }
 
-    /// The virtual addresses of an interface's instances. An owner's are the interface's own, from which the
-    /// other instances may send (RFC 9568 §4.2).
-    fn virtual_addresses(&self, place: usize) -> BTreeSet<IpAddr> {
+    /// The virtual addresses of an interface's instances, and those of former ones that are still there. An owner's
+    /// are the interface's own, from which the other instances may send (RFC 9568 §4.2).
+    pub(super) fn virtual_addresses(&self, place: usize) -> BTreeSet<IpAddr> {
         let members = self.interfaces[place].members();
         let members = members.into_iter().map(|index| &self.members[index]);
         members
             .filter(|member| !member.config.router.priority().is_owner())
             .flat_map(Member::virtual_addresses)
+            .chain(self.interfaces[place].leaving.iter().copied())
             .collect()
     }
 
@@ -239,7 +229,12 @@ impl Driver {
             Family::Ipv4 => None,
             Family::Ipv6 => sends_through.primary(may_be_source),
         };
-        of_the_outlet.or_else(|| listens_on.primary(may_be_source)).ok_or(FaultReason::NoAddress)
+        // Rather than none at all.
+        let is_left = |address: &IpAddr| fits(config, address) && listens_on.leaving.contains(address);
+        of_the_outlet
+            .or_else(|| listens_on.primary(may_be_source))
+            .or_else(|| listens_on.primary(is_left))
+            .ok_or(FaultReason::NoAddress)
     }
 
     pub(super) fn apply_gate(&mut self, index: usize) {

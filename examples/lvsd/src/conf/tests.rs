@@ -2,6 +2,7 @@
 
 mod fifos;
 mod hostile;
+mod mended;
 mod messages;
 mod parity;
 mod routers;

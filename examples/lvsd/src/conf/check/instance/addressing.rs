@@ -92,7 +92,7 @@ impl Draft {
         strict: Option<Span>,
     ) {
         if self.addresses.is_empty() && !self.had_bad_address {
-            self.none_listed(cx, node, version);
+            self.none_listed(cx, node, version, strict);
         }
         self.first_of_the_link(cx, strict);
         let (all, most) = (self.addresses.len(), MOST_LISTED);
@@ -164,9 +164,21 @@ impl Draft {
         });
     }
 
-    fn none_listed(&self, cx: &mut Cx<'_>, node: &Node, version: Version) {
+    /// As in keepalived a warning in version 2, unless the mode is strict, and an error in version 3.
+    fn none_listed(&self, cx: &mut Cx<'_>, node: &Node, version: Version, strict: Option<Span>) {
         const HELP: &str = "with `no_virtual_ipaddress` there may be none, in version 2";
         match (self.no_virtual_ipaddress, self.addresses_at) {
+            (None, at) if version == Version::V2 && strict.is_none() => {
+                let (at, label) = match at {
+                    Some(at) => (at, "no address stands in this block"),
+                    None => (node.span(), "`virtual_ipaddress` is missing in this block"),
+                };
+                cx.report(
+                    Diagnostic::warning(Code::MissingKeyword, at, "the instance advertises no address")
+                        .label(label)
+                        .help("add `virtual_ipaddress { 192.0.2.10 }`, or `no_virtual_ipaddress` if that is meant"),
+                );
+            }
             (Some(at), _) if version == Version::V3 => cx.report(
                 Diagnostic::error(
                     Code::Conflict,
