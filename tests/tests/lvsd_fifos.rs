@@ -271,3 +271,33 @@ fn reader_that_hangs_is_ended_at_the_stop() {
     assert!(daemon.terminate().success(), "{}", daemon.log());
     assert!(!is_there() && !path.exists());
 }
+
+/// The lines are those that keepalived 2.2.7 wrote in a guest with IPVS, which the machine's own kernel may lack: lvsd
+/// checks servers without it, too.
+#[test]
+fn servers_and_services_are_told_as_keepalived_tells_them() {
+    let stage = Stage::new();
+    let path = stage.file("lvs");
+    let config = format!(
+        "global_defs {{\n lvs_notify_fifo {}\n vrrp_notify_fifo {}\n}}\nvirtual_server 10.9.0.100 8000 {{\n delay_loop \
+         1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n real_server 10.9.0.2 80 {{\n TCP_CHECK {{\n connect_timeout 1\n \
+         retry 0\n }}\n }}\n}}\n",
+        path.display(),
+        stage.file("vrrp").display()
+    );
+    let daemon = lvsd(&stage.host, &config);
+    let mut fifo = Fifo::open(&path);
+    let mut others = Fifo::open(&stage.file("vrrp"));
+    let server = |state: &str| format!("RS [10.9.0.2]:tcp:80 [10.9.0.100]:tcp:8000 {state}");
+    let service = |state: &str| format!("VS [10.9.0.100]:tcp:8000 {state}");
+    fifo.wait_for(&service("DOWN"), 1);
+    let web = peers::nginx(&stage.other, "here");
+    fifo.wait_for(&service("UP"), 2);
+    drop(web);
+    fifo.wait_for(&service("DOWN"), 2);
+    assert!(daemon.terminate().success(), "{}", daemon.log());
+    let down = [server("DOWN"), service("DOWN")];
+    let up = [server("UP"), service("UP")];
+    assert_eq!(fifo.lines(), [&[service("UP")][..], &down, &up, &down].concat());
+    assert!(others.lines().is_empty(), "these are no virtual routers");
+}
