@@ -16,6 +16,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
+use crate::conf::model;
+use crate::dumps::{self, Dump, Dumps};
 use crate::fifos::Fifos;
 use crate::health::Checks;
 use crate::listeners::Listeners;
@@ -24,7 +26,8 @@ use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::recordings::{self, Directory, Recordings};
 use crate::scripts::ScriptRunner;
-use crate::trackers::{Judge, Trackers};
+use crate::signals::SignalName;
+use crate::trackers::{Judge, SharedJudge, Trackers};
 use crate::worker::{Running, Waiting};
 use crate::{conf, log, services, vrrp};
 
@@ -34,17 +37,23 @@ const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
 /// How long the recordings may still be written when the daemon stops.
 const LAST_RECORDINGS: Duration = Duration::from_secs(5);
 
+/// How long dumps may still be written then.
+const LAST_DUMPS: Duration = Duration::from_secs(5);
+
+/// What signals ask to be written.
+const DUMPS: [(SignalName, Dump); 4] = [
+    (SignalName::Data, Dump::Data),
+    (SignalName::Stats, Dump::Stats),
+    (SignalName::StatsClear, Dump::StatsClear),
+    (SignalName::Json, Dump::Json),
+];
+
 /// Signals that keepalived acts on and this version does not. Unhandled they would end the process on the spot, and its
 /// addresses would stay.
-const UNSUPPORTED_SIGNALS: [(&str, i32); 6] = [
-    ("SIGHUP (reload)", libc::SIGHUP),
-    ("SIGUSR1 (dump of the data)", libc::SIGUSR1),
-    ("SIGUSR2 (statistics)", libc::SIGUSR2),
-    // With glibc SIGRTMIN is 34 and SIGRTMAX is 64.
-    ("SIGRTMIN+2 (JSON)", 36),
-    ("SIGRTMAX-1 (statistics, cleared)", 63),
-    ("SIGRTMAX (threads)", 64),
-];
+fn unsupported_signals() -> [(&'static str, i32); 2] {
+    // keepalived as Debian builds it knows no signal for its threads either.
+    [("SIGHUP (reload)", SignalName::Reload.number()), ("SIGRTMAX (threads)", libc::SIGRTMAX())]
+}
 
 /// Open files that are enough for all probes at once, sockets and scripts.
 const DESCRIPTORS: u64 = 65_536;
@@ -67,9 +76,9 @@ pub fn run(cli: &Cli) -> u8 {
     let style = conf::Style::for_output(stderr.is_terminal());
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
-    let Some(plan) = plan else { return cli::status_of(&loaded) };
+    let (Some(plan), Some(config)) = (plan, loaded.config.take()) else { return cli::status_of(&loaded) };
 
-    match start_and_run(cli, plan) {
+    match start_and_run(cli, plan, config) {
         Ok(status) => status,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
@@ -78,7 +87,7 @@ pub fn run(cli: &Cli) -> u8 {
     }
 }
 
-fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
+fn start_and_run(cli: &Cli, mut plan: Plan, config: model::Config) -> anyhow::Result<u8> {
     let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
     // Taken before the terminal is left, so that whoever starts a second instance hears why it does not run.
     let mut pid_file = PidFile::take(&path)?;
@@ -100,7 +109,7 @@ fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(async { Daemon::start(plan, directory)?.live().await });
+    let status = runtime.block_on(async { Daemon::start(plan, config, directory)?.live().await });
     if let (false, Err(failure)) = (cli.log_console, &status) {
         // In the background there is nobody to read what the caller prints.
         error!("{failure:#}");
@@ -119,6 +128,7 @@ fn log_destination(cli: &Cli) -> log::Destination {
 /// The running daemon: one thread each for VRRP, the kernel, the checks and what is tracked; this one carries facts between them.
 struct Daemon {
     routers: Option<vrrp::Routers>,
+    dumps: Dumps,
     recordings: Option<Recordings>,
     checks: Option<Checks>,
     director: Director,
@@ -146,12 +156,13 @@ enum End {
 
 impl Daemon {
     /// Opens everything and starts the threads. Fails before anything was changed.
-    fn start(plan: Plan, recordings: Option<Directory>) -> anyhow::Result<Self> {
+    fn start(plan: Plan, config: model::Config, recordings: Option<Directory>) -> anyhow::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
-        for (name, number) in UNSUPPORTED_SIGNALS {
+        let dump_signals = dump_signals()?;
+        for (name, number) in unsupported_signals() {
             let mut unsupported = signal(SignalKind::from_raw(number))?;
             tokio::spawn(async move {
                 while unsupported.recv().await.is_some() {
@@ -178,9 +189,18 @@ impl Daemon {
         let (release, stop) = oneshot::channel();
         let (links, linked) = watch::channel(plan.watched.links());
         let (stop_trackers, stopped) = oneshot::channel();
+        let judge = SharedJudge::new(Judge::new(plan.tracked));
+        let scripts =
+            plan.watched.scripts.iter().map(|(_, script)| (script.name.clone(), script.running.clone()));
+        let dumped = dumps::Source {
+            config,
+            vrrp: ready.as_ref().map(vrrp::Ready::handle),
+            judge: judge.clone(),
+            scripts: scripts.collect(),
+        };
         let trackers = ready.as_ref().map(|ready| Trackers {
             watched: plan.watched,
-            judge: Judge::new(plan.tracked),
+            judge,
             vrrp: ready.handle(),
             links: linked,
             stop: stopped,
@@ -218,6 +238,15 @@ impl Daemon {
             (Some(ready), Some(directory)) => Some(Recordings::start(directory, ready.handle())?),
             (None, _) | (_, None) => None,
         };
+        let dumps = Dumps::start(dumped)?;
+        for (mut signal, dump) in dump_signals {
+            let requests = dumps.requests();
+            tokio::spawn(async move {
+                while signal.recv().await.is_some() {
+                    requests.want(dump);
+                }
+            });
+        }
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
@@ -230,6 +259,7 @@ impl Daemon {
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
+            dumps,
             recordings,
             checks,
             director,
@@ -394,7 +424,7 @@ impl Daemon {
                 recordings.finish(LAST_RECORDINGS).await;
             }
         };
-        tokio::join!(self.listeners.finish(), recorded);
+        tokio::join!(self.listeners.finish(), recorded, self.dumps.finish(LAST_DUMPS));
         released && removed
     }
 }
@@ -407,6 +437,12 @@ fn service_health(director: &Director, service: &ServiceKey) -> Health {
         true => Health::Up,
         false => Health::Down,
     }
+}
+
+/// From now on these signals do not end the process.
+fn dump_signals() -> io::Result<Vec<(Signal, Dump)>> {
+    let handled = |(name, dump): (SignalName, Dump)| Ok((signal(SignalKind::from_raw(name.number()))?, dump));
+    DUMPS.into_iter().map(handled).collect()
 }
 
 /// What would end the process before its handlers are installed. The real-time ones are not in this type's range.

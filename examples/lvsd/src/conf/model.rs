@@ -54,6 +54,8 @@ pub struct Global {
     pub scheduling: Scheduling,
     /// Where changes are written, in the order of [`FifoScope`], each scope at most once.
     pub fifos: Vec<NotifyFifo>,
+    /// Where state and counters go when a signal asks for them.
+    pub dumps: DumpFiles,
 }
 
 /// A FIFO that changes are written to, a line for each.
@@ -91,6 +93,30 @@ impl FifoScope {
             Self::Lvs => "lvs_notify_fifo",
         }
     }
+}
+
+/// Files that signals ask for. A path that ends with a slash names the directory for a file with the usual name; `None`
+/// is the usual file in the usual directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DumpFiles {
+    /// `state_dump_file`, absolute
+    pub data: Option<PathBuf>,
+    /// `stats_dump_file`, absolute
+    pub stats: Option<PathBuf>,
+    /// `json_dump_file`, absolute
+    pub json: Option<PathBuf>,
+    /// `json_version`
+    pub json_version: JsonVersion,
+}
+
+/// What the JSON is at its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JsonVersion {
+    /// 1: the list of virtual routers.
+    #[default]
+    Array,
+    /// 2: an object that has this list.
+    Object,
 }
 
 /// Least time between two announcements on an interface; zero for none.
@@ -156,6 +182,8 @@ pub struct VrrpInstance {
     pub advert_interval: Duration,
     /// `version`
     pub version: Version,
+    /// `vrrp_strict`, or `strict_mode` here; what it changes is in the other values already.
+    pub strict: bool,
     /// Whether it takes over from a running master of lower priority.
     pub preempt: bool,
     /// How long it waits before that, 0 to 1,000 s.

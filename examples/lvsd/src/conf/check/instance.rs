@@ -119,6 +119,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         priority,
         advert_interval,
         version,
+        strict: strict.is_some(),
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.value.unwrap_or_default(),
         down_timer_adverts: down_timer_adverts.unwrap_or(3),

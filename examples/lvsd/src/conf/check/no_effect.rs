@@ -22,6 +22,8 @@ pub(super) enum Subject {
     ProcessNames,
     /// Files for those who debug keepalived.
     Files,
+    /// Several daemons that are told apart by names.
+    InstanceNames,
     /// How the operating system treats keepalived's other processes.
     OtherProcesses,
     /// Priorities that keepalived raises by itself.
@@ -53,6 +55,10 @@ impl Subject {
                 ("lvsd is one process with a name of its own", "remove it when it is not needed")
             }
             Self::Files => ("lvsd does not write such files", "remove it when it is not needed"),
+            Self::InstanceNames => (
+                "lvsd takes no `instance` and no `net_namespace` that the names of files could have",
+                "`state_dump_file` and the like name other places",
+            ),
             Self::OtherProcesses => {
                 ("lvsd has no such process", "what `vrrp_` keywords of the same kind say is done")
             }

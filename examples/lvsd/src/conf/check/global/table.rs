@@ -7,7 +7,7 @@ use super::super::no_effect::Subject;
 use super::super::{Cx, Keyword, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::{FifoScope, Version};
+use crate::conf::model::{FifoScope, JsonVersion, Version};
 use crate::conf::tree::Node;
 
 pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
@@ -179,11 +179,19 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("bfd_process_name", "bfd_process_name NAME", names),
     Keyword::value("tmp_config_directory", "tmp_config_directory DIRECTORY", files),
     Keyword::value("config_save_dir", "config_save_dir DIRECTORY", files),
-    Keyword::boolean("data_use_instance", "data_use_instance [on|off]", files),
-    Keyword::value("state_dump_file", "state_dump_file PATH", files),
-    Keyword::value("stats_dump_file", "stats_dump_file PATH", files),
-    Keyword::value("json_dump_file", "json_dump_file PATH", files),
-    Keyword::value("json_version", "json_version 1|2", files),
+    // Neither instance names nor network namespaces can be given yet.
+    Keyword::boolean("data_use_instance", "data_use_instance [on|off]", |cx, n, _| {
+        if cx.boolean(n) == Some(true) {
+            cx.no_effect(Subject::InstanceNames, n);
+        }
+    }),
+    Keyword::value("state_dump_file", "state_dump_file /PATH", |cx, n, d| d.dumps.data = cx.dump_file(n)),
+    Keyword::value("stats_dump_file", "stats_dump_file /PATH", |cx, n, d| d.dumps.stats = cx.dump_file(n)),
+    Keyword::value("json_dump_file", "json_dump_file /PATH", |cx, n, d| d.dumps.json = cx.dump_file(n)),
+    Keyword::value("json_version", "json_version 1|2", |cx, n, d| {
+        let versions = [("1", JsonVersion::Array), ("2", JsonVersion::Object)];
+        d.dumps.json_version = cx.one_of("json_version", first(n), &versions).unwrap_or_default();
+    }),
     Keyword::value("checker_priority", "checker_priority -20-19", |cx, n, d| {
         if cx.niceness(n).is_some() {
             processes(cx, n, d);
