@@ -2,14 +2,17 @@
 //!
 //! [`conf`] turns the file into a checked configuration; [`run`] makes of it what the crates take and wires them together.
 
+#![forbid(unsafe_code)]
+
 mod addresses;
 pub mod cli;
 pub mod conf;
 mod daemon;
 mod dumps;
+mod fifos;
 mod health;
+mod listeners;
 mod log;
-mod memory;
 mod notices;
 mod pidfile;
 mod plan;
