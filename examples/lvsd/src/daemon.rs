@@ -1,12 +1,12 @@
 //! Wires the threads together, carries facts between them, and lives until a signal ends it.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lvs_core::{Director, Notice, Role, Table};
+use lvs_core::{Director, Health, Role, ServiceKey, Table, Weight};
 use lvs_health::Change;
 use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -14,13 +14,15 @@ use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
 use crate::conf::model;
 use crate::dumps::{self, Dump, Dumps};
+use crate::fifos::Fifos;
 use crate::health::Checks;
+use crate::listeners::Listeners;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
@@ -34,10 +36,7 @@ use crate::{conf, log, services, vrrp};
 /// Where the pid goes if `-p` is not given.
 const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
 
-/// How long scripts may still run when the daemon stops.
-const LAST_SCRIPTS: Duration = Duration::from_secs(5);
-
-/// How long the recordings may still be written then.
+/// How long the recordings may still be written when the daemon stops.
 const LAST_RECORDINGS: Duration = Duration::from_secs(5);
 
 /// How long dumps may still be written then.
@@ -80,6 +79,8 @@ pub fn run(cli: &Cli) -> u8 {
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
     let (Some(plan), Some(config)) = (plan, loaded.config.take()) else { return cli::status_of(&loaded) };
+    // The files' text, and what was said about it.
+    drop(loaded);
 
     match start_and_run(cli, plan, config) {
         Ok(status) => status,
@@ -138,12 +139,7 @@ struct Daemon {
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
-    notices: Notices,
-    group_notices: Notices,
-    /// The members of each sync group, and what its scripts heard of last.
-    groups: BTreeMap<String, (Vec<String>, Role)>,
-    /// Role and priority of each virtual router that the scripts heard of last.
-    told: BTreeMap<String, (Role, u8)>,
+    listeners: Listeners,
     release: oneshot::Sender<()>,
     addresses: Option<Running>,
     stop_trackers: oneshot::Sender<()>,
@@ -190,8 +186,8 @@ impl Daemon {
             .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
         let tracked = plan.watched.interfaces.iter().map(|(_, name)| name);
         let interfaces = used.chain(tracked).cloned().collect();
-        let group = |group: &GroupConfig| (group.name.clone(), (group.members.clone(), Role::Initialize));
-        let groups = plan.routers.groups.iter().map(group).collect();
+        let group = |group: &GroupConfig| (group.name.clone(), group.members.clone());
+        let groups: Vec<_> = plan.routers.groups.iter().map(group).collect();
         let ready = match plan.routers.instances.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers, plan.global.scheduling)?),
@@ -225,9 +221,11 @@ impl Daemon {
         });
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
-        let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
+        let notices = Notices::new(names, ScriptRunner::new(plan.scripts));
         let names: Vec<String> = plan.group_scripts.keys().cloned().collect();
-        let group_notices = Notices::start(names, &ScriptRunner::of_groups(plan.group_scripts));
+        let group_notices = Notices::new(names, ScriptRunner::of_groups(plan.group_scripts));
+        let fifos = Fifos::start(plan.fifos, plan.tastes)?;
+        let listeners = Listeners::new(notices, group_notices, fifos, groups);
         // Everything is opened before anything is changed.
         let refused =
             "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
@@ -258,6 +256,12 @@ impl Daemon {
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
+        // As keepalived: servers serve until their checks say otherwise.
+        for key in director.pools().map(|pool| pool.service().key()) {
+            if service_health(&director, &key) == Health::Up {
+                listeners.service(key, Health::Up);
+            }
+        }
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
@@ -266,10 +270,7 @@ impl Daemon {
             checks,
             director,
             desired,
-            notices,
-            group_notices,
-            groups,
-            told: BTreeMap::new(),
+            listeners,
             release,
             addresses,
             stop_trackers,
@@ -295,6 +296,11 @@ impl Daemon {
                 () = next(&mut self.addresses, Running::lost) => break End::Lost("addresses"),
                 () = next(&mut self.services, Running::lost) => break End::Lost("ipvs"),
                 () = next(&mut self.trackers, Running::lost) => break End::Lost("trackers"),
+                // No reason to stop serving.
+                () = next(&mut self.listeners.fifos, Fifos::lost) => {
+                    error!("the thread fifos ended by itself: FIFOs are told nothing more");
+                    self.listeners.fifos = None;
+                }
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -324,6 +330,8 @@ impl Daemon {
         }
         match event.kind {
             EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
+            // Whoever changed it has said why.
+            EventKind::PriorityChanged(_) => debug!("{}: {}", event.instance, event.kind),
             _ => info!("{}: {}", event.instance, event.kind),
         }
         let is_incident = match event.kind {
@@ -336,55 +344,30 @@ impl Daemon {
         }
         match event.kind {
             EventKind::Changed(transition) => {
-                self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+                let instance = Arc::clone(&event.instance);
+                self.listeners.role(instance, transition.to, transition.priority.get());
             }
-            EventKind::GroupChanged(role) => self.tell_group(&event.instance, role),
+            EventKind::PriorityChanged(priority) => {
+                self.listeners.priority(&event.instance, priority.get());
+            }
+            EventKind::GroupChanged(role) => self.listeners.group(&event.instance, role),
             EventKind::Conflict(ConflictEvent::Began(conflict))
                 if conflict.verdict != Verdict::SameAddress =>
             {
-                self.notices.push(Notice::Contested { instance: event.instance.to_string() });
+                self.listeners.contested(&event.instance);
             }
             _ => {}
         }
     }
 
-    fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
-        self.told.insert(instance.clone(), (role, priority));
-        self.notices.push(Notice::Role { instance, role, priority });
-    }
-
-    fn tell_group(&mut self, group: &str, role: Role) {
-        let Some((_, told)) = self.groups.get_mut(group) else { return };
-        if std::mem::replace(told, role) != role {
-            // As with keepalived: a group has no priority.
-            self.group_notices.push(Notice::Role { instance: group.to_owned(), role, priority: 0 });
-        }
-    }
-
-    /// The roles now, for what was missed of the events that led to them.
+    /// How things stand now, for what was missed of the events that led there.
     fn catch_up(&mut self) {
         let Some(routers) = &self.routers else { return };
-        let now: Vec<(String, Role)> = routers
-            .handle
-            .instances()
-            .map(|instance| (instance.name().to_owned(), instance.ownership().borrow().role))
-            .collect();
-        for (instance, role) in now {
-            if let Some(&(told, priority)) = self.told.get(&instance)
-                && told != role
-            {
-                self.tell_role(instance, role, priority);
-            }
-        }
-        let role_of = |member: &String| self.told.get(member).map_or(Role::Initialize, |(role, _)| *role);
-        let roles = self.groups.iter().filter_map(|(name, (members, _))| {
-            let first = members.first().map(role_of)?;
-            // On its way it has no role of its own; its next event is still to come.
-            members.iter().map(role_of).all(|role| role == first).then(|| (name.clone(), first))
+        let instances = routers.handle.instances().map(|instance| {
+            let status = instance.status();
+            (instance.name().into(), status.role, status.priority.get())
         });
-        for (group, role) in roles.collect::<Vec<_>>() {
-            self.tell_group(&group, role);
-        }
+        self.listeners.catch_up(instances.collect::<Vec<_>>());
     }
 
     fn handle_check(&mut self, event: &lvs_health::Event) {
@@ -396,14 +379,24 @@ impl Daemon {
             Change::Up(success) => info!("{service}: a check of server {server} passes: {}", success.seen()),
             Change::Down(failure) => warn!("{service}: a check of server {server} fails: {failure}"),
         }
-        let news = self.director.set_check(&service, &server, event.id.as_u64(), event.change.health());
-        if let (true, Some(desired)) = (news, &self.desired) {
+        let before = service_health(&self.director, &service);
+        if !self.director.set_check(&service, &server, event.id.as_u64(), event.change.health()) {
+            return;
+        }
+        if let Some(desired) = &self.desired {
             desired.send_replace(self.director.desired());
+        }
+        if let Some(health) = self.director.pool(&service).and_then(|pool| pool.health(&server)) {
+            self.listeners.server(service, server, health);
+        }
+        match service_health(&self.director, &service) {
+            health if health != before => self.listeners.service(service, health),
+            _ => {}
         }
     }
 
     /// Resigns, releases the addresses, runs the last scripts, removes the services; whether all of it worked.
-    async fn stop(self) -> bool {
+    async fn stop(mut self) -> bool {
         if let Some(routers) = self.routers {
             let mut left = routers.stop().await;
             while let Ok(event) = left.try_recv() {
@@ -412,14 +405,7 @@ impl Daemon {
         }
         // A thread that has ended has nothing left to release.
         let _ = self.release.send(());
-        for (instance, (_, priority)) in self.told {
-            self.notices.push(Notice::Stopped { instance, priority });
-        }
-        for (instance, (_, role)) in self.groups {
-            if role != Role::Initialize {
-                self.group_notices.push(Notice::Stopped { instance, priority: 0 });
-            }
-        }
+        self.listeners.stopped();
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
         }
@@ -444,13 +430,18 @@ impl Daemon {
                 recordings.finish(LAST_RECORDINGS).await;
             }
         };
-        tokio::join!(
-            self.notices.finish(LAST_SCRIPTS),
-            self.group_notices.finish(LAST_SCRIPTS),
-            recorded,
-            self.dumps.finish(LAST_DUMPS)
-        );
+        tokio::join!(self.listeners.finish(), recorded, self.dumps.finish(LAST_DUMPS));
         released && removed
+    }
+}
+
+/// Whether a service has a server that gets new connections.
+fn service_health(director: &Director, service: &ServiceKey) -> Health {
+    let table = director.pool(service).map(|pool| pool.desired());
+    let serves = |server: &lvs_core::RealServer| server.weight() != Weight::ZERO;
+    match table.is_some_and(|table| table.servers().any(serves)) {
+        true => Health::Up,
+        false => Health::Down,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Turns a checked configuration into the values that the crates take.
 
+mod fifos;
 mod trackers;
 mod vrrp;
 
@@ -22,6 +23,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::conf::tracking::SyncGroup;
 use crate::conf::{self, Span, model};
+use crate::fifos::{Tastes, WantedFifo};
 use crate::scripts::{InstanceScripts, Script};
 use crate::trackers::{TrackedInstance, Watched};
 
@@ -40,10 +42,14 @@ pub(crate) struct Plan {
     pub(crate) routers: Setup,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
-    /// Their scripts.
+    /// The scripts of those that have any.
     pub(crate) scripts: BTreeMap<String, InstanceScripts>,
-    /// The scripts of sync groups.
+    /// The scripts of the sync groups that have any.
     pub(crate) group_scripts: BTreeMap<String, InstanceScripts>,
+    /// The FIFOs that are told of changes.
+    pub(crate) fifos: Vec<WantedFifo>,
+    /// What they want to hear.
+    pub(crate) tastes: Tastes,
     /// What instances track.
     pub(crate) watched: Watched,
     /// The instances that track it.
@@ -115,6 +121,7 @@ impl Plan {
             // keepalived refuses it, too, whether a script needs it or not.
             identity(Some(user)).map_err(|reason| PlanError::new(at, "script_user", reason))?;
         }
+        plan.add_fifos(config, vrrp, servers)?;
         if vrrp {
             let mut objects = trackers::Objects::default();
             for instance in &config.instances {
@@ -162,7 +169,9 @@ impl Plan {
         });
         let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;
         self.note_unrunnable(instance.at, &place, &instance.notify);
-        self.scripts.insert(instance.name.clone(), scripts);
+        if scripts.each().next().is_some() {
+            self.scripts.insert(instance.name.clone(), scripts);
+        }
         Ok(())
     }
 
@@ -171,7 +180,9 @@ impl Plan {
         let scripts = instance_scripts(&group.notify, global)
             .map_err(|reason| PlanError::new(group.at, &place, reason))?;
         self.note_unrunnable(group.at, &place, &group.notify);
-        self.group_scripts.insert(group.name.clone(), scripts);
+        if scripts.each().next().is_some() {
+            self.group_scripts.insert(group.name.clone(), scripts);
+        }
         self.routers.groups.push(GroupConfig::new(&group.name, &group.members));
         Ok(())
     }
@@ -330,19 +341,19 @@ impl Plan {
             let script = scripts.find(|script| root && script.script.identity.is_none())?;
             Some(run_as_root(&format!("vrrp_script {}", script.name)))
         };
-        root_scripts("vrrp_instance", &self.scripts, root).or_else(of_groups).or_else(tracked)
+        let reader = || {
+            let reads =
+                |fifo: &&WantedFifo| fifo.reader.as_ref().is_some_and(|script| script.identity.is_none());
+            let fifo = self.fifos.iter().find(|fifo| root && reads(fifo))?;
+            Some(run_as_root(&format!("{}_script", fifo.scope.keyword())))
+        };
+        root_scripts("vrrp_instance", &self.scripts, root).or_else(of_groups).or_else(tracked).or_else(reader)
     }
 }
 
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
 fn root_scripts(block: &str, instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
-    let unnamed = |scripts: &InstanceScripts| {
-        let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
-        [master, backup, fault, stop, master_rx_lower_pri, any]
-            .into_iter()
-            .flatten()
-            .any(|script| script.identity.is_none())
-    };
+    let unnamed = |scripts: &InstanceScripts| scripts.each().any(|script| script.identity.is_none());
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
     Some(run_as_root(&format!("{block} {name}")))
 }

@@ -41,6 +41,14 @@ pub(crate) struct InstanceScripts {
     pub(crate) any: Option<Script>,
 }
 
+impl InstanceScripts {
+    /// All of them.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Script> {
+        let Self { master, backup, fault, stop, master_rx_lower_pri, any } = self;
+        [master, backup, fault, stop, master_rx_lower_pri, any].into_iter().flatten()
+    }
+}
+
 /// Runs the scripts of all instances, or of all sync groups.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptRunner {
@@ -70,7 +78,7 @@ impl ScriptRunner {
             Notice::Stopped { priority, .. } => (&scripts.stop, "STOP", priority),
             // No change of state, so nothing for the general script.
             Notice::Contested { .. } => return scripts.master_rx_lower_pri.iter().cloned().collect(),
-            // An instance that is being initialised has nothing to tell.
+            // An instance that is being initialised has nothing to tell; priorities are for FIFOs alone.
             _ => return Vec::new(),
         };
         let any = scripts.any.clone().map(|mut script| {
@@ -127,14 +135,15 @@ async fn run_until(script: &Script, limit: impl Future<Output = ()>) -> io::Resu
     tokio::select! {
         // A script that has ended is never taken for one that hangs.
         biased;
-        status = running.child.wait() => return status.map(Outcome::Exited),
+        status = running.wait() => return status.map(Outcome::Exited),
         () = limit => {}
     }
     running.end().await?;
     Ok(Outcome::TimedOut)
 }
 
-fn spawn(script: &Script) -> io::Result<Running> {
+/// Starts a script as [`run`] does.
+pub(crate) fn spawn(script: &Script) -> io::Result<Running> {
     let (program, arguments) = script
         .command
         .split_first()
@@ -155,15 +164,20 @@ fn spawn(script: &Script) -> io::Result<Running> {
 }
 
 /// A script that runs. Dropping it before it ended kills its process group: nothing outlives a cancelled script.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     /// Whether it is this process that ends the script.
     being_ended: bool,
 }
 
 impl Running {
+    /// Waits until it ends by itself. Safe to cancel.
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
     /// SIGTERM to the whole group, SIGKILL after the grace; the script is reaped.
-    async fn end(&mut self) -> io::Result<()> {
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
         self.being_ended = true;
         let group = self.group();
         signal(group, Signal::SIGTERM);
@@ -234,7 +248,7 @@ mod tests {
             ..InstanceScripts::default()
         };
         let runner = ScriptRunner::new(BTreeMap::from([("VI_1".to_owned(), scripts)]));
-        let contested = Notice::Contested { instance: "VI_1".to_owned() };
+        let contested = Notice::Contested { instance: "VI_1".to_owned(), priority: 100 };
         assert_eq!(runner.scripts_for(&contested), [script(&["/lower", "x"])]);
     }
 

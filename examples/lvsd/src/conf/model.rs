@@ -52,8 +52,47 @@ pub struct Global {
     pub pacing: Pacing,
     /// How the operating system treats the thread that runs VRRP.
     pub scheduling: Scheduling,
+    /// Where changes are written, in the order of [`FifoScope`], each scope at most once.
+    pub fifos: Vec<NotifyFifo>,
     /// Where state and counters go when a signal asks for them.
     pub dumps: DumpFiles,
+}
+
+/// A FIFO that changes are written to, a line for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyFifo {
+    /// Which changes.
+    pub scope: FifoScope,
+    /// Where it stands in the file.
+    pub at: Span,
+    /// The FIFO, absolute; no other has the same.
+    pub path: PathBuf,
+    /// Whose it is if it has to be made.
+    pub owner: Option<ScriptUser>,
+    /// A program that is started to read it, with its place; the path is appended to its arguments.
+    pub reader: Option<(Script, Span)>,
+}
+
+/// Which changes a FIFO is told of. The set is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FifoScope {
+    /// `notify_fifo`: all.
+    All,
+    /// `vrrp_notify_fifo`: those of virtual routers and sync groups.
+    Vrrp,
+    /// `lvs_notify_fifo`: those of virtual and real servers.
+    Lvs,
+}
+
+impl FifoScope {
+    /// The keyword.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::All => "notify_fifo",
+            Self::Vrrp => "vrrp_notify_fifo",
+            Self::Lvs => "lvs_notify_fifo",
+        }
+    }
 }
 
 /// Files that signals ask for. A path that ends with a slash names the directory for a file with the usual name; `None`
@@ -180,6 +219,8 @@ pub struct VrrpInstance {
     pub garp: Garp,
     /// Scripts.
     pub notify: NotifyScripts,
+    /// Whether FIFOs are told of its priority, too.
+    pub notify_priority_changes: bool,
     /// What moves its priority or puts it into fault, beside its own interface.
     pub track: Vec<Track>,
 }

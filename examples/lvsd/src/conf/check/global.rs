@@ -1,5 +1,6 @@
 //! `global_defs`: names, script identity, and defaults for every instance.
 
+mod fifos;
 mod table;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -7,6 +8,7 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fifos::FifoDrafts;
 pub(super) use table::{TABLE, version};
 
 use super::super::diagnostic::{Code, Diagnostic};
@@ -28,6 +30,8 @@ pub(super) struct Draft {
     log_unknown_vrids: bool,
     pacing: Pacing,
     scheduling: Scheduling,
+    fifos: FifoDrafts,
+    pub(super) notify_priority_changes: bool,
     dumps: DumpFiles,
     pub(super) version: Option<Version>,
     pub(super) mcast_group4: Option<Ipv4Addr>,
@@ -47,7 +51,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn finish(self) -> Global {
+    pub(super) fn finish(self, cx: &mut Cx<'_>) -> Global {
         Global {
             router_id: self.router_id,
             script_user: self.script_user,
@@ -58,6 +62,7 @@ impl Draft {
             log_unknown_vrids: self.log_unknown_vrids,
             pacing: self.pacing,
             scheduling: self.scheduling,
+            fifos: self.fifos.finish(cx),
             dumps: self.dumps,
         }
     }

@@ -137,6 +137,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         excluded: finish(draft.excluded),
         garp,
         notify: draft.notify,
+        notify_priority_changes: draft.notify_priority_changes.unwrap_or(global.notify_priority_changes),
         track: Vec::new(),
         interface,
     };
@@ -211,6 +212,7 @@ pub(in crate::conf::check) struct Draft {
     garp_lower_prio_at: Vec<Span>,
     garp_refresh_repeat_at: Option<Span>,
     notify: NotifyScripts,
+    notify_priority_changes: Option<bool>,
     tracks: Vec<Entry>,
 }
 

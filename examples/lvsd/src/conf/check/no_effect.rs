@@ -16,8 +16,8 @@ pub(super) enum Subject {
     Snmp,
     /// D-Bus.
     Dbus,
-    /// Lines in the FIFOs, of which there are none.
-    Fifo,
+    /// A reload, of which there is none.
+    Reload,
     /// Names of processes: here there is one process.
     ProcessNames,
     /// Files for those who debug keepalived.
@@ -47,7 +47,10 @@ impl Subject {
             Self::Mail => ("lvsd sends no mail yet", "`notify` scripts can tell of changes"),
             Self::Snmp => ("lvsd has no SNMP agent yet", "nobody is answered, and no trap is sent"),
             Self::Dbus => ("lvsd is not on the D-Bus yet", "`notify` scripts can tell of changes"),
-            Self::Fifo => ("lvsd writes to no FIFO yet", "`notify` scripts can tell of changes"),
+            Self::Reload => (
+                "lvsd does not reload its configuration yet",
+                "after a restart all states are written anyway",
+            ),
             Self::ProcessNames => {
                 ("lvsd is one process with a name of its own", "remove it when it is not needed")
             }

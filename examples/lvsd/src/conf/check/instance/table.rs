@@ -203,10 +203,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         },
     )
     .first_holds(),
-    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, _| {
-        if cx.boolean(n).is_some() {
-            cx.no_effect(Subject::Fifo, n);
-        }
+    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, d| {
+        d.notify_priority_changes = cx.boolean(n);
     }),
     Keyword::boolean("smtp_alert", "smtp_alert [on|off]", |cx, n, _| {
         if cx.boolean(n).is_some() {
