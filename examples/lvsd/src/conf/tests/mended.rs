@@ -220,6 +220,7 @@ fn the_first_of_two_holds_where_keepalived_says_so() {
     let shown = shown(&read(group));
     assert!(shown.contains("`group` is there twice: this one is left out, as in keepalived"), "{shown}");
     assert!(shown.contains("`notify` is there twice: this one is left out, as in keepalived"), "{shown}");
+    under("notify_fifo /a\n notify_fifo /b", &["duplicate 3:2"]);
     let file = "track_file f {\n file /a\n file /b\n weight 1\n weight 2\n}\n".to_owned()
         + &instance(" track_file {\n f\n }");
     let config = mended(&file, &["duplicate 3:2", "duplicate 5:2"]);
