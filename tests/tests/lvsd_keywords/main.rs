@@ -7,3 +7,4 @@ mod field;
 mod ipv6;
 mod lan;
 mod routers;
+mod twins;
