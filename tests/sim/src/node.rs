@@ -55,7 +55,7 @@ impl Node {
         let source = sender.source;
         let mut node = Self {
             router: Router::new(*config, source),
-            watch: Watch::new(config, source, options.tie),
+            watch: Watch::new(config, options.hosts[host].given, source, options.tie),
             link_is_up: true,
             is_held: false,
             claims_fail: false,

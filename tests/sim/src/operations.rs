@@ -20,10 +20,10 @@ impl World {
         self.trace.note(now, 1000 + host as u64, || format!("host {host} starts"));
         for segment in 0..self.instances {
             let config = *self.node(host, segment).router.config();
-            let tie = self.options.tie;
+            let (given, tie) = (self.options.hosts[host].given, self.options.tie);
             let node = self.node_mut(host, segment);
             node.router = Router::new(config, node.sender.source);
-            node.watch = Watch::new(&config, node.sender.source, tie);
+            node.watch = Watch::new(&config, given, node.sender.source, tie);
             // E13: what an earlier process left behind goes before any waiting.
             node.has_addresses = false;
         }
@@ -158,7 +158,8 @@ impl World {
                 let node = &mut self.nodes[index];
                 if self.hosts[host].process == Process::Dead {
                     node.router = Router::new(config, node.sender.source);
-                    node.watch = Watch::new(&config, node.sender.source, self.options.tie);
+                    let given = self.options.hosts[host].given;
+                    node.watch = Watch::new(&config, given, node.sender.source, self.options.tie);
                     node.configured(&config, &self.options);
                 }
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lvs_core::Family;
 use lvs_vrrp::{AnnounceSchedule, Config, DownTimerAdverts, Interval, Preempt, Priority, Start, Version};
 
+use crate::bounds::Given;
 use crate::clock::Rate;
 use crate::fault::{Fault, Faults};
 use crate::random::Random;
@@ -51,6 +52,8 @@ pub struct Options {
 pub struct HostOptions {
     /// Its configuration at the start and in peace.
     pub config: Config,
+    /// What that was made of.
+    pub given: Given,
     /// The rate of its clock.
     pub rate: Rate,
 }
@@ -112,8 +115,10 @@ impl Options {
                 });
                 let mut config =
                     Config::new(interval, self::priority(priority)).with_preempt(preempt).with_start(start);
+                let mut given = Given::default();
                 if random.happens(300) {
-                    config = config.with_announcements(schedule(&mut random));
+                    given = announcements(&mut random);
+                    config = config.with_announcements(schedule(&given));
                 }
                 if random.happens(150) {
                     config = config.with_start_delay(random.time(longest_down));
@@ -130,11 +135,12 @@ impl Options {
                 // At short intervals three seconds, the least otherwise, are very many adverts.
                 if is_short || random.happens(200) {
                     let least = if is_short { CLAIM * 10 } else { Duration::from_secs(1) };
+                    given.claim_timeout = Some(longest_down.max(least));
                     config = config.with_claim_timeout(longest_down.max(least));
                 }
                 let ppm = i32::try_from(random.below(2 * drift + 1)).unwrap_or(0)
                     - i32::try_from(drift).unwrap_or(0);
-                HostOptions { config, rate: Rate::ppm(ppm) }
+                HostOptions { config, given, rate: Rate::ppm(ppm) }
             })
             .collect();
         let longest_claim = if is_short { CLAIM } else { CLAIM * 15 };
@@ -222,20 +228,48 @@ impl Options {
 const CLAIM: Duration = Duration::from_millis(20);
 
 /// Any announcements, from none too many to very many.
-fn schedule(random: &mut Random) -> AnnounceSchedule {
-    let packets = |random: &mut Random| NonZeroU8::new(random.one_of(&[1, 5, 255]).unwrap_or(1));
-    let mut schedule = AnnounceSchedule::default()
-        .with_repeat(packets(random).unwrap_or(NonZeroU8::MIN))
-        .with_delay(random.time(Duration::from_secs(10)))
-        .with_refresh_repeat(packets(random).unwrap_or(NonZeroU8::MIN));
+fn announcements(random: &mut Random) -> Given {
+    let packets = |random: &mut Random| random.one_of(&[1, 2, 5, 255]).unwrap_or(1);
+    // Of rounds that are due at the same time the larger counts; a whole number of seconds makes them so.
+    let is_even = random.happens(500);
+    let time = |random: &mut Random, longest: u64| {
+        if is_even {
+            Duration::from_secs(random.below(longest + 1))
+        } else {
+            random.time(Duration::from_secs(longest))
+        }
+    };
+    let mut given = Given {
+        repeat: packets(random),
+        delay: time(random, 10),
+        refresh_repeat: packets(random),
+        ..Given::default()
+    };
     if random.happens(500) {
-        schedule = schedule.with_refresh(random.time(Duration::from_secs(100)));
+        let longest = random.one_of(&[1, 10, 100]).unwrap_or(1);
+        given.refresh = time(random, longest);
     }
     if random.happens(500) {
-        let longest = random.one_of(&[0, 1, 10_000]).unwrap_or(0);
-        schedule = schedule
-            .with_lower_prio_repeat(random.one_of(&[0, 1, 5]).unwrap_or(0))
-            .with_lower_prio_delay(random.time(Duration::from_millis(longest)));
+        let longest = random.one_of(&[0, 1, 10]).unwrap_or(0);
+        given.losing_repeat = random.one_of(&[0, 1, 5]);
+        given.losing_delay = Some(time(random, longest));
+    }
+    given
+}
+
+/// The same for the router.
+fn schedule(given: &Given) -> AnnounceSchedule {
+    let packets = |packets| NonZeroU8::new(packets).unwrap_or(NonZeroU8::MIN);
+    let mut schedule = AnnounceSchedule::default()
+        .with_repeat(packets(given.repeat))
+        .with_delay(given.delay)
+        .with_refresh(given.refresh)
+        .with_refresh_repeat(packets(given.refresh_repeat));
+    if let Some(packets) = given.losing_repeat {
+        schedule = schedule.with_lower_prio_repeat(packets);
+    }
+    if let Some(delay) = given.losing_delay {
+        schedule = schedule.with_lower_prio_delay(delay);
     }
     schedule
 }
