@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use lvs_vrrp::record::{Recording, replay};
 use lvs_vrrp::{Advertised, Config, Interval, Router, Standing, SyncGroup};
 
 use crate::clock::{NEVER, Rate};
 use crate::observer::{Input, Watch};
-use crate::wire::Sender;
+use crate::options::Delivers;
+use crate::wire::{self, Sender};
 use crate::world::{Process, World};
 
 impl World {
@@ -21,9 +23,12 @@ impl World {
         for segment in 0..self.instances {
             let config = *self.node(host, segment).router.config();
             let (given, tie) = (self.options.hosts[host].given, self.options.tie);
+            let there = self.hosts[host].clock.read(now);
+            let records = self.options.records;
             let node = self.node_mut(host, segment);
             node.router = Router::new(config, node.sender.source);
             node.watch = Watch::new(&config, given, node.sender.source, tie);
+            node.recording = records.then(|| Recording::new(there, &config, node.sender.source, ROOM));
             // E13: what an earlier process left behind goes before any waiting.
             node.has_addresses = false;
         }
@@ -76,6 +81,7 @@ impl World {
     }
 
     fn end(&mut self, host: usize) {
+        self.check_recording(host);
         let now = self.now;
         self.hosts[host].process = Process::Dead;
         self.hosts[host].clock.set_standing_still(now, false);
@@ -86,6 +92,7 @@ impl World {
             node.claimed = None;
             node.backlog.clear();
             node.armed = None;
+            node.recording = None;
             self.timers[host * self.instances + segment] = NEVER;
         }
     }
@@ -166,19 +173,62 @@ impl World {
         }
     }
 
-    /// Writes an advert that nobody sent, as if it came from that address.
+    /// Gives a host the password that all have, or another one.
+    pub fn set_password(&mut self, host: usize, is_right: bool) {
+        if !self.options.has_password {
+            return;
+        }
+        let now = self.now;
+        self.trace.note(now, 7000 + host as u64 + 100 * u64::from(is_right), || {
+            format!("password of host {host} is right: {is_right}")
+        });
+        for segment in 0..self.instances {
+            let node = &mut self.nodes[host * self.instances + segment];
+            node.sender.password = Some(if is_right { wire::PASSWORD } else { wire::WRONG_PASSWORD });
+            let config = *node.router.config();
+            node.configured(&config, &self.options);
+        }
+    }
+
+    /// What adverts of an instance to a host are addressed to.
+    pub(crate) fn destination(&self, to: usize, segment: usize) -> IpAddr {
+        match self.options.delivers {
+            Delivers::ToGroup => lvs_vrrp::group(self.options.family),
+            Delivers::ToPeers { .. } => self.node(to, segment).sender.source,
+        }
+    }
+
+    /// Replays what a router was told lately: it must be what it is (A11).
+    pub(crate) fn check_recording(&mut self, host: usize) {
+        for index in host * self.instances..(host + 1) * self.instances {
+            let node = &self.nodes[index];
+            let Some(recording) = &node.recording else { continue };
+            let replayed = replay(&recording.text());
+            if replayed.as_ref().is_ok_and(|replayed| *replayed.router() == node.router) {
+                continue;
+            }
+            let what = format!("{:?} was recorded, which replayed gives {replayed:?}", node.router);
+            self.fail("A11", || what);
+        }
+    }
+
+    /// Writes an advert to a host that nobody sent, as if it came from that address.
     pub fn forge(
         &mut self,
+        to: usize,
         segment: usize,
         source: IpAddr,
         advertised: Advertised,
         interval: Interval,
     ) -> Vec<u8> {
         let sender = Sender { source, ..self.node(0, segment).sender.clone() };
-        let mut datagram = Vec::new();
-        if !sender.write(advertised, interval, &mut self.buffers.packet, &mut datagram) {
+        let (destination, mut datagram) = (self.destination(to, segment), Vec::new());
+        if !sender.write(destination, advertised, interval, &mut self.buffers.packet, &mut datagram) {
             self.fail("A9", || "a forged advert cannot be written".to_owned());
         }
         datagram
     }
 }
+
+/// Octets of a recording: so few that most of them begin in the middle of a router's life.
+const ROOM: usize = 3000;

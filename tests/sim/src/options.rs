@@ -37,6 +37,12 @@ pub struct Options {
     pub addresses: usize,
     /// Whether routers refuse packets from their own address, as the driver has them do.
     pub knows_own_address: bool,
+    /// How adverts travel.
+    pub delivers: Delivers,
+    /// Whether version 2 has a password.
+    pub has_password: bool,
+    /// Whether what routers are told is recorded, and replayed in the end.
+    pub records: bool,
     /// The kinds of faults that are on.
     pub faults: Faults,
     /// How many faults there are between two times of peace.
@@ -45,6 +51,18 @@ pub struct Options {
     pub rounds: u64,
     /// The mean time between two faults.
     pub gap: Duration,
+}
+
+/// How adverts travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivers {
+    /// To the group.
+    ToGroup,
+    /// To each of the others by itself.
+    ToPeers {
+        /// Whether adverts from anybody else are refused.
+        refuses_strangers: bool,
+    },
 }
 
 /// One router of a network.
@@ -95,7 +113,12 @@ impl Options {
         };
         let common_start = random.one_of(&[Some(Start::Backup), Some(Start::Backup), None]).flatten();
         let drift = random.one_of(&[0, 50, 2_000, 20_000, 150_000]).unwrap_or(0);
-        let misses = random.one_of(&[3, 3, 3, 3, 2, 5]).and_then(|misses| DownTimerAdverts::new(misses).ok());
+        let delay = random.one_of(&[0, 50, 300, 2_000]).unwrap_or(0);
+        let lag = random.one_of(&[0, 0, 20, 500]).unwrap_or(0);
+        // If no advert may fail to come, there is nothing but the skew for whatever is late.
+        let is_exact = drift <= 50 && delay <= 50 && lag <= 20 && interval.duration() >= TENTH && !is_mixed;
+        let misses = if is_exact { random.one_of(&[3, 1]) } else { random.one_of(&[3, 3, 3, 3, 2, 5]) };
+        let misses = misses.and_then(|misses| DownTimerAdverts::new(misses).ok());
         let hosts = chosen
             .into_iter()
             .map(|priority| {
@@ -145,8 +168,6 @@ impl Options {
             .collect();
         let longest_claim = if is_short { CLAIM } else { CLAIM * 15 };
         let shortest = interval.duration();
-        let delay = random.one_of(&[0, 50, 300, 2_000]).unwrap_or(0);
-        let lag = random.one_of(&[0, 0, 20, 500]).unwrap_or(0);
         let mut faults = Faults::NONE;
         let share = 200 + random.below(700);
         for fault in Fault::ALL {
@@ -158,6 +179,23 @@ impl Options {
         // Members of a group have to agree on who wins, and with equal priorities the addresses decide.
         if tie && instances > 1 {
             faults = faults.without(Fault::Address);
+        }
+        let delivers = if random.happens(200) {
+            Delivers::ToPeers { refuses_strangers: random.happens(500) }
+        } else {
+            Delivers::ToGroup
+        };
+        // Who is addressed by itself cannot change its address alone.
+        if delivers != Delivers::ToGroup {
+            faults = faults.without(Fault::Address);
+        }
+        let has_password = version == Version::V2 && random.happens(600);
+        if !has_password {
+            faults = faults.without(Fault::Password);
+        }
+        // Faults of clocks outlast the war, and would be false takeovers in peace.
+        if misses.is_some_and(|misses| misses.get() == 1) {
+            faults = faults.without(Fault::ClockRate);
         }
         // An interval costs the same however long it is: most of them where the time is to be lived.
         let patience = match shortest.cmp(&Duration::from_secs(1)) {
@@ -177,6 +215,9 @@ impl Options {
             claim: random.one_of(&[Duration::ZERO, CLAIM / 20, CLAIM, longest_claim]).unwrap_or(CLAIM),
             addresses: 1 + random.place(3),
             knows_own_address: random.happens(600),
+            delivers,
+            has_password,
+            records: random.happens(150),
             faults,
             faults_per_round: 5 + random.below(40),
             rounds: 4,
@@ -223,6 +264,9 @@ impl Options {
         self.hosts.len() >= 3 && self.hosts.iter().all(is_fast)
     }
 }
+
+/// The smallest skew of this interval is 390 microseconds.
+const TENTH: Duration = Duration::from_millis(100);
 
 /// What a kernel that is not quick takes for the addresses.
 const CLAIM: Duration = Duration::from_millis(20);
@@ -296,6 +340,7 @@ impl fmt::Display for Options {
             "delay {:?}, lag {:?}, claim {:?}, {} addresses, refuses own address: {}",
             self.delay, self.lag, self.claim, self.addresses, self.knows_own_address
         )?;
+        writeln!(f, "adverts {:?}, password: {}", self.delivers, self.has_password)?;
         for (place, host) in self.hosts.iter().enumerate() {
             writeln!(
                 f,

@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_core::Family;
-use lvs_vrrp::{AddressList, Advert, Advertised, Datagram, Endpoints, Interval, Ipv4Header, Vrid, group};
+use lvs_vrrp::{
+    AddressList, Advert, Advertised, AuthPass, Authentication, Datagram, Endpoints, Interval, Ipv4Header,
+    Vrid,
+};
 
 /// What a sender puts into its adverts, apart from the priority.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Sender {
     pub vrid: Vrid,
     /// The virtual addresses.
     pub addresses: Vec<IpAddr>,
+    /// The password in its adverts; version 2 only.
+    pub password: Option<[u8; 8]>,
 }
 
 impl Sender {
@@ -33,26 +38,30 @@ impl Sender {
             source: address(family, segment, last),
             vrid: Vrid::new(place(segment + 1)).unwrap_or(FIRST),
             addresses: (0..addresses).map(virtual_address).collect(),
+            password: None,
         }
     }
 
-    /// Writes the advert as it travels into `datagram`, IP header included; `packet` is space to work in. False
-    /// if there can be no such advert.
+    /// Writes the advert as it travels there into `datagram`, IP header included; `packet` is space to work in.
+    /// False if there can be no such advert.
     pub fn write(
         &self,
+        destination: IpAddr,
         advertised: Advertised,
         interval: Interval,
         packet: &mut Vec<u8>,
         datagram: &mut Vec<u8>,
     ) -> bool {
         let Some(addresses) = AddressList::of(&self.addresses) else { return false };
-        let destination = group(Family::of(&self.source));
         let (Ok(advert), Some(endpoints)) = (
             Advert::new(self.vrid, advertised, interval, addresses),
             Endpoints::new(self.source, destination),
         ) else {
             return false;
         };
+        let password = self.password.map(AuthPass::from_octets);
+        let advert =
+            advert.with_authentication(password.map_or(Authentication::None, Authentication::Password));
         advert.write_to(&endpoints, packet);
         match endpoints {
             Endpoints::V4 { source, destination } => {
@@ -76,6 +85,11 @@ const FIRST: Vrid = match Vrid::new(1) {
     Ok(vrid) => vrid,
     Err(_) => unreachable!(),
 };
+
+/// The password where there is one, and one that an operator got wrong.
+pub const PASSWORD: [u8; 8] = *b"s3cr3t\0\0";
+/// It differs at the very end.
+pub const WRONG_PASSWORD: [u8; 8] = *b"s3cr3t\0\x01";
 
 /// An address of a segment's network with this end.
 #[must_use]

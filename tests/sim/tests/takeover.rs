@@ -9,7 +9,7 @@ use lvs_core::{Family, Instant};
 use lvs_sim::bounds::Given;
 use lvs_sim::clock::Rate;
 use lvs_sim::fault::Faults;
-use lvs_sim::options::{HostOptions, Options, priority};
+use lvs_sim::options::{Delivers, HostOptions, Options, priority};
 use lvs_sim::random::Random;
 use lvs_sim::world::World;
 use lvs_vrrp::{Config, Interval, Version};
@@ -113,6 +113,9 @@ fn network(loss: u64, backup: u8) -> World {
         claim: Duration::from_millis(1),
         addresses: 1,
         knows_own_address: true,
+        delivers: Delivers::ToGroup,
+        has_password: false,
+        records: false,
         faults: Faults::NONE,
         faults_per_round: 0,
         rounds: 0,

@@ -32,7 +32,8 @@ pub(super) fn master_is_paused(world: &mut World, random: &mut Random, cast: &Ca
     world.resume(cast.master);
     for (segment, sent) in sent.into_iter().enumerate() {
         let node = world.node(cast.master, segment);
-        // One that sends a last advert before it yields sends that one.
+        // One that sends a last advert before it yields sends that one. A member of a group may resign after it, if
+        // another one finds itself too late.
         let more = node.adverts - sent;
         world.check("E8", more <= 1, |_| format!("{more} adverts after a pause of {paused_for:?}"));
     }

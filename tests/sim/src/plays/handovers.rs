@@ -5,7 +5,7 @@ use std::time::Duration;
 use lvs_vrrp::{Advertised, Interval, Preempt, Start, Version};
 
 use super::{Cast, ROUNDING, expect_takeover};
-use crate::options::priority;
+use crate::options::{Delivers, priority};
 use crate::random::Random;
 use crate::wire;
 use crate::world::World;
@@ -161,6 +161,8 @@ pub(super) fn hostile_advert(world: &mut World, random: &mut Random, cast: &Cast
     if world.rules(cast.master).is_owner() || world.living().any(|host| world.rules(host).is_owner()) {
         return false;
     }
+    let refuses_strangers = world.options.delivers == Delivers::ToPeers { refuses_strangers: true };
+    let before = world.standings();
     let phase = random.time(world.interval(cast.master) * 2);
     world.run_for(phase);
     let interval = world.node(cast.master, 0).router.config().interval();
@@ -172,12 +174,18 @@ pub(super) fn hostile_advert(world: &mut World, random: &mut Random, cast: &Cast
     let since = world.now + slack;
     for segment in 0..world.segments() {
         let source = wire::address(world.options.family, segment, 250);
-        let octets = world.forge(segment, source, Advertised::Running(priority(255)), interval);
         for host in 0..world.hosts.len() {
+            let octets = world.forge(host, segment, source, Advertised::Running(priority(255)), interval);
             world.deliver(since, host, segment, &octets);
         }
     }
     world.run_until(since);
+    if refuses_strangers {
+        // VR-222: nothing comes of it.
+        let after = world.standings();
+        world.check("E20", before == after, |world| format!("strangers are believed: {}", world.state()));
+        return true;
+    }
     let masters = world.masters(0);
     world.check("E20", masters.is_empty(), |world| format!("{masters:?} stay: {}", world.state()));
     let gone_by = world.rules(cast.master).interval;

@@ -1,0 +1,132 @@
+//! What happens at the very moment at which a router decides something, or a nanosecond before or after: there every
+//! comparison of times shows whether it is the right one.
+
+use std::net::IpAddr;
+
+use lvs_core::Instant;
+use lvs_vrrp::{Advertised, Interval, Version};
+
+use super::Chaos;
+use crate::options::{Delivers, priority};
+use crate::world::{Process, World};
+
+impl Chaos {
+    /// Mostly to the master: it decides at most moments.
+    pub(super) fn be_punctual(&mut self, world: &mut World, segment: usize) {
+        let masters = world.masters(segment);
+        let host = match self.random.one_of(&masters) {
+            Some(master) if self.random.happens(750) => master,
+            _ => self.random.place(world.hosts.len()),
+        };
+        if world.hosts[host].process != Process::Runs {
+            return;
+        }
+        // What is decided then may be about another advert that comes now.
+        if self.random.happens(400) {
+            self.send_to(world, host, segment, world.now);
+            world.run_until(world.now);
+        }
+        let Some(at) = self.moment(world, host, segment) else { return };
+        match self.random.below(8) {
+            // Nothing is sent meanwhile, and nobody looks at a timer.
+            0..=2 => {
+                if self.random.happens(500) {
+                    let now = world.now;
+                    let meanwhile = now + self.random.time(at - now);
+                    self.send_to(world, host, segment, meanwhile);
+                }
+                let hears = self.random.happens(700);
+                self.stop_for(world, host, at, |world| world.pause(host, hears, false));
+            }
+            3 => {
+                Self::configure_at(world, host, segment, at);
+                let until = at - world.now;
+                self.let_pass(world, until);
+            }
+            _ => self.send_to(world, host, segment, at),
+        }
+        // Or something else comes between.
+        if self.random.happens(700) {
+            let until = at - world.now;
+            self.let_pass(world, until);
+        }
+    }
+
+    /// A moment of decision of an instance that is not far, or the nanosecond before or after, in true time.
+    fn moment(&mut self, world: &World, host: usize, segment: usize) -> Option<Instant> {
+        let node = world.node(host, segment);
+        let clock = &world.hosts[host].clock;
+        let there = clock.read(world.now).as_nanos();
+        let horizon = there + node.watch.rules().interval * 8 + 3_000_000_000;
+        let mut moments = node.watch.moments();
+        moments.retain(|moment| (there + 2..horizon).contains(moment));
+        moments.sort_unstable();
+        let any = self.random.one_of(&moments)?;
+        let moment = if self.random.happens(300) { *moments.first()? } else { any };
+        let moment = moment - 1 + self.random.one_of(&[0, 1, 1, 1, 2])?;
+        let at = clock.when(Instant::from_nanos(moment));
+        (at >= world.now).then_some(at)
+    }
+
+    /// An advert of which nothing is far from what this router has and is itself.
+    fn send_to(&mut self, world: &mut World, host: usize, segment: usize, at: Instant) {
+        let node = world.node(host, segment);
+        let (own, source) = (*node.router.config(), node.sender.source);
+        let (lowest, mine) = (priority(1), own.priority());
+        let advertised = match self.random.below(8) {
+            0 => Advertised::Resigning,
+            1 => Advertised::Running(priority(mine.get().saturating_add(1))),
+            2 | 3 => Advertised::Running(mine),
+            4 => Advertised::Running(lowest),
+            _ => Advertised::Running(priority(mine.get().saturating_sub(1).max(1))),
+        };
+        // Of equal priorities the address decides: the next lower one, the next higher one.
+        let step = self.random.one_of(&[-1, -1, 1]).unwrap_or(-1);
+        let source = match world.options.delivers {
+            _ if node.receiver.own_address.is_none() && self.random.happens(100) => source,
+            // Strangers may be refused.
+            Delivers::ToPeers { .. } => world.source(self.random.place(world.hosts.len()), segment),
+            Delivers::ToGroup => neighbour(source, step),
+        };
+        let interval = match own.interval() {
+            Interval::Centis(centis) if self.random.happens(300) => {
+                let centis = centis.get();
+                // The limits too, but nobody is to wait for hours of adverts.
+                let choices = [1, centis - 1, centis + 1, centis * 8];
+                let centis = self.random.one_of(&choices).unwrap_or(centis).clamp(1, 4095);
+                Interval::centis(centis).unwrap_or(own.interval())
+            }
+            same => same,
+        };
+        let octets = world.forge(host, segment, source, advertised, interval);
+        world.deliver(at, host, segment, &octets);
+    }
+
+    /// Another interval at that moment, but before a timer that is due then.
+    fn configure_at(world: &mut World, host: usize, segment: usize, at: Instant) {
+        let config = *world.node(host, segment).router.config();
+        let interval = match (world.options.version, config.interval()) {
+            (Version::V2, Interval::Seconds(seconds)) => Interval::seconds(seconds.get() % 3 + 1),
+            (Version::V3, Interval::Centis(centis)) => Interval::centis(centis.get() % 4095 + 1),
+            (Version::V2 | Version::V3, other) => Ok(other),
+        };
+        if let Ok(interval) = interval {
+            world.configure_later(at, host, segment, config.with_interval(interval));
+        }
+    }
+}
+
+fn neighbour(address: IpAddr, step: i8) -> IpAddr {
+    let moved = |last: u8| last.saturating_add_signed(step);
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, last] = address.octets();
+            IpAddr::from([a, b, c, moved(last)])
+        }
+        IpAddr::V6(address) => {
+            let mut octets = address.octets();
+            octets[15] = moved(octets[15]);
+            IpAddr::from(octets)
+        }
+    }
+}
