@@ -211,8 +211,7 @@ impl Totals {
             }
         }
         for (number, count) in self.plays.into_iter().enumerate().skip(1) {
-            // E16 is a matter of lvs-core.
-            if count < 50 && number != 16 {
+            if count < 50 {
                 lacks.push(format!("E{number} was played {count} times, of 50"));
             }
         }

@@ -11,6 +11,7 @@ use lvs_vrrp::{
 };
 
 use crate::decoder::{self, Ears, Receiver};
+use crate::kernel::Kernel;
 use crate::observer::Watch;
 use crate::options::{Delivers, Options};
 use crate::wire::{self, Sender};
@@ -29,8 +30,8 @@ pub struct Node {
     pub is_held: bool,
     /// Whether the kernel refuses the addresses.
     pub claims_fail: bool,
-    /// Whether the host has the addresses.
-    pub has_addresses: bool,
+    /// Which virtual addresses the host has.
+    pub kernel: Kernel,
     /// Adverts with a priority that it sent.
     pub adverts: u64,
     /// Announcement rounds of it.
@@ -71,7 +72,7 @@ impl Node {
             link_is_up: true,
             is_held: false,
             claims_fail: false,
-            has_addresses: false,
+            kernel: Kernel::new(&sender.addresses),
             adverts: 0,
             rounds: 0,
             advertised_at: Instant::ORIGIN,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use lvs_core::AddressChange;
 use lvs_vrrp::record::{Recording, replay};
 use lvs_vrrp::{Advertised, Config, Interval, Router, Standing, SyncGroup};
 
@@ -30,7 +31,8 @@ impl World {
             node.watch = Watch::new(&config, given, node.sender.source, tie);
             node.recording = records.then(|| Recording::new(there, &config, node.sender.source, ROOM));
             // E13: what an earlier process left behind goes before any waiting.
-            node.has_addresses = false;
+            node.kernel.set_addresses(&node.sender.addresses);
+            self.keep_addresses(host * self.instances + segment);
         }
         if self.instances > 1 {
             let first = host * self.instances;
@@ -74,7 +76,7 @@ impl World {
         self.trace.note(now, 3000 + host as u64, || format!("host {host} dies, power lost: {loses_power}"));
         if loses_power {
             for segment in 0..self.instances {
-                self.node_mut(host, segment).has_addresses = false;
+                self.node_mut(host, segment).kernel.clear();
             }
         }
         self.end(host);
@@ -171,6 +173,38 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The addresses are what the router's ownership asks for, edit by edit (A4).
+    pub(crate) fn keep_addresses(&mut self, index: usize) -> Vec<AddressChange> {
+        let node = &mut self.nodes[index];
+        match node.kernel.pass(node.router.ownership()) {
+            Ok(changes) => changes,
+            Err(wrong) => {
+                self.fail("A4", || format!("router {index}: {wrong}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Gives an instance of a running host another list of virtual addresses; answers what that changed there.
+    pub fn change_addresses(
+        &mut self,
+        host: usize,
+        segment: usize,
+        addresses: &[IpAddr],
+    ) -> Vec<AddressChange> {
+        let (now, count) = (self.now, addresses.len() as u64);
+        self.trace.note(now, 8000 + 100 * host as u64 + count, || {
+            format!("host {host} gets the addresses {addresses:?}")
+        });
+        let index = host * self.instances + segment;
+        let node = &mut self.nodes[index];
+        node.sender.addresses = addresses.to_vec();
+        let config = *node.router.config();
+        node.configured(&config, &self.options);
+        node.kernel.set_addresses(addresses);
+        self.keep_addresses(index)
     }
 
     /// Gives a host the password that all have, or another one.

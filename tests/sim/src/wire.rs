@@ -28,16 +28,10 @@ impl Sender {
         // The order of the addresses is not that of the hosts.
         let last = u8::try_from(10 + host * 3 % 8).unwrap_or(u8::MAX);
         let place = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
-        let virtual_address = |n: usize| match (family, n) {
-            (Family::Ipv4, n) => address(family, segment, 100 + place(n)),
-            // VR-027: the first is link-local.
-            (Family::Ipv6, 0) => address(family, segment, 100),
-            (Family::Ipv6, n) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(place(n)))),
-        };
         Self {
             source: address(family, segment, last),
             vrid: Vrid::new(place(segment + 1)).unwrap_or(FIRST),
-            addresses: (0..addresses).map(virtual_address).collect(),
+            addresses: (0..addresses).map(|n| virtual_address(family, segment, n)).collect(),
             password: None,
         }
     }
@@ -90,6 +84,18 @@ const FIRST: Vrid = match Vrid::new(1) {
 pub const PASSWORD: [u8; 8] = *b"s3cr3t\0\0";
 /// It differs at the very end.
 pub const WRONG_PASSWORD: [u8; 8] = *b"s3cr3t\0\x01";
+
+/// The virtual address with that number, from 0.
+#[must_use]
+pub fn virtual_address(family: Family, segment: usize, number: usize) -> IpAddr {
+    let place = u8::try_from(number).unwrap_or(u8::MAX);
+    match (family, number) {
+        (Family::Ipv4, _) => address(family, segment, 100_u8.saturating_add(place)),
+        // VR-027: the first is link-local.
+        (Family::Ipv6, 0) => address(family, segment, 100),
+        (Family::Ipv6, _) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(place))),
+    }
+}
 
 /// An address of a segment's network with this end.
 #[must_use]

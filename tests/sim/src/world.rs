@@ -449,7 +449,7 @@ impl World {
             Action::Release { epoch } => {
                 let node = &mut self.nodes[index];
                 let was = node.claimed.take();
-                node.has_addresses = false;
+                self.keep_addresses(index);
                 self.check("A4", was == Some(epoch), |_| {
                     format!("router {index} releases {epoch} of {was:?}")
                 });
@@ -580,7 +580,9 @@ impl World {
             return;
         }
         let result = if node.claims_fail { ClaimResult::Missing } else { ClaimResult::Confirmed };
-        node.has_addresses = result == ClaimResult::Confirmed;
+        if result == ClaimResult::Confirmed {
+            self.keep_addresses(index);
+        }
         if result == ClaimResult::Missing {
             self.await_claim(RETRY, index, epoch);
         }
@@ -591,7 +593,9 @@ impl World {
     pub fn look_at_addresses(&mut self, host: usize, segment: usize) {
         let node = host * self.instances + segment;
         if let Some(epoch) = self.nodes[node].claimed {
-            self.nodes[node].has_addresses &= !self.nodes[node].claims_fail;
+            if self.nodes[node].claims_fail {
+                self.nodes[node].kernel.clear();
+            }
             self.await_claim(Duration::ZERO, node, epoch);
         }
     }
@@ -659,10 +663,10 @@ impl World {
         self.node(host, segment).sender.source
     }
 
-    /// Whether the addresses of a segment are on a host.
+    /// Whether addresses of a segment are on a host.
     #[must_use]
     pub fn has_addresses(&self, host: usize, segment: usize) -> bool {
-        self.node(host, segment).has_addresses
+        self.node(host, segment).kernel.has_any()
     }
 
     fn enter(&mut self, at: Instant, event: Event) {

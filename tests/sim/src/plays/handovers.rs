@@ -1,7 +1,9 @@
 //! What operators do, and adverts that nobody sent: E3, E4, E5, E14, E15, E18, E20.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use lvs_core::AddressChange;
 use lvs_vrrp::{Advertised, Interval, Preempt, Start, Version};
 
 use super::{Cast, ROUNDING, expect_takeover};
@@ -132,6 +134,60 @@ pub(super) fn priority_changes(world: &mut World, random: &mut Random, cast: &Ca
     world.run_for(slack);
     world.expect_one_master("E15");
     true
+}
+
+/// E16: the list of addresses changes on one router after the other. No role changes (VR-073), only the master has
+/// addresses, and there only the difference is added and removed.
+pub(super) fn addresses_change(world: &mut World, random: &mut Random, cast: &Cast) -> bool {
+    let before = world.standings();
+    for is_back in [false, true] {
+        for segment in 0..world.segments() {
+            let old = world.node(cast.master, segment).sender.addresses.clone();
+            let new = if is_back {
+                world.configured_addresses(segment)
+            } else {
+                // The first of version 6 has to be link-local (VR-027).
+                let mut new = old.clone();
+                if new.len() > 1 {
+                    new.remove(1 + random.place(new.len() - 1));
+                }
+                let more = (0..=random.place(2))
+                    .map(|place| wire::virtual_address(world.options.family, segment, 30 + place));
+                new.extend(more);
+                new
+            };
+            let mut wanted: Vec<(IpAddr, bool)> = Vec::new();
+            wanted
+                .extend(old.iter().filter(|address| !new.contains(address)).map(|address| (*address, false)));
+            wanted
+                .extend(new.iter().filter(|address| !old.contains(address)).map(|address| (*address, true)));
+            wanted.sort_unstable();
+            let (count, first) = (world.hosts.len(), random.place(world.hosts.len()));
+            for host in (0..count).map(|place| (first + place) % count) {
+                let mut edits: Vec<(IpAddr, bool)> =
+                    world.change_addresses(host, segment, &new).iter().map(edit).collect();
+                edits.sort_unstable();
+                let is_right = if host == cast.master { edits == wanted } else { edits.is_empty() };
+                world.check("E16", is_right, |_| {
+                    format!("{old:?} became {new:?} on {host} by {edits:?}, master {}", cast.master)
+                });
+                // Lists differ for a while.
+                let meanwhile = random.time(world.interval(cast.master) * 2);
+                world.run_for(meanwhile);
+            }
+        }
+    }
+    let after = world.standings();
+    world.check("E16", before == after, |world| format!("roles changed: {}", world.state()));
+    true
+}
+
+/// Which address, and whether it is added.
+fn edit(change: &AddressChange) -> (IpAddr, bool) {
+    match change {
+        AddressChange::Add(address) => (address.key.address, true),
+        AddressChange::Remove(key) => (key.address, false),
+    }
 }
 
 /// E18: routers of version 2 with different intervals do not believe each other, and say so.
