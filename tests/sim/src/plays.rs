@@ -157,7 +157,9 @@ fn expect_takeover(world: &mut World, rule: &'static str, since: Instant, waits:
     let Some(last) = last else { return };
     // A member of a group that was first and yields resigns on the other segments, and who was about to take over
     // there waits for its Skew_i once more.
-    if patience || best.len() > 1 || world.segments() > 1 {
+    // A resignation that arrives after the first advert of who took over makes one false master more (E11).
+    let is_overtaken = first <= world.options.delay;
+    if patience || best.len() > 1 || world.segments() > 1 || is_overtaken {
         let bound = world.peace_bound();
         world.run_for(bound);
     }
