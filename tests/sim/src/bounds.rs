@@ -119,7 +119,7 @@ impl Rules {
     /// Whether a master answers losing adverts at once.
     #[must_use]
     pub fn answers_losers(&self) -> bool {
-        !self.is_silent_to_losers && !(self.is_owner() && self.is_deaf_as_owner)
+        !(self.is_silent_to_losers || self.is_owner() && self.is_deaf_as_owner)
     }
 
     /// Skew_i for an interval that is gone by: RFC 3768 §6.1, RFC 9568 §6.1.

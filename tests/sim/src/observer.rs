@@ -70,6 +70,7 @@ pub struct Watch {
 
 /// What the router must be. Times are its own, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // There is one per router.
 enum Stand {
     Off,
     /// Enabled, and out until then.

@@ -25,11 +25,11 @@ impl World {
             let config = *self.node(host, segment).router.config();
             let (given, tie) = (self.options.hosts[host].given, self.options.tie);
             let there = self.hosts[host].clock.read(now);
-            let records = self.options.records;
+            let room = self.options.room;
             let node = self.node_mut(host, segment);
             node.router = Router::new(config, node.sender.source);
             node.watch = Watch::new(&config, given, node.sender.source, tie);
-            node.recording = records.then(|| Recording::new(there, &config, node.sender.source, ROOM));
+            node.recording = (room > 0).then(|| Recording::new(there, &config, node.sender.source, room));
             // E13: what an earlier process left behind goes before any waiting.
             node.kernel.set_addresses(&node.sender.addresses);
             self.keep_addresses(host * self.instances + segment);
@@ -83,7 +83,7 @@ impl World {
     }
 
     fn end(&mut self, host: usize) {
-        self.check_recording(host);
+        self.check_recordings(host);
         let now = self.now;
         self.hosts[host].process = Process::Dead;
         self.hosts[host].clock.set_standing_still(now, false);
@@ -232,15 +232,25 @@ impl World {
         }
     }
 
-    /// Replays what a router was told lately: it must be what it is (A11).
-    pub(crate) fn check_recording(&mut self, host: usize) {
+    /// Replays what the routers of a host were told lately: they must be what they are (A11), and no recording may need
+    /// more room than it has (A13).
+    pub(crate) fn check_recordings(&mut self, host: usize) {
         for index in host * self.instances..(host + 1) * self.instances {
-            let node = &self.nodes[index];
-            let Some(recording) = &node.recording else { continue };
-            let replayed = replay(&recording.text());
-            if replayed.as_ref().is_ok_and(|replayed| *replayed.router() == node.router) {
-                continue;
-            }
+            self.check_recording(index);
+        }
+    }
+
+    pub(crate) fn check_recording(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let Some(recording) = &node.recording else { return };
+        let text = recording.text();
+        if text.len() > self.options.room + LINES {
+            let what = format!("a recording has {} octets instead of {}", text.len(), self.options.room);
+            self.fail("A13", || what);
+            return;
+        }
+        let replayed = replay(&text);
+        if !replayed.as_ref().is_ok_and(|replayed| *replayed.router() == node.router) {
             let what = format!("{:?} was recorded, which replayed gives {replayed:?}", node.router);
             self.fail("A11", || what);
         }
@@ -264,5 +274,5 @@ impl World {
     }
 }
 
-/// Octets of a recording: so few that most of them begin in the middle of a router's life.
-const ROOM: usize = 3000;
+/// What a recording needs beside its room: what it begins with, and a few lines.
+const LINES: usize = 3000;

@@ -41,8 +41,8 @@ pub struct Options {
     pub delivers: Delivers,
     /// Whether version 2 has a password.
     pub has_password: bool,
-    /// Whether what routers are told is recorded, and replayed in the end.
-    pub records: bool,
+    /// Octets in which it is recorded what a router is told, to be replayed now and then; 0 for no recording.
+    pub room: usize,
     /// The kinds of faults that are on.
     pub faults: Faults,
     /// How many faults there are between two times of peace.
@@ -190,9 +190,8 @@ impl Options {
             faults = faults.without(Fault::Address);
         }
         let has_password = version == Version::V2 && random.happens(600);
-        if !has_password {
-            faults = faults.without(Fault::Password);
-        }
+        // In few networks there is one; there it is always changed.
+        faults = if has_password { faults.with(Fault::Password) } else { faults.without(Fault::Password) };
         // Faults of clocks outlast the war, and would be false takeovers in peace.
         if misses.is_some_and(|misses| misses.get() == 1) {
             faults = faults.without(Fault::ClockRate);
@@ -214,10 +213,11 @@ impl Options {
             lag: Duration::from_micros(lag),
             claim: random.one_of(&[Duration::ZERO, CLAIM / 20, CLAIM, longest_claim]).unwrap_or(CLAIM),
             addresses: 1 + random.place(3),
-            knows_own_address: random.happens(600),
+            knows_own_address: random.happens(400),
             delivers,
             has_password,
-            records: random.happens(150),
+            // So little that most recordings begin in the middle of a router's life.
+            room: if random.happens(150) { random.one_of(&[1, 2_000, 10_000]).unwrap_or(1) } else { 0 },
             faults,
             faults_per_round: 5 + random.below(40),
             rounds: 4,

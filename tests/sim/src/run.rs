@@ -74,7 +74,7 @@ pub fn play(options: &Options, manner: Manner) -> Result<Outcome, Box<Failure>> 
     totals.runs = 1;
     totals.unicast = u64::from(options.delivers != Delivers::ToGroup);
     totals.with_password = u64::from(options.has_password);
-    totals.recorded = u64::from(options.records);
+    totals.recorded = u64::from(options.room > 0);
     if options.is_fast_and_wide() {
         totals.fast_router_time = totals.router_time;
     }
@@ -95,7 +95,7 @@ fn play_in(world: &mut World, manner: Manner) {
         world.expect_no_change("E-all", quiet);
         plays::play_some(world, &mut random);
         for host in 0..world.hosts.len() {
-            world.check_recording(host);
+            world.check_recordings(host);
         }
         if world.violation.is_some() {
             return;

@@ -428,6 +428,9 @@ impl World {
             self.act(index, action);
         }
         self.buffers.actions = actions;
+        if self.options.room > 0 && self.probes.happens(PROBES) {
+            self.check_recording(index);
+        }
         self.arm(index);
         self.settle_group(host, index);
     }

@@ -115,7 +115,7 @@ fn network(loss: u64, backup: u8) -> World {
         knows_own_address: true,
         delivers: Delivers::ToGroup,
         has_password: false,
-        records: false,
+        room: 0,
         faults: Faults::NONE,
         faults_per_round: 0,
         rounds: 0,

@@ -28,7 +28,7 @@ impl Chaos {
             _ => own.priority().get(),
         };
         let number = if count > 1 { number.clamp(0, 1) } else { number };
-        let is_echo = count == 1 && self.random.happens(300);
+        let is_echo = count == 1 && self.random.happens(400);
         let number = if is_echo { own.priority().get() } else { number };
         let advertised = Advertised::from_octet(number);
         let source = match self.random.below(3) {

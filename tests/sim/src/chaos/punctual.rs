@@ -2,6 +2,7 @@
 //! comparison of times shows whether it is the right one.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use lvs_core::Instant;
 use lvs_vrrp::{Advertised, Interval, Version};
@@ -11,17 +12,26 @@ use crate::options::{Delivers, priority};
 use crate::world::{Process, World};
 
 impl Chaos {
-    /// Mostly to the master: it decides at most moments.
+    /// Mostly to the master: it decides at most moments. Or to a backup that puts up with a lower master.
     pub(super) fn be_punctual(&mut self, world: &mut World, segment: usize) {
         let masters = world.masters(segment);
-        let host = match self.random.one_of(&masters) {
-            Some(master) if self.random.happens(750) => master,
+        let is_patient = |host: &usize| world.node(*host, segment).watch.patient_until().is_some();
+        let patient: Vec<usize> = (0..world.hosts.len()).filter(is_patient).collect();
+        let host = match (self.random.one_of(&patient), self.random.one_of(&masters), self.random.below(8)) {
+            (Some(patient), _, 0..=2) => patient,
+            (_, Some(master), 0..=5) => master,
             _ => self.random.place(world.hosts.len()),
         };
-        if world.hosts[host].process != Process::Runs {
-            return;
+        // What is decided at one moment may be about what was decided at another.
+        for _ in 0..=self.random.below(3) {
+            if world.hosts[host].process != Process::Runs || world.violation.is_some() {
+                return;
+            }
+            self.be_punctual_once(world, host, segment);
         }
-        // What is decided then may be about another advert that comes now.
+    }
+
+    fn be_punctual_once(&mut self, world: &mut World, host: usize, segment: usize) {
         if self.random.happens(400) {
             self.send_to(world, host, segment, world.now);
             world.run_until(world.now);
@@ -42,6 +52,15 @@ impl Chaos {
                 Self::configure_at(world, host, segment, at);
                 let until = at - world.now;
                 self.let_pass(world, until);
+            }
+            // Again before the pause after an answer is over, and shortly after that.
+            4 => {
+                let gap = world.rules(host).interval / 10;
+                self.send_to(world, host, segment, at);
+                let later = at + Duration::from_nanos(gap / 2);
+                self.send_to(world, host, segment, later);
+                let later = at + Duration::from_nanos(gap + gap / 2);
+                self.send_to(world, host, segment, later);
             }
             _ => self.send_to(world, host, segment, at),
         }

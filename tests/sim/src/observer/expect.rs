@@ -435,6 +435,15 @@ impl Watch {
         }
     }
 
+    /// Until when a backup puts up with a lower master, on its own clock, in nanoseconds.
+    #[must_use]
+    pub fn patient_until(&self) -> Option<u64> {
+        match &self.stand {
+            Stand::Listening(listening) => listening.patient_until,
+            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) | Stand::Ruling(_) => None,
+        }
+    }
+
     /// Moments of its own clock, in nanoseconds, at which something is decided: timers, and those that no timer
     /// tells of. There nothing may be off by one.
     #[must_use]
@@ -448,6 +457,8 @@ impl Watch {
             Stand::Ruling(ruling) => {
                 let Ruling { advert_at, overtaken_at, answer_from, .. } = *ruling;
                 let mut moments = vec![advert_at, overtaken_at, advert_at + self.rules.interval, answer_from];
+                // An answer then may be followed by the next one when the advert is due.
+                moments.push(advert_at - self.rules.interval / 10);
                 match &ruling.addresses {
                     Addresses::Missing { give_up_at, last_round } => {
                         moments.push(*give_up_at);
