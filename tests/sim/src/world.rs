@@ -180,6 +180,13 @@ impl World {
         self.hosts[host].process != Process::Dead && self.node(host, segment).router.role() == Role::Master
     }
 
+    /// Whether the instance of a host is there, but neither master nor backup.
+    #[must_use]
+    pub fn is_idle(&self, host: usize, segment: usize) -> bool {
+        let role = self.node(host, segment).router.role();
+        self.hosts[host].process == Process::Runs && matches!(role, Role::Initialize | Role::Fault)
+    }
+
     /// When the last packet that is under way arrives.
     #[must_use]
     pub fn last_arrival(&self) -> Instant {

@@ -5,7 +5,6 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use quote::ToTokens;
-use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit_mut::VisitMut;
 use syn::{

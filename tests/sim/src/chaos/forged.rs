@@ -11,7 +11,11 @@ use crate::world::{World, nanos};
 impl Chaos {
     /// Adverts that nobody sent, to one host or to all.
     pub(super) fn forge(&mut self, world: &mut World, segment: usize, count: u64) {
-        let host = self.victim(world, segment);
+        let idle: Vec<usize> = (0..world.hosts.len()).filter(|host| world.is_idle(*host, segment)).collect();
+        let host = match self.random.one_of(&idle) {
+            Some(idle) if self.random.happens(300) => idle,
+            _ => self.victim(world, segment),
+        };
         let own = *world.node(host, segment).router.config();
         let interval = match (world.options.version, self.random.below(4)) {
             (Version::V3, 0) => {
