@@ -90,6 +90,11 @@ impl Addresses for Kernel {
         Ok(Installed {
             addresses: addresses.collect(),
             interfaces: links.iter().map(|link| link.name.clone()).collect(),
+            hardware: links
+                .iter()
+                .filter(|link| link.up)
+                .filter_map(|link| Some((link.name.clone(), link.mac?)))
+                .collect(),
         })
     }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::announcements::Announcements;
+use crate::link::MacAddress;
 
 /// Where an address is: on one interface there is one entry per address and prefix length.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +84,9 @@ pub struct Installed {
     pub addresses: BTreeMap<AddressKey, InstalledAddress>,
     /// Names of all interfaces.
     pub interfaces: BTreeSet<String>,
+    /// Hardware addresses of the interfaces that are up and have one of 48 bits. What a master announced on an interface is announced
+    /// again when the interface has another one: the neighbours know the old one only.
+    pub hardware: BTreeMap<String, MacAddress>,
 }
 
 impl Installed {
@@ -206,6 +210,7 @@ mod tests {
                 .map(|(address, tagged)| (address.key.clone(), InstalledAddress { tagged: *tagged }))
                 .collect(),
             interfaces: BTreeSet::from(["eth0".to_owned()]),
+            hardware: BTreeMap::new(),
         }
     }
 

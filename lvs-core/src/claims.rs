@@ -1,10 +1,11 @@
 //! Decides which virtual addresses this host adds, removes, confirms and announces, from who owns them at the moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::addresses::{AddressChange, AddressKey, Announcement, Installed, VirtualAddress};
 use crate::announcements::Announcements;
+use crate::link::MacAddress;
 use crate::ownership::{ClaimResult, Epoch, Ownership};
 
 /// The addresses of one virtual router instance.
@@ -63,6 +64,8 @@ pub enum ClaimEvent {
 #[derive(Clone, Debug)]
 pub struct Claims {
     instances: Vec<Claim>,
+    /// Hardware addresses of the interfaces, as they were seen last while they were up.
+    hardware: BTreeMap<String, MacAddress>,
 }
 
 impl Claims {
@@ -78,7 +81,7 @@ impl Claims {
             absent: BTreeSet::new(),
             added: BTreeSet::new(),
         };
-        Self { instances: sets.into_iter().map(claim).collect() }
+        Self { instances: sets.into_iter().map(claim).collect(), hardware: BTreeMap::new() }
     }
 
     /// The latest word on the instance with that index.
@@ -120,10 +123,12 @@ impl Claims {
     #[must_use]
     pub fn confirm(&mut self, before: &Installed, after: &Installed) -> Vec<ClaimEvent> {
         let mut events = Vec::new();
+        let changed = self.note_hardware(after);
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
             let missing = claim.missing(after);
             claim.note_absent(before);
             claim.absent.extend(missing.iter().cloned());
+            claim.note_changed(&changed);
             let complete = missing.is_empty();
             let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
@@ -152,6 +157,21 @@ impl Claims {
         events
     }
 
+    /// The interfaces that have another hardware address than before.
+    fn note_hardware(&mut self, after: &Installed) -> BTreeSet<String> {
+        // An interface that is down keeps what was seen when it was up: the neighbours do, too.
+        self.hardware.retain(|name, _| after.interfaces.contains(name));
+        let news = after.hardware.iter().filter(|(name, mac)| self.hardware.get(*name) != Some(mac));
+        let news: Vec<(String, MacAddress)> = news.map(|(name, mac)| (name.clone(), *mac)).collect();
+        let mut changed = BTreeSet::new();
+        for (name, mac) in news {
+            if self.hardware.insert(name.clone(), mac).is_some() {
+                changed.insert(name);
+            }
+        }
+        changed
+    }
+
     /// The answer to a claim did not reach its reader: it is given again by the next pass.
     pub fn forget_answer(&mut self, instance: &str) {
         for claim in self.instances.iter_mut().filter(|claim| claim.set.instance == instance) {
@@ -160,8 +180,9 @@ impl Claims {
     }
 
     /// What to announce now: every confirmed address of each master that asked for packets since the last call, by that
-    /// many, and at most 255. An address that came back since gets at least as many as the first ones of the mastership
-    /// were: the neighbours may have learnt another owner meanwhile.
+    /// many, and at most 255. An address that came back since, or whose interface has another hardware address since, gets at
+    /// least as many as the first ones of the mastership were: the neighbours may have learnt another owner meanwhile, or
+    /// know a hardware address that is nobody's.
     #[must_use]
     pub fn announcements(&mut self, installed: &Installed) -> Vec<Announcement> {
         let mut announcements = Vec::new();
@@ -216,7 +237,8 @@ struct Claim {
     announced: u64,
     /// The first of them.
     burst: u8,
-    /// Addresses that were not there for a while, until they are announced; at most those of the set.
+    /// Addresses that were not there for a while, or whose interface has another hardware address, until they are announced;
+    /// at most those of the set.
     absent: BTreeSet<AddressKey>,
     /// Addresses that were not there when this process claimed them; at most those of the set.
     added: BTreeSet<AddressKey>,
@@ -230,6 +252,14 @@ impl Claim {
 
     fn note_absent(&mut self, installed: &Installed) {
         self.absent.extend(self.missing(installed));
+    }
+
+    /// Remembers what the neighbours know the wrong hardware address of.
+    fn note_changed(&mut self, interfaces: &BTreeSet<String>) {
+        if !interfaces.is_empty() {
+            let keys = self.set.addresses.iter().map(|address| &address.key);
+            self.absent.extend(keys.filter(|key| interfaces.contains(&key.interface)).cloned());
+        }
     }
 
     /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.

@@ -69,6 +69,27 @@ impl Demux {
         let _ = self.take(id);
     }
 
+    /// Gives instances other numbers, or removes those that get none; what they heard stays.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn renumber(&mut self, number: impl Fn(usize) -> Option<usize>) {
+        for entries in self.listeners.values_mut() {
+            entries.retain_mut(|entry| match number(entry.id) {
+                Some(id) => {
+                    entry.id = id;
+                    true
+                }
+                None => false,
+            });
+        }
+        self.listeners.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// The numbers of all instances.
+    #[cfg(all(test, feature = "tokio"))]
+    pub(crate) fn numbers(&self) -> std::collections::BTreeSet<usize> {
+        self.listeners.values().flatten().map(|entry| entry.id).collect()
+    }
+
     fn take(&mut self, id: usize) -> Option<Entry> {
         let taken = self.listeners.values_mut().find_map(|entries| {
             let place = entries.iter().position(|entry| entry.id == id)?;
@@ -184,6 +205,7 @@ pub struct Listener {
     authentication: Authentication,
     own_address: Option<IpAddr>,
     broadcasts: Vec<Ipv4Addr>,
+    takes_any_first_address: bool,
     /// As adverts list them.
     addresses: Vec<u8>,
 }
@@ -200,6 +222,7 @@ impl Listener {
             authentication: Authentication::None,
             own_address: None,
             broadcasts: Vec::new(),
+            takes_any_first_address: false,
             addresses: Vec::new(),
         }
     }
@@ -238,6 +261,14 @@ impl Listener {
         self
     }
 
+    /// The same, believing adverts over IPv6 whose first address is not link-local, too. RFC 9568 §5.2.9 (erratum 8300)
+    /// wants them discarded; keepalived sends and believes them.
+    #[must_use]
+    pub const fn with_any_first_address(mut self) -> Self {
+        self.takes_any_first_address = true;
+        self
+    }
+
     fn takes_for_unicast(&self, destination: IpAddr) -> bool {
         let is_broadcast = match destination {
             IpAddr::V4(destination) => destination.is_broadcast() || self.broadcasts.contains(&destination),
@@ -264,6 +295,10 @@ impl Listener {
             return Err(Refusal::Ttl);
         }
         let advert = Advert::parse_behind(ah, payload, &endpoints)?;
+        // VR-072.
+        if !self.takes_any_first_address && !advert.has_link_local_first() {
+            return Err(Refusal::NotLinkLocal);
+        }
         match (self.interval, advert.interval()) {
             (Interval::Seconds(_), Interval::Centis(_)) | (Interval::Centis(_), Interval::Seconds(_)) => {
                 Err(Refusal::Version)

@@ -1,6 +1,8 @@
 //! Feeds routers from sockets and a clock, and carries out what they decide.
 
+mod change;
 pub(crate) mod config;
+pub(crate) mod difference;
 mod events;
 pub(crate) mod handle;
 mod hear;
@@ -9,12 +11,14 @@ mod links;
 mod member;
 mod mismatch;
 mod recorder;
+pub(crate) mod registry;
 mod send;
 mod settle;
 pub(crate) mod setup;
+pub(crate) mod shared;
 mod timers;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -22,25 +26,27 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use lvs_core::{Instant, Ownership, Role};
+use lvs_core::{Instant, Link, Ownership, Role};
 use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::clock::Alarm;
 use crate::driver::config::InstanceConfig;
 use crate::driver::events::Events;
-use crate::driver::handle::{Commands, Event, Handle, InstanceFacts, Shared};
+use crate::driver::handle::{Event, Handle};
 use crate::driver::interface::Interface;
 use crate::driver::member::Member;
+use crate::driver::registry::{Plan, Registry};
 use crate::driver::send::News;
 use crate::driver::setup::Setup;
+use crate::driver::shared::{Commands, Inbox, Shared};
 use crate::driver::timers::Timers;
 use crate::error::Error;
 use crate::record::Input;
-use crate::stats::Counters;
-use crate::sync_group::{Standing, SyncGroup};
+use crate::sync_group::SyncGroup;
 use crate::transport::raw::RawTransport;
 use crate::transport::{Arrivals, Transport};
+use crate::types::Advertised;
 
 /// The routers of one host, with their sockets and their timer.
 ///
@@ -55,6 +61,8 @@ use crate::transport::{Arrivals, Transport};
 /// So a process that was stopped for a while learns what happened before it acts on timers that expired
 /// meanwhile. Then all adverts that are due leave together, and after them ownership and events are told. Nothing
 /// of this allocates memory while no role changes.
+///
+/// Instances and groups come and go while it runs: see [`Handle::apply`].
 ///
 /// # How it ends
 ///
@@ -104,7 +112,13 @@ pub struct Driver {
     interfaces: Vec<Interface>,
     members: Vec<Member>,
     groups: Vec<Group>,
+    /// The places of the instances by their numbers.
+    indices: BTreeMap<u64, usize>,
+    /// Interfaces that were told about and that nobody needs, in case that somebody will.
+    strangers: BTreeMap<String, Link>,
     logs_unknown_vrids: bool,
+    /// Its instances take part.
+    is_started: bool,
     events: Events,
     /// That of place [`LOOK`], and those of the members in the places behind it.
     timers: Timers,
@@ -132,14 +146,8 @@ impl Driver {
         setup: impl Into<Setup>,
         transport: impl Transport + 'static,
     ) -> Result<(Self, Handle, mpsc::Receiver<Event>), Error> {
-        let setup = setup.into();
-        let groups = setup.check()?;
-        let now = clock::now();
-        let facts = setup.instances.iter().map(|config| InstanceFacts::new(config, now)).collect();
-        let interfaces: BTreeSet<&str> = setup.instances.iter().map(|config| &*config.interface).collect();
-        let counters = interfaces.into_iter().map(|name| (name.to_owned(), Counters::default())).collect();
-        let configs: Vec<Arc<InstanceConfig>> = setup.instances.into_iter().map(Arc::new).collect();
-        let shared = Arc::new(Shared::new(facts, counters, configs.clone()));
+        let Plan { registry, difference } = Registry::default().plan(setup.into(), clock::now())?;
+        let shared = Arc::new(Shared::new());
         let (sender, receiver) = mpsc::channel(EVENTS);
         let mut driver = Self {
             shared: Arc::clone(&shared),
@@ -147,60 +155,55 @@ impl Driver {
             interfaces: Vec::new(),
             members: Vec::new(),
             groups: Vec::new(),
-            logs_unknown_vrids: setup.logs_unknown_vrids,
+            indices: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            logs_unknown_vrids: false,
+            is_started: false,
             events: Events { sender, missed: 0 },
-            timers: Timers::new(configs.len() + 1),
+            timers: Timers::new(1),
             space: Space::default(),
         };
-        for config in configs {
-            driver.add(config, now);
-        }
-        for (config, members) in setup.groups.into_iter().zip(groups) {
-            for (place, &index) in members.iter().enumerate() {
-                driver.members[index].group = Some((driver.groups.len(), place));
-            }
-            let machine = SyncGroup::new(members.iter().map(|_| Standing::Waits));
-            let name = config.name.as_str().into();
-            driver.groups.push(Group { name, members, machine, role: Role::Initialize, is_unsettled: false });
-        }
+        driver.install(registry, &difference, &mut BTreeMap::new());
         Ok((driver, Handle { shared }, receiver))
     }
 
-    fn add(&mut self, config: Arc<InstanceConfig>, now: Instant) {
-        let index = self.members.len();
-        let place = self.place_of(&config.interface);
-        let outlet = config.send_interface.as_ref().map_or(place, |name| self.place_of(name));
-        self.interfaces[place].listeners.insert(index);
-        self.interfaces[outlet].speakers.insert(index);
-        let record = self.shared.instances[index].record.clone();
-        self.members.push(Member::new(config, record, place, outlet, now));
-        self.track(index);
-    }
-
-    /// The place of an interface among ours, of which it is from now on.
+    /// The place of an interface among ours, of which it is from now on; that of one which nobody needs any more, if
+    /// there is such a place.
     fn place_of(&mut self, name: &str) -> usize {
         let known = self.interfaces.iter().position(|interface| interface.name == name);
         known.unwrap_or_else(|| {
-            self.interfaces.push(Interface::new(name.to_owned()));
-            self.interfaces.len() - 1
+            let link = self.strangers.remove(name);
+            let is_fed = link.is_some();
+            let interface = Interface { link, is_fed, ..Interface::new(name.to_owned()) };
+            match self.interfaces.iter().position(Interface::is_unneeded) {
+                Some(place) => {
+                    self.interfaces[place] = interface;
+                    place
+                }
+                None => {
+                    self.interfaces.push(interface);
+                    self.interfaces.len() - 1
+                }
+            }
         })
     }
 
     /// Makes the interfaces that an instance tracks those of its configuration.
     fn track(&mut self, index: usize) {
-        let names = self.members[index].config.tracked_interfaces.clone();
+        let config = Arc::clone(&self.members[index].config);
         let (interface, outlet) = (self.members[index].interface, self.members[index].outlet);
-        let places = names.iter().map(|name| self.place_of(name));
-        let tracked: BTreeSet<usize> =
-            places.filter(|&place| place != interface && place != outlet).collect();
-        for (place, interface) in self.interfaces.iter_mut().enumerate() {
-            if tracked.contains(&place) {
-                interface.trackers.insert(index);
-            } else {
-                interface.trackers.remove(&index);
+        for place in std::mem::take(&mut self.members[index].tracked) {
+            if !config.tracked_interfaces.contains(&self.interfaces[place].name) {
+                self.interfaces[place].trackers.remove(&index);
             }
         }
-        self.members[index].tracked = tracked;
+        for name in &config.tracked_interfaces {
+            let place = self.place_of(name);
+            if place != interface && place != outlet {
+                self.interfaces[place].trackers.insert(index);
+                self.members[index].tracked.insert(place);
+            }
+        }
     }
 
     /// Takes part in the elections until [`Handle::shutdown`], and then resigns: it returns when every master
@@ -233,6 +236,7 @@ impl Driver {
         if self.shared.take_commands().is_some_and(|inbox| self.obey(inbox)) {
             return true;
         }
+        self.is_started = true;
         self.look_at_interfaces(clock::now());
         for index in 0..self.members.len() {
             self.judge_tracked(index);
@@ -294,14 +298,34 @@ impl Driver {
     }
 
     /// Answers whether to stop.
-    fn obey(&mut self, inbox: handle::Inbox) -> bool {
+    fn obey(&mut self, inbox: Inbox) -> bool {
         for (name, link) in inbox.links {
-            if let Some(place) = self.interfaces.iter().position(|interface| interface.name == name) {
-                self.interfaces[place].is_fed = true;
-                self.set_link(place, link);
+            match (self.interfaces.iter().position(|interface| interface.name == name), link) {
+                (Some(place), link) => {
+                    self.interfaces[place].is_fed = true;
+                    self.set_link(place, link);
+                }
+                (None, Some(link)) => {
+                    self.strangers.insert(name, link);
+                }
+                (None, None) => {
+                    self.strangers.remove(&name);
+                }
             }
         }
-        for (index, Commands { config, claimed, priority, gate }) in inbox.instances {
+        self.command(inbox.instances);
+        // Whoever asks for a change of what ends hears that it has ended.
+        if let (Some(change), false) = (inbox.change, inbox.shutdown) {
+            let later = self.change(*change);
+            self.command(later);
+        }
+        inbox.shutdown
+    }
+
+    fn command(&mut self, instances: BTreeMap<u64, Commands>) {
+        for (id, Commands { config, claimed, priority, gate }) in instances {
+            // One that has ended is not told anything.
+            let Some(&index) = self.indices.get(&id) else { continue };
             if let Some(config) = config {
                 self.reconfigure(index, config);
             }
@@ -318,16 +342,14 @@ impl Driver {
             }
             self.carry_out(index, now);
         }
-        inbox.shutdown
     }
 
     /// Changes an instance as it runs; what cannot change was refused before.
     fn reconfigure(&mut self, index: usize, config: Arc<InstanceConfig>) {
         let router = config.router;
-        #[cfg(feature = "ah")]
-        self.members[index].set_key(config.authentication);
-        self.members[index].config = config;
+        self.members[index].set_config(config);
         self.track(index);
+        self.look_soon(clock::now());
         self.judge_tracked(index);
         let (interface, outlet) = (self.members[index].interface, self.members[index].outlet);
         self.settle(interface, false);
@@ -376,13 +398,14 @@ impl Drop for Driver {
     /// they would say for ever what was last.
     fn drop(&mut self) {
         self.members.iter_mut().for_each(Member::finish_record);
-        for facts in &self.shared.instances {
-            facts.ownership.send_if_modified(|last| {
+        for member in &self.members {
+            member.facts.ownership.send_if_modified(|last| {
                 let is_over = last.role != Role::Initialize;
                 *last = Ownership { epoch: last.epoch, ..Ownership::default() };
                 is_over
             });
         }
+        self.shared.end();
     }
 }
 
@@ -416,6 +439,8 @@ struct Space {
     datagram: Vec<u8>,
     /// Departures that did not leave.
     failed: Vec<(usize, io::Error)>,
+    /// What was too long to leave, and whose it was.
+    too_long: Vec<(usize, Advertised)>,
     /// Places of the interfaces with adverts that wait to leave.
     loaded: Vec<usize>,
     /// Places of the groups whose members may not go together.

@@ -8,11 +8,11 @@ use thiserror::Error;
 
 use crate::types::{OutOfRange, Vrid};
 
-/// Why a driver could not be made or could not go on.
+/// Why a driver could not be made, could not be changed or could not go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration contradicts itself or the protocol; nothing was opened or sent.
+    /// The configuration contradicts itself or the protocol; nothing was opened, sent or changed.
     #[error("instance {instance}: {source}")]
     Config {
         /// Name of the instance.
@@ -20,7 +20,7 @@ pub enum Error {
         /// What is wrong.
         source: ConfigError,
     },
-    /// A group contradicts the instances or another group; nothing was opened or sent.
+    /// A group contradicts the instances or another group; nothing was opened, sent or changed.
     #[error("group {group}: {source}")]
     Group {
         /// Name of the group.
@@ -28,6 +28,31 @@ pub enum Error {
         /// What is wrong.
         source: ConfigError,
     },
+    /// A driver has no room for so many; nothing was changed.
+    #[error("{count} instances are too many, allowed are {most}")]
+    TooManyInstances {
+        /// How many there would be.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// There is no instance of this name, or not any more.
+    #[error("there is no instance {0}")]
+    UnknownInstance(String),
+    /// A change needs sockets that could not be opened; nothing was changed.
+    #[error("open sockets for adverts on {interface}: {source}")]
+    Sockets {
+        /// Name of the interface.
+        interface: String,
+        /// What the transport said.
+        source: io::Error,
+    },
+    /// Another change of the instances is under way; nothing was changed.
+    #[error("another change of the instances is under way")]
+    Busy,
+    /// The driver has ended; nothing was changed.
+    #[error("the driver has ended")]
+    Ended,
     /// The kernel refused something that the driver cannot do without.
     #[error("{operation}: {source}")]
     Kernel {
@@ -71,7 +96,11 @@ pub enum ConfigError {
     /// Version 2 over IPv6 is nobody's standard (RFC 3768 is IPv4 only).
     #[error("version 2 has no IPv6; use version 3")]
     Ipv6InVersion2,
-    /// Receivers refuse such adverts (RFC 9568 §5.2.9, erratum 8300).
+    /// No interface can have the name: 1 to 15 octets, without slash, colon and spaces, and not `.` or `..`.
+    #[error("no interface can have the name {0:?}")]
+    NotAnInterface(String),
+    /// Receivers refuse such adverts (RFC 9568 §5.2.9, erratum 8300), but for those that
+    /// [take any](crate::InstanceConfig::takes_any_first_address).
     #[error("the first of the IPv6 addresses must be link-local (fe80::/10), {0} is not")]
     NotLinkLocal(Ipv6Addr),
     /// RFC 9568 removed it, and VRRPv3 packets have no place for it.

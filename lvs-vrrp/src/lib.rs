@@ -16,6 +16,7 @@
 //! | [`Tracker`] | what tracked interfaces, scripts, processes and files do to a priority, explained | – |
 //! | [`record`] | what a router was told as text, and its replay | – |
 //! | [`Driver`], [`Setup`] | sockets, one timer and the routers and groups of a host, in one future | `tokio` |
+//! | [`Handle::apply`], [`Changes`] | another setup for a running driver, without a word from those that stay | `tokio` |
 //! | [`Handle`], [`Instance`] | commands to a running driver, and what becomes of it: [`Ownership`], [`Event`], [`Status`], [`Pulse`] | `tokio` |
 //! | [`Stats`] | what an instance has sent, heard, refused and become, as RFC 6527 and keepalived count it | `tokio` |
 //! | [`Transport`] | how adverts travel: [`RawTransport`] unless told otherwise, or one of yours | `tokio` |
@@ -39,7 +40,8 @@
 //! [`Driver`] has the example: make it from a list of [`InstanceConfig`], run it on a thread of its own,
 //! watch [`Instance::ownership`], answer with [`Instance::claimed`]. Instances that belong together are groups of a
 //! [`Setup`]; what the application tracks goes in by [`Instance::set_priority`] and [`Instance::set_gate`], for which a
-//! [`Tracker`] does the sums. An application that looks after interfaces itself tells by [`Handle::set_link`].
+//! [`Tracker`] does the sums. [`Handle::apply`] gives a running driver other instances and groups, as a reload does. An
+//! application that looks after interfaces itself tells by [`Handle::set_link`].
 //!
 //! Tests need no network: [`MemoryNetwork`] has an election of two drivers in one process.
 //!
@@ -177,6 +179,8 @@ pub use demux::{Accepted, Demux, Listener, Refused};
 pub use driver::Driver;
 #[cfg(feature = "tokio")]
 pub use driver::config::InstanceConfig;
+#[cfg(feature = "tokio")]
+pub use driver::difference::Changes;
 #[cfg(feature = "tokio")]
 pub use driver::handle::Event;
 #[cfg(feature = "tokio")]

@@ -73,7 +73,8 @@ impl<'a> Advert<'a> {
     /// An advert to be sent: without authentication, in version 3 with the checksum that is deployed (see
     /// [`ChecksumForm`]).
     ///
-    /// The first of IPv6 addresses has to be link-local, or no receiver believes the advert (RFC 9568 §5.2.9).
+    /// The first of IPv6 addresses has to be link-local, or receivers that follow RFC 9568 §5.2.9 do not believe the
+    /// advert ([`has_link_local_first`](Self::has_link_local_first)).
     ///
     /// # Errors
     /// More than 255 addresses; none in version 3 (RFC 9568 §5.2.5); IPv6 ones in version 2.
@@ -162,10 +163,13 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// The reason why the packet is to be discarded.
     pub fn parse(packet: &'a [u8], endpoints: &Endpoints) -> Result<Self, Refusal> {
-        Self::parse_behind(None, packet, endpoints)
+        let advert = Self::parse_behind(None, packet, endpoints)?;
+        // VR-072.
+        if advert.has_link_local_first() { Ok(advert) } else { Err(Refusal::NotLinkLocal) }
     }
 
-    /// As [`Advert::parse`], behind an authentication header that was made with this key.
+    /// As [`Advert::parse`], behind an authentication header that was made with this key, and whatever the first
+    /// address is.
     pub(crate) fn parse_behind(
         ah: Option<AuthPass>,
         packet: &'a [u8],
@@ -203,11 +207,8 @@ impl<'a> Advert<'a> {
             }
             None => {
                 // VR-071.
-                let first = addresses.into_iter().next().ok_or(Refusal::CountZero)?;
-                // VR-072.
-                match first {
-                    IpAddr::V6(first) if !is_link_local(&first) => return Err(Refusal::NotLinkLocal),
-                    IpAddr::V4(_) | IpAddr::V6(_) => {}
+                if addresses.is_empty() {
+                    return Err(Refusal::CountZero);
                 }
                 let centis = Centis::new(u16::from_be_bytes([fifth & 0x0f, sixth]));
                 (Interval::Centis(centis.map_err(|_| Refusal::IntervalZero)?), Authentication::None)
@@ -310,6 +311,16 @@ impl<'a> Advert<'a> {
     #[must_use]
     pub const fn checksum(&self) -> ChecksumForm {
         self.checksum
+    }
+
+    /// Whether the first address is link-local, as RFC 9568 §5.2.9 wants it in IPv6; where there is none, and in IPv4,
+    /// nothing is wanted.
+    #[must_use]
+    pub fn has_link_local_first(&self) -> bool {
+        match self.addresses.into_iter().next() {
+            Some(IpAddr::V6(first)) => is_link_local(&first),
+            Some(IpAddr::V4(_)) | None => true,
+        }
     }
 
     /// The virtual addresses in the order of the packet.

@@ -31,7 +31,8 @@ pub enum Refusal {
     Checksum,
     /// VRRPv3 without an address (RFC 9568 §5.2.5, erratum 8299).
     CountZero,
-    /// IPv6 adverts begin with a link-local address (RFC 9568 §5.2.9, erratum 8300).
+    /// IPv6 adverts begin with a link-local address (RFC 9568 §5.2.9, erratum 8300), unless the instance takes any
+    /// ([`Listener::with_any_first_address`](crate::Listener::with_any_first_address)).
     NotLinkLocal,
     /// An interval of 0 (erratum 8301); believing it would make a backup take over at once.
     IntervalZero,

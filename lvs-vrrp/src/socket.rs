@@ -1,4 +1,4 @@
-//! Receives and sends many datagrams by one system call, with the addresses and the hop limit of each.
+//! Receives and sends many datagrams by one system call, with the addresses and the hop limit of each, and asks for the MTU.
 
 // What `nix` has for this keeps pointers between calls, so that a driver could not move to its thread.
 #![allow(unsafe_code)]
@@ -133,6 +133,28 @@ pub(crate) fn receive(
         read_control(&header.msg_hdr, incoming);
     }
     Ok(received)
+}
+
+/// The MTU of an interface, in octets.
+pub(crate) fn mtu(socket: BorrowedFd<'_>, interface: &str) -> io::Result<u32> {
+    // SAFETY: all-zero octets are a request about an interface without a name.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    let name = interface.as_bytes();
+    // With a zero behind it.
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    // SAFETY: the kernel reads the name, which ends with a zero, and writes the MTU, both in our request.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel filled in this variant, of which any octets are a number.
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    u32::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Room for the control messages of one datagram: at most an `in6_pktinfo` of 20 octets and an `int`, each with

@@ -53,6 +53,9 @@ pub struct Stats {
     pub old_unicast_checksums: u64,
     /// Adverts accepted whose list of addresses is not ours.
     pub address_list_differences: u64,
+    /// Adverts of IPv6 accepted whose first address is not link-local
+    /// ([`InstanceConfig::takes_any_first_address`](crate::InstanceConfig::takes_any_first_address)).
+    pub not_link_local_first: u64,
     /// Adverts of version 3 accepted whose interval is not the configured one.
     pub interval_differences: u64,
     /// How often the role became master.
@@ -101,6 +104,7 @@ impl serde::Serialize for Stats {
             ("message_only_checksums", self.message_only_checksums),
             ("old_unicast_checksums", self.old_unicast_checksums),
             ("address_list_differences", self.address_list_differences),
+            ("not_link_local_first", self.not_link_local_first),
             ("interval_differences", self.interval_differences),
             ("became_master", self.became_master),
             ("released_master", self.released_master),
@@ -126,6 +130,7 @@ pub(crate) struct Counters {
     message_only_checksums: AtomicU64,
     old_unicast_checksums: AtomicU64,
     address_list_differences: AtomicU64,
+    not_link_local_first: AtomicU64,
     interval_differences: AtomicU64,
     became_master: AtomicU64,
     released_master: AtomicU64,
@@ -147,6 +152,11 @@ impl Counters {
     /// Answers how many there were before.
     pub(crate) fn send_failed(&self) -> u64 {
         add(&self.send_errors)
+    }
+
+    /// Answers how many there were before.
+    pub(crate) fn not_link_local_first(&self) -> u64 {
+        add(&self.not_link_local_first)
     }
 
     pub(crate) fn received(&self, advert: &Advert<'_>, configured: Interval, same_addresses: bool) {
@@ -203,6 +213,7 @@ impl Counters {
             message_only_checksums: read(&self.message_only_checksums),
             old_unicast_checksums: read(&self.old_unicast_checksums),
             address_list_differences: read(&self.address_list_differences),
+            not_link_local_first: read(&self.not_link_local_first),
             interval_differences: read(&self.interval_differences),
             became_master: read(&self.became_master),
             released_master: read(&self.released_master),
@@ -232,7 +243,7 @@ mod tests {
         assert_eq!((&json["adverts_sent"], &json["resignations_sent"]), (&3.into(), &3.into()));
         assert_eq!((&json["conflicts"], &json["adverts_received"]), (&1.into(), &0.into()));
         assert_eq!(json["refused"], serde_json::json!({ Refusal::Ttl.as_str(): 1 }));
-        // Every counter of the type is there: the map and its 12 neighbours.
+        // Every counter of the type is there: the map and its 13 neighbours.
         let numbers = size_of::<Stats>() / size_of::<u64>() - Refusal::ALL.len();
         assert_eq!(json.as_object().map(|map| map.len()), Some(numbers + 1));
     }

@@ -127,11 +127,17 @@ impl SyncGroup {
         None
     }
 
-    /// The gate that the group gives this member now; [`Held`](Gate::Held) if there is no such member. To be
-    /// combined with the member's own by [`Gate::and`] when that one changes.
+    /// Hands out the gate that the group gives this member now; [`Held`](Gate::Held) if there is no such member.
+    /// To be combined with the member's own by [`Gate::and`] when that one changes.
     #[must_use]
-    pub fn gate(&self, member: usize) -> Gate {
-        self.members.get(member).map_or(Gate::Held, |member| self.gate_for(member.standing))
+    pub fn gate(&mut self, member: usize) -> Gate {
+        let Some(standing) = self.members.get(member).map(|member| member.standing) else {
+            return Gate::Held;
+        };
+        let gate = self.gate_for(standing);
+        // It counts as handed out: what the member has to have once the turn is over may be another one.
+        self.members[member].given = Some(gate);
+        gate
     }
 
     /// What the group is as a whole: [`Master`](Role::Master) if all members are, [`Fault`](Role::Fault) if any

@@ -23,7 +23,9 @@ use crate::refusal::Refusal;
 /// The driver calls from its own task, and only inside of a tokio runtime. No call may wait. It opens one receiver
 /// for each interface and [`Channel`] and one sender for each interface and family, however many instances there
 /// are; it drops them and opens new ones when the index, the state or the hardware address of the interface
-/// changes, and tries again every second what failed.
+/// changes, and tries again every second what failed. When a running driver is given other instances, a receiver of other
+/// groups is opened before the one that it replaces is dropped, so that nothing is lost in between; a transport that cannot
+/// have both answers [`AddrInUse`](io::ErrorKind::AddrInUse), and is asked again when the old one is gone.
 pub trait Transport: Send {
     /// Opens a way in.
     ///
@@ -103,6 +105,13 @@ pub trait Sender: Send + fmt::Debug {
     /// Sends all of these without waiting, and adds to `failed` which did not leave (its place among them) and
     /// why.
     fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>);
+
+    /// The MTU of the interface now, in octets: an advert lists as many addresses as fit it. `None` if it is not known,
+    /// or if datagrams may be longer: then all are listed. Called when something of the interface changed, and when an
+    /// advert did not leave because it was too long (`EMSGSIZE`). By default `None`.
+    fn mtu(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Datagrams that came, in room that is used again.

@@ -17,7 +17,7 @@ fn a_driver_allocates_nothing_while_it_sends_and_hears() {
     let [better, worse] = [(1, 2, 150), (2, 1, 100)].map(|(own, other, priority)| {
         let [own, other] = [own, other].map(|number| IpAddr::from([127, 51, 1, number]));
         let router = Config::new(Interval::centis(1).unwrap(), Priority::new(priority).unwrap());
-        let configs = (1..=20).map(|vrid| {
+        let config = move |vrid| {
             let vips = vec![[10, 0, 0, vrid].into()];
             let mut config =
                 InstanceConfig::new(format!("{vrid}"), "lo", Vrid::new(vrid).unwrap(), vips, router);
@@ -25,14 +25,17 @@ fn a_driver_allocates_nothing_while_it_sends_and_hears() {
             unicast.source = Some(own);
             config.delivery = Delivery::Unicast(unicast);
             config
-        });
+        };
         let transport = UdpTransport::new(51_113).at(own);
         let (driver, handle, events) =
-            Driver::with_transport(configs.collect::<Vec<_>>(), transport).unwrap();
+            Driver::with_transport((1..=20).map(config).collect::<Vec<_>>(), transport).unwrap();
         // Asking for interfaces, once per second, does take memory: here somebody tells.
         let lo = lvs_core::Link { name: "lo".into(), index: 1, up: true, mac: None, addresses: Vec::new() };
         handle.set_link(lo);
         runtime.spawn(driver.run());
+        // Those that came while it ran, and those that were there before, in other places.
+        let changes = runtime.block_on(handle.apply((6..=25).rev().map(config).collect::<Vec<_>>())).unwrap();
+        assert_eq!((changes.added.len(), changes.kept.len()), (5, 15));
         (handle.instances().collect::<Vec<Instance>>(), events)
     });
     let pass = |time| runtime.block_on(async move { tokio::time::sleep(time).await });

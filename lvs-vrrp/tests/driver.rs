@@ -2,110 +2,23 @@
 #![cfg(feature = "tokio")]
 #![allow(clippy::unwrap_used, clippy::panic)] // What cannot be had is a failed test.
 
+mod running;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use lvs_core::{ClaimResult, Family, Link, LinkAddress, Ownership, Role};
+use lvs_core::{Family, Link, Role};
 use lvs_vrrp::record::replay;
 use lvs_vrrp::{
-    Action, Advertised, Config, Delivery, Departures, Driver, Event, EventKind, FaultReason, Gate,
-    GroupConfig, Handle, InstanceConfig, Interval, Listen, MemoryNetwork, MemoryTransport, Multicast,
-    Priority, Reason, Receiver, Sender, Setup, Transport, UdpTransport, Unicast, Vrid, clock,
+    Action, Advertised, Delivery, Departures, Driver, Event, EventKind, FaultReason, Gate, GroupConfig,
+    InstanceConfig, Listen, MemoryNetwork, MemoryTransport, Multicast, Priority, Reason, Receiver, Sender,
+    Setup, Transport, UdpTransport, Unicast, clock,
 };
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
-const LIMIT: Duration = Duration::from_secs(30);
-
-fn host(number: u8) -> IpAddr {
-    [10, 0, 0, number].into()
-}
-
-fn instance(name: &str, interface: &str, vrid: u8, priority: u8, centis: u16) -> InstanceConfig {
-    let router = Config::new(Interval::centis(centis).unwrap(), Priority::new(priority).unwrap());
-    InstanceConfig::new(name, interface, Vrid::new(vrid).unwrap(), vec![host(100)], router)
-}
-
-fn link(name: &str, addresses: &[IpAddr]) -> Link {
-    let address = |&address: &IpAddr| LinkAddress { address, prefix_len: 24, tagged: false };
-    let addresses = addresses.iter().map(address).collect();
-    Link { name: name.to_owned(), index: 7, up: true, mac: None, addresses }
-}
-
-/// A driver that runs and claims at once whatever it is master of.
-struct Running {
-    handle: Handle,
-    events: mpsc::Receiver<Event>,
-}
-
-impl Running {
-    fn start(setup: impl Into<Setup>, transport: impl Transport + 'static, links: &[Link]) -> Self {
-        let (driver, handle, events) = Driver::with_transport(setup, transport).unwrap();
-        links.iter().cloned().for_each(|link| handle.set_link(link));
-        for instance in handle.instances() {
-            tokio::spawn(async move {
-                let mut ownership = instance.ownership();
-                while ownership.changed().await.is_ok() {
-                    let epoch = ownership.borrow_and_update().epoch;
-                    instance.claimed(epoch, ClaimResult::Confirmed);
-                }
-            });
-        }
-        tokio::spawn(async move { driver.run().await.unwrap() });
-        Self { handle, events }
-    }
-
-    async fn wait_for(&self, instance: &str, role: Role) -> Ownership {
-        let mut ownership = self.handle.instance(instance).unwrap().ownership();
-        let waited = timeout(LIMIT, ownership.wait_for(|now| now.role == role)).await;
-        let seen = self.role(instance);
-        *waited.unwrap_or_else(|_| panic!("{instance} is {seen}, not {role}")).unwrap()
-    }
-
-    fn role(&self, instance: &str) -> Role {
-        self.handle.instance(instance).unwrap().ownership().borrow().role
-    }
-
-    /// What happens to an instance until this is true of it, or until the driver ends.
-    async fn events_of(&mut self, instance: &str, is_last: impl Fn(EventKind) -> bool) -> Vec<EventKind> {
-        let mut kinds = Vec::new();
-        let search = async {
-            while let Some(event) = self.events.recv().await {
-                kinds.extend((*event.instance == *instance).then_some(event.kind));
-                if kinds.last().copied().is_some_and(&is_last) {
-                    break;
-                }
-            }
-        };
-        timeout(LIMIT, search).await.expect("an event");
-        kinds
-    }
-
-    /// The next event that this gives something for.
-    async fn event<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
-        let search = async {
-            loop {
-                let event = self.events.recv().await.expect("the driver runs");
-                if let Some(found) = wanted(&event) {
-                    return found;
-                }
-            }
-        };
-        timeout(LIMIT, search).await.expect("an event")
-    }
-}
-
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("not within {LIMIT:?}: {what}"));
-}
+use crate::running::{Running, host, instance, link, until};
 
 #[tokio::test(flavor = "current_thread")]
 async fn of_two_hosts_the_better_is_master_and_the_other_takes_over_when_it_stops() {
@@ -166,6 +79,9 @@ async fn what_two_recorded_drivers_did_in_a_takeover_is_what_the_replays_of_thei
     let seen_by_the_better = better.events_of("a", |_| false).await;
     for (running, number, seen) in [(better, 1, seen_by_the_better), (worse, 2, seen)] {
         let instance = running.handle.instance("a").unwrap();
+        // A change of the priority is an input.
+        let seen: Vec<EventKind> =
+            seen.into_iter().filter(|kind| !matches!(kind, EventKind::PriorityChanged(_))).collect();
         let replayed = replay(&instance.recording().unwrap()).unwrap();
         let of_a_change = |action| match action {
             Action::Changed(transition) => Some(EventKind::Changed(transition)),
@@ -260,6 +176,30 @@ async fn a_group_is_master_on_both_interfaces_or_on_none() {
         worse.wait_for(instance, Role::Backup).await;
     }
     worse.handle.shutdown();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_group_recovers_when_its_members_fail_and_recover_together() {
+    // VR-127, E19: all members are on the interface that fails.
+    let network = MemoryNetwork::new();
+    let members = [1, 2, 3].map(|vrid| instance(&format!("v{vrid}"), "lan", vrid, 150, 5));
+    let mut setup = Setup::from(members.to_vec());
+    setup.groups.push(GroupConfig::new("g", ["v1", "v2", "v3"]));
+    let up = link("lan", &[host(1)]);
+    let running = Running::start(setup, network.host([host(1)]), std::slice::from_ref(&up));
+    for _ in 0..2 {
+        for instance in ["v1", "v2", "v3"] {
+            running.wait_for(instance, Role::Master).await;
+        }
+        running.handle.set_link(Link { up: false, ..up.clone() });
+        for instance in ["v1", "v2", "v3"] {
+            running.wait_for(instance, Role::Fault).await;
+        }
+        running.handle.set_link(up.clone());
+    }
+    for instance in ["v1", "v2", "v3"] {
+        running.wait_for(instance, Role::Master).await;
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -501,4 +441,135 @@ async fn adverts_that_cannot_be_sent_are_counted_and_change_no_role() {
     until("five adverts are lost", || instance.stats().send_errors >= 5).await;
     assert_eq!((running.role("a"), instance.stats().adverts_sent), (Role::Master, 0));
     assert_eq!(instance.pulse().sent_at(ownership.epoch), None);
+}
+
+/// A link-local address of a host.
+fn host_6(number: u16) -> IpAddr {
+    IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, number])
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn routers_that_list_no_link_local_address_first_elect_one_where_any_may_be_first() {
+    // VR-027, VR-072.
+    let network = MemoryNetwork::new();
+    let run = |number, priority, addresses: &[&str]| {
+        let address = host_6(number);
+        let mut config = instance("a", "lan", 1, priority, 5);
+        config.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        config.delivery = Delivery::to_group(Family::Ipv6);
+        let config = config.with_any_first_address();
+        Running::start(vec![config], network.host([address]), &[link("lan", &[address])])
+    };
+    let better = run(1, 150, &["2001:db8::1"]);
+    better.wait_for("a", Role::Master).await;
+    // The list of the second is right, and what it hears is not.
+    let others = [run(2, 100, &["2001:db8::1"]), run(3, 90, &["fe80::100", "2001:db8::1"])];
+    for other in &others {
+        let heard = other.handle.instance("a").unwrap();
+        until("it hears the master", || heard.stats().adverts_received > 20).await;
+        let stats = heard.stats();
+        assert_eq!((heard.status().role, stats.became_master), (Role::Backup, 0));
+        assert_eq!(stats.not_link_local_first, stats.adverts_received);
+        assert_eq!(stats.refusals().count(), 0);
+    }
+}
+
+/// Of a network whose MTU is told; longer datagrams do not leave.
+struct Narrow {
+    inner: MemoryTransport,
+    mtu: Arc<AtomicU32>,
+}
+
+#[derive(Debug)]
+struct NarrowSender {
+    inner: Box<dyn Sender>,
+    mtu: Arc<AtomicU32>,
+}
+
+impl Transport for Narrow {
+    fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        self.inner.receiver(listen)
+    }
+
+    fn sender(&mut self, interface: &str, index: u32, family: Family) -> io::Result<Box<dyn Sender>> {
+        let inner = self.inner.sender(interface, index, family)?;
+        Ok(Box::new(NarrowSender { inner, mtu: Arc::clone(&self.mtu) }))
+    }
+}
+
+impl Sender for NarrowSender {
+    fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>) {
+        let room = usize::try_from(self.mtu.load(Ordering::SeqCst)).unwrap() - 20;
+        let mut fitting = Departures::default();
+        for (place, datagram) in departures.iter().enumerate() {
+            if datagram.payload.len() > room {
+                failed.push((place, io::Error::from_raw_os_error(libc::EMSGSIZE)));
+            } else {
+                fitting.push(&datagram);
+            }
+        }
+        self.inner.send(&fitting, failed);
+    }
+
+    fn mtu(&self) -> Option<u32> {
+        Some(self.mtu.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_advert_lists_what_fits_the_mtu_also_when_it_shrinks() {
+    let network = MemoryNetwork::new();
+    let mtu = Arc::new(AtomicU32::new(576));
+    let run = |number, priority| {
+        let address = host(number);
+        let mut config = instance("a", "lan", 1, priority, 5);
+        config.addresses = (0..200).map(|last| [10, 0, 1, last].into()).collect();
+        let transport = Narrow { inner: network.host([address]), mtu: Arc::clone(&mtu) };
+        Running::start(vec![config], transport, &[link("lan", &[address])])
+    };
+    let (better, worse) = (run(1, 150), run(2, 100));
+    better.wait_for("a", Role::Master).await;
+    let (sent, heard) = (better.handle.instance("a").unwrap(), worse.handle.instance("a").unwrap());
+    until("the backup hears", || heard.stats().adverts_received > 5).await;
+    // Both list the same first ones.
+    assert_eq!((heard.stats().address_list_differences, sent.stats().send_errors), (0, 0));
+    mtu.store(300, Ordering::SeqCst);
+    until("one did not leave", || sent.stats().send_errors == 1).await;
+    let before = heard.stats();
+    until("the next ones do", || heard.stats().adverts_received > before.adverts_received + 10).await;
+    assert_eq!(sent.stats().send_errors, 1);
+    assert!(heard.stats().address_list_differences > 0, "the backup did not look at its own yet");
+    assert_eq!((heard.status().role, heard.stats().became_master), (Role::Backup, 0));
+    assert_eq!(sent.status().role, Role::Master);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn groups_are_joined_again_when_the_addresses_of_a_family_come_back() {
+    // Fault 28: the interface looks the same but for that, and the kernel has forgotten its groups.
+    let network = MemoryNetwork::new();
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let transport = Recorder { opened: Arc::clone(&opened), inner: network.host([host(1), host_6(1)]) };
+    let mut six = instance("six", "eth0", 1, 150, 5);
+    six.addresses = vec![host_6(100)];
+    six.delivery = Delivery::to_group(Family::Ipv6);
+    let four = instance("four", "eth0", 1, 150, 5);
+    let both = link("eth0", &[host(1), host_6(1)]);
+    let running = Running::start(vec![four, six], transport, std::slice::from_ref(&both));
+    running.wait_for("six", Role::Master).await;
+    let ears = || {
+        let all = std::mem::take(&mut *opened.lock().unwrap());
+        all.into_iter().filter(|line| line.starts_with("in ")).collect::<Vec<_>>()
+    };
+    assert_eq!(ears(), ["in eth0 7 [224.0.0.18]", "in eth0 7 [ff02::12]"]);
+    running.handle.set_link(link("eth0", &[host(1)]));
+    running.wait_for("six", Role::Fault).await;
+    running.handle.set_link(both.clone());
+    running.wait_for("six", Role::Master).await;
+    assert_eq!(ears(), ["in eth0 7 [ff02::12]"], "the other family was not gone");
+    // Of its own addresses, and of further ones, nothing is opened anew.
+    running.handle.set_link(link("eth0", &[host(1), host(100), host(7), host_6(1), host_6(100)]));
+    running.handle.instance("six").unwrap().set_priority(Priority::new(151).unwrap());
+    until("it was told", || running.handle.instance("six").unwrap().status().priority.get() == 151).await;
+    assert_eq!(ears(), [""; 0]);
+    assert_eq!(running.role("four"), Role::Master);
 }

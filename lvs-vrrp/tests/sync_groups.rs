@@ -409,6 +409,21 @@ fn group_made_of_masters_leaves_them_so() {
 }
 
 #[test]
+fn group_takes_part_again_when_the_causes_of_all_its_members_end_in_one_turn() {
+    // One link that one member is on and the other tracks: first the one is told, then the other.
+    let mut host = Host::new(5, &[config(100), config(100)]);
+    host.enable(Instant::ORIGIN);
+    for gate in [Gate::Fault(FaultReason::LinkDown), Gate::Open] {
+        for member in [0, 1] {
+            host.set_own(Instant::ORIGIN, member, gate);
+        }
+        host.settle(Instant::ORIGIN);
+    }
+    assert_eq!(host.roles(), [Role::Backup; 2]);
+    assert!(host.routers.iter().all(|router| router.gate() == Gate::Held));
+}
+
+#[test]
 fn fault_of_one_member_outlasts_that_of_another() {
     let mut host = Host::new(1, &[config(150), config(150), config(150)]);
     host.enable(Instant::ORIGIN);

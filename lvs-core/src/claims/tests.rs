@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::addresses::InstalledAddress;
@@ -16,6 +16,7 @@ fn host(addresses: &[VirtualAddress]) -> Installed {
     Installed {
         addresses: addresses.iter().map(|a| (a.key.clone(), InstalledAddress { tagged: false })).collect(),
         interfaces: BTreeSet::from(["eth0".to_owned()]),
+        hardware: BTreeMap::from([("eth0".to_owned(), MacAddress::new([2, 0, 0, 0, 0, 1]))]),
     }
 }
 
@@ -184,4 +185,50 @@ fn an_answer_belongs_to_its_epoch() {
         missing: vec![],
     };
     assert_eq!(claims.confirm(&full, &full), [expected]);
+}
+
+#[test]
+fn a_master_announces_again_what_is_on_an_interface_that_has_another_hardware_address() {
+    let mut elsewhere = vip(2);
+    elsewhere.key.interface = "eth1".into();
+    let vips = [vip(1), elsewhere];
+    let set = AddressSet { instance: "VI_1".into(), addresses: vips.to_vec(), owner: false };
+    let mac = |last| MacAddress::new([2, 0, 0, 0, 0, last]);
+    // What the host says of eth0 and eth1, which may be down.
+    let host = |first: Option<u8>, second: Option<u8>| {
+        let mut seen = host(&vips);
+        seen.interfaces.insert("eth1".into());
+        let hardware = [("eth0", first), ("eth1", second)];
+        seen.hardware =
+            hardware.into_iter().filter_map(|(name, last)| Some((name.into(), mac(last?)))).collect();
+        seen
+    };
+    let pass = |claims: &mut Claims, announcements, seen: &Installed| -> Vec<(String, u8)> {
+        claims.set_ownership(0, master(announcements));
+        assert_eq!(claims.changes(seen), []);
+        let _ = claims.confirm(seen, seen);
+        let announced = claims.announcements(seen);
+        announced.into_iter().map(|announcement| (announcement.interface, announcement.repeat)).collect()
+    };
+    let on = |interface: &str, repeat| (interface.to_owned(), repeat);
+    let mut claims = Claims::new(vec![set]);
+    assert_eq!(pass(&mut claims, 3, &host(Some(1), Some(2))), [on("eth0", 3), on("eth1", 3)]);
+    assert_eq!(pass(&mut claims, 3, &host(Some(1), Some(2))), []);
+    assert_eq!(pass(&mut claims, 3, &host(Some(9), Some(2))), [on("eth0", 3)]);
+    assert_eq!(pass(&mut claims, 3, &host(Some(9), Some(2))), []);
+    // A refresh of one packet is one of as many as the first ones there.
+    assert_eq!(pass(&mut claims, 4, &host(Some(9), Some(8))), [on("eth0", 1), on("eth1", 3)]);
+    // While it is down nobody can be told.
+    assert_eq!(pass(&mut claims, 4, &host(None, Some(8))), []);
+    assert_eq!(pass(&mut claims, 4, &host(Some(9), Some(8))), []);
+    assert_eq!(pass(&mut claims, 4, &host(None, Some(8))), []);
+    assert_eq!(pass(&mut claims, 4, &host(Some(7), Some(8))), [on("eth0", 3)]);
+    // A backup tells nobody, and a mastership begins with its own announcements.
+    claims.set_ownership(0, backup());
+    let _ = claims.confirm(&host(Some(6), Some(8)), &host(Some(6), Some(8)));
+    assert_eq!(claims.announcements(&host(Some(6), Some(8))), []);
+    let next = Ownership { epoch: Epoch::NONE.next().next(), ..master(0) };
+    claims.set_ownership(0, next);
+    let _ = claims.confirm(&host(Some(6), Some(8)), &host(Some(6), Some(8)));
+    assert_eq!(claims.announcements(&host(Some(6), Some(8))), [], "not asked for yet");
 }

@@ -333,3 +333,27 @@ mod ah {
         assert_eq!(refusal(&mut demux, &behind), (Some(0), Refusal::AuthType));
     }
 }
+
+#[test]
+fn an_advert_of_ipv6_that_begins_with_another_address_is_believed_only_where_any_may_be_first() {
+    // VR-072; erratum 8300.
+    let vips: [Ipv6Addr; 2] = ["2001:db8::100".parse().unwrap(), "fe80::100".parse().unwrap()];
+    let running = Advertised::Running(Priority::DEFAULT);
+    let advert = Advert::new(vrid(1), running, centis(), &vips).unwrap();
+    let endpoints = Endpoints::new("fe80::2".parse().unwrap(), group(Family::Ipv6)).unwrap();
+    let mut packet = Vec::new();
+    advert.write_to(&endpoints, &mut packet);
+    let datagram = Datagram::new(endpoints, TTL, &packet);
+    let listener =
+        || Listener::new(vrid(1), centis(), Delivery::to_group(Family::Ipv6)).with_addresses(&vips);
+    let refused = demux([listener()]).accept(&datagram).unwrap_err();
+    assert_eq!((refused.id, refused.refusal), (Some(0), Refusal::NotLinkLocal));
+    let mut lenient = demux([listener().with_any_first_address()]);
+    let accepted = lenient.accept(&datagram).unwrap();
+    assert!(accepted.same_addresses && accepted.advert == advert && !accepted.advert.has_link_local_first());
+    // The rest of it is judged as ever.
+    let mut damaged = packet.clone();
+    damaged[10] ^= 1;
+    let refused = lenient.accept(&Datagram::new(endpoints, TTL, &damaged)).unwrap_err();
+    assert_eq!(refused.refusal, Refusal::Checksum);
+}

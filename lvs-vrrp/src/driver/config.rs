@@ -1,7 +1,7 @@
 //! What an instance of a driver is, beside the router's own configuration.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use lvs_core::Family;
 
@@ -39,11 +39,19 @@ pub struct InstanceConfig {
     /// Its identifier, unique per interface and group or peer.
     pub vrid: Vrid,
     /// The virtual addresses that adverts list, in this order: 1 to 255, in version 2 also none. All are of
-    /// one family, and in IPv6 the first is link-local (RFC 9568 §5.2.9).
+    /// one family, and in IPv6 the first is link-local (RFC 9568 §5.2.9) unless
+    /// [`takes_any_first_address`](Self::takes_any_first_address) is set. Of those that do not fit the MTU of the interface
+    /// the last ones are not listed, by the count of [`Advert::most_addresses`], which is keepalived's.
     pub addresses: Vec<IpAddr>,
     /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`), of any family.
     /// The driver needs them only to know that they are not addresses to send from.
     pub excluded_addresses: Vec<IpAddr>,
+    /// Whether adverts over IPv6 may begin with an address that is not link-local: those of this instance, and those that
+    /// it believes. RFC 9568 §5.2.9 and its erratum 8300 forbid both, which is the default here; keepalived does both
+    /// outside of its strict mode, and two routers of which only one does are both masters. Such adverts are counted
+    /// ([`Stats::not_link_local_first`](crate::Stats::not_link_local_first)), and warned of if our own list does begin with
+    /// a link-local address.
+    pub takes_any_first_address: bool,
     /// Names of further interfaces that the instance needs, such as those of its virtual addresses: it is at
     /// fault ([`FaultReason::TrackedLinkMissing`](crate::FaultReason::TrackedLinkMissing),
     /// [`FaultReason::TrackedLinkDown`](crate::FaultReason::TrackedLinkDown)) while one of them is missing, down
@@ -91,6 +99,7 @@ impl InstanceConfig {
             vrid,
             addresses,
             excluded_addresses: Vec::new(),
+            takes_any_first_address: false,
             tracked_interfaces: Vec::new(),
             ignores_link_state: false,
             tracks_source: false,
@@ -109,19 +118,56 @@ impl InstanceConfig {
         self.addresses.first().map_or(Family::Ipv4, Family::of)
     }
 
-    pub(crate) fn listener(&self, own_address: IpAddr) -> Listener {
-        let listener = Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
+    /// The same, whose adverts may begin with any address: see
+    /// [`takes_any_first_address`](Self::takes_any_first_address).
+    ///
+    /// ```
+    /// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, Priority, Vrid};
+    ///
+    /// let router = Config::new(Interval::centis(100)?, Priority::new(150)?);
+    /// let vip = "2001:db8::1".parse()?;
+    /// let instance = InstanceConfig::new("VI_1", "eth0", Vrid::new(51)?, vec![vip], router);
+    /// assert!(Driver::new(vec![instance.clone()]).is_err());
+    /// assert!(Driver::new(vec![instance.with_any_first_address()]).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_any_first_address(mut self) -> Self {
+        self.takes_any_first_address = true;
+        self
+    }
+
+    /// A listener to adverts of this virtual router, which lists this many of its addresses.
+    pub(crate) fn listener(&self, own_address: IpAddr, listed: usize) -> Listener {
+        let mut listener = Listener::new(self.vrid, self.router.interval(), self.delivery.clone())
             .with_authentication(self.authentication)
             .with_own_address(own_address);
-        match AddressList::of(&self.addresses) {
+        if self.takes_any_first_address {
+            listener = listener.with_any_first_address();
+        }
+        match AddressList::of(self.first(listed)) {
             Some(addresses) => listener.with_addresses(addresses),
             None => listener,
         }
     }
 
-    /// The advert that this instance sends; `None` only where [`check`] would have refused the configuration.
-    pub(crate) fn advert(&self, advertised: Advertised) -> Option<Advert<'_>> {
-        let addresses = AddressList::of(&self.addresses)?;
+    /// How many of its addresses fit an advert that is sent through an interface of this MTU.
+    pub(crate) fn fitting(&self, mtu: Option<u32>) -> usize {
+        let Some(mtu) = mtu else { return self.addresses.len() };
+        let version = self.router.interval().version();
+        let most = Advert::most_addresses(mtu, version, self.family(), self.authentication);
+        // Version 3 lists at least one, and the kernel has no interface on which it would not fit.
+        self.addresses.len().min(most.max(1).into())
+    }
+
+    fn first(&self, listed: usize) -> &[IpAddr] {
+        self.addresses.get(..listed).unwrap_or(&self.addresses)
+    }
+
+    /// The advert that this instance sends, with this many of its addresses; `None` only where [`check`] would have
+    /// refused the configuration.
+    pub(crate) fn advert(&self, advertised: Advertised, listed: usize) -> Option<Advert<'_>> {
+        let addresses = AddressList::of(self.first(listed))?;
         let advert = Advert::new(self.vrid, advertised, self.router.interval(), addresses).ok()?;
         Some(advert.with_authentication(self.authentication).with_checksum(self.checksum))
     }
@@ -148,7 +194,57 @@ impl InstanceConfig {
         self.addresses.iter().copied().chain(destinations).chain(self.delivery.source())
     }
 
+    /// The names of the interfaces that it needs, its own first.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        let tracked = self.tracked_interfaces.iter().map(|name| &**name);
+        [&*self.interface].into_iter().chain(self.send_interface.as_deref()).chain(tracked)
+    }
+
+    /// The group that it listens to.
+    pub(crate) fn group(&self) -> Option<IpAddr> {
+        match &self.delivery {
+            Delivery::Multicast(multicast) => Some(multicast.group),
+            Delivery::Unicast(_) => None,
+        }
+    }
+
+    /// The name of the interface that it sends through.
+    pub(crate) fn outlet(&self) -> &str {
+        self.send_interface.as_deref().unwrap_or(&self.interface)
+    }
+
+    /// What differs in another configuration that cannot change while an instance runs.
+    pub(crate) fn fixed_difference(&self, other: &Self) -> Option<&'static str> {
+        let fixed = [
+            ("name", self.name == other.name),
+            ("interface", self.interface == other.interface && self.send_interface == other.send_interface),
+            ("virtual router identifier", self.vrid == other.vrid),
+            ("address family", self.family() == other.family()),
+            ("room of the recording", self.record == other.record),
+        ];
+        fixed.into_iter().find(|(_, is_same)| !is_same).map(|(what, _)| what)
+    }
+
+    fn refuse(&self, source: ConfigError) -> Error {
+        Error::Config { instance: self.name.clone(), source }
+    }
+
+    fn check_beside<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Result<(), Error> {
+        match others.into_iter().find(|other| other.overlaps(self)) {
+            Some(other) => Err(self.refuse(ConfigError::DuplicateRouter {
+                other: other.name.clone(),
+                vrid: self.vrid,
+                interface: self.interface.clone(),
+            })),
+            None => Ok(()),
+        }
+    }
+
     fn check_alone(&self) -> Result<(), ConfigError> {
+        let names = [&self.interface].into_iter().chain(&self.send_interface).chain(&self.tracked_interfaces);
+        if let Some(name) = names.into_iter().find(|name| !may_be_interface(name)) {
+            return Err(ConfigError::NotAnInterface(name.clone()));
+        }
         let family = self.family();
         if let Some(other) = self.used_addresses().find(|address| Family::of(address) != family) {
             return Err(ConfigError::MixedFamilies { family, other });
@@ -156,7 +252,9 @@ impl InstanceConfig {
         if let Some(IpAddr::V6(first)) = self.addresses.first() {
             match self.router.interval().version() {
                 Version::V2 => return Err(ConfigError::Ipv6InVersion2),
-                Version::V3 if !is_link_local(first) => return Err(ConfigError::NotLinkLocal(*first)),
+                Version::V3 if !self.takes_any_first_address && !is_link_local(first) => {
+                    return Err(ConfigError::NotLinkLocal(*first));
+                }
                 Version::V3 => {}
             }
         }
@@ -206,54 +304,40 @@ impl InstanceConfig {
 
 /// Refuses configurations that contradict themselves, each other or the protocol.
 pub(crate) fn check(configs: &[InstanceConfig]) -> Result<(), Error> {
-    for (place, config) in configs.iter().enumerate() {
-        let refuse = |source| Error::Config { instance: config.name.clone(), source };
-        config.check_alone().map_err(refuse)?;
-        for other in configs.iter().take(place) {
-            if other.name == config.name {
-                return Err(refuse(ConfigError::DuplicateName));
-            }
-            if other.overlaps(config) {
-                return Err(refuse(ConfigError::DuplicateRouter {
-                    other: other.name.clone(),
-                    vrid: config.vrid,
-                    interface: config.interface.clone(),
-                }));
-            }
+    let mut names = BTreeSet::new();
+    let mut neighbours: BTreeMap<(&str, Vrid), Vec<&InstanceConfig>> = BTreeMap::new();
+    for config in configs {
+        config.check_alone().map_err(|source| config.refuse(source))?;
+        if !names.insert(&*config.name) {
+            return Err(config.refuse(ConfigError::DuplicateName));
         }
+        let neighbours = neighbours.entry((&config.interface, config.vrid)).or_default();
+        config.check_beside(neighbours.iter().copied())?;
+        neighbours.push(config);
     }
     Ok(())
 }
 
-/// Refuses a change of the instance at this place that contradicts itself, the others or the protocol, or that
-/// a running instance cannot make.
-pub(crate) fn check_change(
-    configs: &[Arc<InstanceConfig>],
-    place: usize,
+/// Refuses a change of a running instance that contradicts itself, the others or the protocol, or that a running
+/// instance cannot make.
+pub(crate) fn check_change<'a>(
+    old: &InstanceConfig,
+    others: impl IntoIterator<Item = &'a InstanceConfig>,
     new: &InstanceConfig,
 ) -> Result<(), Error> {
-    let refuse = |source| Error::Config { instance: new.name.clone(), source };
-    let Some(old) = configs.get(place) else { return Ok(()) };
-    let fixed = [
-        ("name", old.name == new.name),
-        ("interface", old.interface == new.interface && old.send_interface == new.send_interface),
-        ("virtual router identifier", old.vrid == new.vrid),
-        ("address family", old.family() == new.family()),
-        ("room of the recording", old.record == new.record),
-    ];
-    if let Some((what, _)) = fixed.into_iter().find(|(_, is_same)| !is_same) {
-        return Err(refuse(ConfigError::Fixed(what)));
+    match old.fixed_difference(new) {
+        Some(what) => Err(new.refuse(ConfigError::Fixed(what))),
+        None => {
+            new.check_alone().map_err(|source| new.refuse(source))?;
+            new.check_beside(others)
+        }
     }
-    new.check_alone().map_err(refuse)?;
-    let mut others = configs.iter().enumerate().filter(|(other, _)| *other != place);
-    match others.find(|(_, other)| other.overlaps(new)) {
-        Some((_, other)) => Err(refuse(ConfigError::DuplicateRouter {
-            other: other.name.clone(),
-            vrid: new.vrid,
-            interface: new.interface.clone(),
-        })),
-        None => Ok(()),
-    }
+}
+
+/// Whether the kernel could name an interface so (`dev_valid_name` in net/core/dev.c).
+fn may_be_interface(name: &str) -> bool {
+    let is_odd = |octet: u8| matches!(octet, b'/' | b':' | 0 | b' ' | b'\t'..=b'\r' | 0xa0);
+    (1..=LONGEST_NAME).contains(&name.len()) && name != "." && name != ".." && !name.bytes().any(is_odd)
 }
 
 fn check_hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), ConfigError> {
@@ -268,6 +352,9 @@ fn check_hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Config
     }
     Ok(())
 }
+
+/// `IFNAMSIZ` less the terminating zero (include/uapi/linux/if.h).
+const LONGEST_NAME: usize = 15;
 
 #[cfg(test)]
 mod tests {
@@ -357,8 +444,39 @@ mod tests {
         multicast.source = Some("fe80::1".parse().unwrap());
         other_source.delivery = Delivery::Multicast(multicast);
         assert!(complaint(&[other_source]).contains("fe80::1 is not IPv4"));
+        let mut global = v6(&["2001:db8::1", "fe80::1"]);
+        assert!(check(&[global.clone().with_any_first_address()]).is_ok());
+        global.takes_any_first_address = true;
+        global.router = Config::new(Interval::seconds(1).unwrap(), Priority::DEFAULT);
+        assert!(complaint(&[global]).contains("version 2 has no IPv6"));
         let mut version_2 = good;
         version_2.router = Config::new(Interval::seconds(1).unwrap(), Priority::DEFAULT);
         assert!(complaint(&[version_2]).contains("version 2 has no IPv6"));
+    }
+
+    #[test]
+    fn names_that_no_interface_can_have_are_refused_wherever_they_stand() {
+        let long = "x".repeat(16);
+        for bad in ["", ".", "..", "a/b", "eth 0", "eth0:1", "a\tb", "a\u{b}b", "a\0b", &long] {
+            let places: [fn(&mut InstanceConfig, &str); 3] = [
+                |config, name| config.interface = name.to_owned(),
+                |config, name| config.send_interface = Some(name.to_owned()),
+                |config, name| config.tracked_interfaces = vec!["eth1".to_owned(), name.to_owned()],
+            ];
+            for place in places {
+                let mut config = instance("a", 1);
+                place(&mut config, bad);
+                let error = config.check_alone().unwrap_err();
+                assert_eq!(error, ConfigError::NotAnInterface(bad.to_owned()), "{bad:?}");
+            }
+        }
+        for good in ["e", "...", "vrrp.51", "wlan-ü", &long[..15]] {
+            let mut config = instance("a", 1);
+            config.interface = good.to_owned();
+            assert!(check(&[config]).is_ok(), "{good:?}");
+        }
+        let mut nameless = instance("a", 1);
+        nameless.interface = String::new();
+        assert!(complaint(&[nameless]).contains("no interface can have the name \"\""));
     }
 }

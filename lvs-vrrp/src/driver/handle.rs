@@ -1,46 +1,155 @@
 //! How the rest of an application talks to a running driver: without ever making it wait.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lvs_core::{ClaimResult, Epoch, Instant, Link, Ownership, Role};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::action::{Gate, Transition};
+use crate::clock;
 use crate::conflict::ConflictEvent;
-use crate::driver::config;
 use crate::driver::config::InstanceConfig;
-use crate::driver::member::NO_ADDRESS;
-use crate::driver::recorder::SharedRecording;
+use crate::driver::difference::Changes;
+use crate::driver::registry::{InstanceFacts, Registry};
+use crate::driver::setup::Setup;
+use crate::driver::shared::{Commands, Shared, lock};
 use crate::error::Error;
-use crate::record::Recording;
 use crate::router::Router;
-use crate::stats::{Counters, Stats};
+use crate::stats::Stats;
 use crate::types::{Interval, Priority};
 
 /// Commands a running [`Driver`](crate::Driver) and watches it. Clones speak to the same driver.
 ///
-/// No call waits. Commands of one kind to one instance or interface supersede each other; the latest is what
-/// counts.
+/// No call waits but those that change which instances there are. Commands of one kind to one instance or interface
+/// supersede each other; the latest is what counts.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {
-    /// The instance of this name, if there is one.
+    /// The instance of this name, if there is one now.
     #[must_use]
     pub fn instance(&self, name: &str) -> Option<Instance> {
-        let index = self.shared.instances.iter().position(|instance| &*instance.name == name)?;
-        Some(Instance { shared: Arc::clone(&self.shared), index })
+        let registry = self.shared.registry();
+        let found = registry.instances.iter().find(|instance| instance.config.name == name)?;
+        Some(self.instance_of(&found.facts))
     }
 
-    /// All instances in the order of the configuration.
+    /// All instances that there are now, in the order of the configuration.
     pub fn instances(&self) -> impl Iterator<Item = Instance> + '_ {
-        (0..self.shared.instances.len()).map(|index| Instance { shared: Arc::clone(&self.shared), index })
+        let registry = self.shared.registry();
+        let facts: Vec<_> = registry.instances.iter().map(|instance| Arc::clone(&instance.facts)).collect();
+        facts.into_iter().map(|facts| self.instance_of(&facts))
+    }
+
+    /// The instances and groups as they are configured now.
+    #[must_use]
+    pub fn setup(&self) -> Setup {
+        self.shared.registry().setup()
+    }
+
+    /// Makes the running instances and groups those of a setup, all in one turn of the driver:
+    ///
+    /// - An instance that is configured as before goes on as if nothing had happened: its role, its timers, the interval
+    ///   that it learnt and what [`Instance::set_priority`] and [`Instance::set_gate`] said stay, and no advert is
+    ///   late.
+    /// - One that is configured otherwise is changed as by [`Instance::reconfigure`], keeping its role.
+    /// - One that is there no more ends: as a master it resigns with an advert of priority 0. Its
+    ///   [`ownership`](Instance::ownership) says [`Role::Initialize`], its last event is the change to that, and its
+    ///   statistics stand still.
+    /// - A new one starts, with an open gate. So does one in which something has changed that is fixed while it runs
+    ///   (its interface, say), after the one of the same name has ended: an [`Instance`] of before is that of the old one.
+    ///
+    /// Sockets that no instance needs any more are closed. A group stays as it is if its members do. If it loses
+    /// members, the others keep their roles; if it gets new ones, its masters resign until all members can be master
+    /// together. A group that is no more ends with [`EventKind::GroupChanged`] to [`Role::Initialize`].
+    ///
+    /// It waits for the driver: until that [`run`](crate::Driver::run)s, and for those who called before. Cancelling it,
+    /// by dropping its future, is safe: then all of it happens, or nothing.
+    ///
+    /// ```
+    /// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, MemoryNetwork, Priority, Setup, Vrid};
+    /// use lvs_vrrp::{Link, LinkAddress, Role};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let router = Config::new(Interval::centis(1)?, Priority::new(150)?);
+    /// let [first, second, third] = [1, 2, 3].map(|number| {
+    ///     let vip = [10, 0, 0, 100 + number].into();
+    ///     InstanceConfig::new(format!("VI_{number}"), "lan", Vrid::new(number).expect("not 0"), vec![vip], router)
+    /// });
+    /// let own = [10, 0, 0, 1].into();
+    /// let transport = MemoryNetwork::new().host([own]);
+    /// let (driver, handle, _events) = Driver::with_transport(vec![first, second.clone()], transport)?;
+    /// let address = LinkAddress { address: own, prefix_len: 24, tagged: false };
+    /// handle.set_link(Link { name: "lan".into(), index: 1, up: true, mac: None, addresses: vec![address] });
+    /// tokio::spawn(driver.run());
+    ///
+    /// let mut ownership = handle.instance("VI_1").expect("it was configured").ownership();
+    /// ownership.wait_for(|now| now.role == Role::Master).await?;
+    ///
+    /// let changes = handle.apply(Setup::from(vec![second, third])).await?;
+    /// assert_eq!((&*changes.added, &*changes.removed), (&["VI_3".to_owned()][..], &["VI_1".to_owned()][..]));
+    /// assert_eq!(changes.kept, ["VI_2"]);
+    /// assert_eq!(ownership.borrow().role, Role::Initialize); // it has resigned
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The setup contradicts itself or the protocol, has too many instances, or needs sockets that cannot be opened, or
+    /// the driver has ended. Then nothing has changed. An interface that is missing or down is no error but a fault
+    /// of its instances.
+    pub async fn apply(&self, setup: impl Into<Setup>) -> Result<Changes, Error> {
+        let setup = setup.into();
+        Ok(self.change(|_| Ok(setup)).await?.changes)
+    }
+
+    /// Adds an instance, which starts at once; see [`apply`](Self::apply), which can also put it into a group.
+    ///
+    /// # Errors
+    /// As of [`apply`](Self::apply): nothing has changed.
+    pub async fn add(&self, config: InstanceConfig) -> Result<Instance, Error> {
+        let name = config.name.clone();
+        let changed = self.change(|mut setup| {
+            setup.instances.push(config);
+            Ok(setup)
+        });
+        let registry = changed.await?.registry;
+        let added = registry.instances.last().ok_or(Error::UnknownInstance(name))?;
+        Ok(self.instance_of(&added.facts))
+    }
+
+    /// Ends an instance, which resigns if it is master; see [`apply`](Self::apply).
+    ///
+    /// # Errors
+    /// There is no instance of this name, it is in a group, or the driver has ended: nothing has changed.
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        let changed = self.change(|mut setup| {
+            let place = setup.instances.iter().position(|config| config.name == name);
+            setup.instances.remove(place.ok_or_else(|| Error::UnknownInstance(name.to_owned()))?);
+            Ok(setup)
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// Has the driver make a setup of the present one.
+    async fn change(&self, edit: impl FnOnce(Setup) -> Result<Setup, Error>) -> Result<Changed, Error> {
+        let turn = self.shared.turn().await?;
+        let before = self.shared.registry();
+        let plan = before.plan(edit(before.setup())?, clock::now())?;
+        let changes = Changes::of(&plan.difference, &before, &plan.registry);
+        let registry = Arc::clone(&plan.registry);
+        self.shared.post(plan, turn)?.await.unwrap_or(Err(Error::Ended))?;
+        Ok(Changed { changes, registry })
+    }
+
+    fn instance_of(&self, facts: &Arc<InstanceFacts>) -> Instance {
+        Instance { shared: Arc::clone(&self.shared), facts: Arc::clone(facts) }
     }
 
     /// States how an interface is now. From the first time on the driver no longer looks at this interface
@@ -69,29 +178,36 @@ impl Handle {
     /// other virtual routers. `None` if no instance is on it.
     #[must_use]
     pub fn interface_stats(&self, name: &str) -> Option<Stats> {
-        self.shared.interfaces.get(name).map(|counters| counters.snapshot())
+        self.shared.registry().interfaces.get(name).map(|counters| counters.snapshot())
     }
 }
 
-/// One instance of a running driver.
+/// What a change came to.
+struct Changed {
+    changes: Changes,
+    registry: Arc<Registry>,
+}
+
+/// One instance of a running driver. When the instance has ended, this goes on to say what was last, and commands are in
+/// vain.
 #[derive(Clone)]
 pub struct Instance {
     shared: Arc<Shared>,
-    index: usize,
+    facts: Arc<InstanceFacts>,
 }
 
 impl Instance {
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.facts().name
+        &self.facts.name
     }
 
     /// Role, mastership and announcements, always the latest. Never reads old news: what changed twice
     /// is seen once.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
-        self.facts().ownership.subscribe()
+        self.facts.ownership.subscribe()
     }
 
     /// States whether the host has all addresses of a mastership. Superseded words are dropped.
@@ -102,7 +218,7 @@ impl Instance {
     /// Role, priority, master and interval now.
     #[must_use]
     pub fn status(&self) -> Status {
-        *self.facts().status()
+        *self.facts.status()
     }
 
     /// Changes what the instance is, keeping its role: priority, interval, addresses, delivery, authentication and
@@ -114,21 +230,10 @@ impl Instance {
     /// matter: the application tells that to whoever holds them.
     ///
     /// # Errors
-    /// The configuration contradicts itself, the protocol or another instance, or changes what is fixed: then
-    /// all stays as it was.
+    /// The configuration contradicts itself, the protocol or another instance, or changes what is fixed; the instance
+    /// has ended, or [`Handle::apply`] is about to change it. Then all stays as it was.
     pub fn reconfigure(&self, config: InstanceConfig) -> Result<(), Error> {
-        let mut configs = lock(&self.shared.configs);
-        config::check_change(&configs, self.index, &config)?;
-        let config = Arc::new(config);
-        if let Some(known) = configs.get_mut(self.index) {
-            *known = Arc::clone(&config);
-        }
-        self.tell(|commands| {
-            commands.config = Some(config);
-            // It was set before.
-            commands.priority = None;
-        });
-        Ok(())
+        self.shared.reconfigure(&self.facts, config)
     }
 
     /// Changes the effective priority.
@@ -145,13 +250,13 @@ impl Instance {
     /// The counters now.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.facts().counters.snapshot()
+        self.facts.counters.snapshot()
     }
 
     /// When the last advert of a mastership went out, for whoever renews the lease of its addresses.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
-        Pulse(Arc::clone(&self.facts().pulse))
+        Pulse(Arc::clone(&self.facts.pulse))
     }
 
     /// What the router was told so far, or the latest of it, as text for [`record::replay`](crate::record::replay); `None` if
@@ -159,16 +264,11 @@ impl Instance {
     /// few inputs may be missing, as the driver does not wait for readers.
     #[must_use]
     pub fn recording(&self) -> Option<String> {
-        Some(lock(self.facts().record.as_deref()?).text())
-    }
-
-    fn facts(&self) -> &InstanceFacts {
-        // `index` came from this list, which never changes.
-        &self.shared.instances[self.index]
+        Some(lock(self.facts.record.as_deref()?).text())
     }
 
     fn tell(&self, set: impl FnOnce(&mut Commands)) {
-        set(self.shared.inbox().instances.entry(self.index).or_default());
+        set(self.shared.inbox().commands(self.facts.id));
         self.shared.wake.notify_one();
     }
 }
@@ -295,6 +395,8 @@ pub struct Event {
 pub enum EventKind {
     /// The role changed.
     Changed(Transition),
+    /// The effective priority became this one; the role stays.
+    PriorityChanged(Priority),
     /// Another router is master too, or is not any more.
     Conflict(ConflictEvent),
     /// It would be master if its gate were open.
@@ -308,127 +410,11 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Changed(transition) => transition.fmt(f),
+            Self::PriorityChanged(priority) => write!(f, "the priority is {priority}"),
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::WantsMaster => f.write_str("waits for its group to become master"),
             Self::GroupChanged(role) => write!(f, "the group is {role}"),
         }
-    }
-}
-
-/// What driver and handles share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) instances: Vec<InstanceFacts>,
-    pub(crate) interfaces: BTreeMap<String, Counters>,
-    pub(crate) wake: Notify,
-    /// The instances as they are configured now.
-    configs: Mutex<Vec<Arc<InstanceConfig>>>,
-    inbox: Mutex<Inbox>,
-    /// Whether the inbox has anything, so that the driver need not lock to find out.
-    has_mail: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        instances: Vec<InstanceFacts>,
-        interfaces: BTreeMap<String, Counters>,
-        configs: Vec<Arc<InstanceConfig>>,
-    ) -> Self {
-        let (wake, inbox, configs) = (Notify::new(), Mutex::default(), Mutex::new(configs));
-        Self { instances, interfaces, wake, configs, inbox, has_mail: AtomicBool::new(false) }
-    }
-
-    /// Takes all commands that came since the last time.
-    pub(crate) fn take_commands(&self) -> Option<Inbox> {
-        // Taken back before the commands are read: one that comes meanwhile sets it again.
-        self.has_mail.swap(false, Ordering::SeqCst).then(|| std::mem::take(&mut *lock(&self.inbox)))
-    }
-
-    fn inbox(&self) -> Mail<'_> {
-        Mail { inbox: lock(&self.inbox), has_mail: &self.has_mail }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is done under these locks that could leave it half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[derive(Debug)]
-pub(crate) struct InstanceFacts {
-    pub(crate) name: Arc<str>,
-    pub(crate) ownership: watch::Sender<Ownership>,
-    pub(crate) counters: Counters,
-    pub(crate) pulse: Arc<PulseCell>,
-    pub(crate) record: Option<SharedRecording>,
-    status: Mutex<Status>,
-}
-
-impl InstanceFacts {
-    pub(crate) fn new(config: &InstanceConfig, now: Instant) -> Self {
-        let router = Router::new(config.router, NO_ADDRESS);
-        let record = config.record.map(|room| {
-            let recording = Recording::new(now, &config.router, NO_ADDRESS, room);
-            Arc::new(Mutex::new(recording))
-        });
-        Self {
-            name: config.name.as_str().into(),
-            ownership: watch::Sender::new(Ownership::default()),
-            counters: Counters::default(),
-            pulse: Arc::default(),
-            record,
-            status: Mutex::new(Status::new(&router, now)),
-        }
-    }
-
-    pub(crate) fn tell_status(&self, status: &Status) {
-        *self.status() = *status;
-    }
-
-    fn status(&self) -> MutexGuard<'_, Status> {
-        lock(&self.status)
-    }
-}
-
-/// Commands not yet taken: at most one of each kind for each interface and instance.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    pub(crate) links: BTreeMap<String, Option<Link>>,
-    pub(crate) instances: BTreeMap<usize, Commands>,
-    pub(crate) shutdown: bool,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Commands {
-    pub(crate) config: Option<Arc<InstanceConfig>>,
-    pub(crate) claimed: Option<(Epoch, ClaimResult)>,
-    pub(crate) priority: Option<Priority>,
-    pub(crate) gate: Option<Gate>,
-}
-
-/// The locked inbox; flags the mail when it is let go.
-struct Mail<'a> {
-    inbox: MutexGuard<'a, Inbox>,
-    has_mail: &'a AtomicBool,
-}
-
-impl std::ops::Deref for Mail<'_> {
-    type Target = Inbox;
-
-    fn deref(&self) -> &Inbox {
-        &self.inbox
-    }
-}
-
-impl std::ops::DerefMut for Mail<'_> {
-    fn deref_mut(&mut self) -> &mut Inbox {
-        &mut self.inbox
-    }
-}
-
-impl Drop for Mail<'_> {
-    fn drop(&mut self) {
-        self.has_mail.store(true, Ordering::SeqCst);
     }
 }
 

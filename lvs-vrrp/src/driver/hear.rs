@@ -7,10 +7,14 @@ use lvs_core::{Instant, Role};
 use super::{Driver, is_worth_a_line};
 use crate::clock;
 use crate::demux::Refused;
+use crate::driver::config::InstanceConfig;
+use crate::driver::interface::Interface;
 use crate::driver::mismatch::Mismatch;
 use crate::endpoints::Datagram;
+use crate::packet::is_link_local;
 use crate::record::Input;
 use crate::refusal::Refusal;
+use crate::stats::Counters;
 
 impl Driver {
     /// Hands all adverts that wait on an interface to the routers.
@@ -65,8 +69,11 @@ impl Driver {
                 let id = accepted.id;
                 let member = &mut self.members[id];
                 let configured = member.router.config().interval();
-                let counters = &self.shared.instances[id].counters;
+                let counters = &member.facts.counters;
                 counters.received(&accepted.advert, configured, accepted.same_addresses);
+                if !accepted.advert.has_link_local_first() {
+                    note_first_address(counters, &member.config, &interface.name, accepted.source);
+                }
                 #[cfg(feature = "ah")]
                 if let (Some(ah), Some(sequence)) = (&mut member.ah, accepted.sequence) {
                     ah.heard(sequence);
@@ -91,7 +98,7 @@ impl Driver {
             let vrid = datagram.payload.get(1).copied();
             return self.refuse_nobodys(place, refused.source, refused.refusal, vrid);
         };
-        let count = self.shared.instances[id].counters.refused(refusal) + 1;
+        let count = self.members[id].facts.counters.refused(refusal) + 1;
         if is_worth_a_line(count - 1) {
             let (interface, config) = (&self.interfaces[place].name, &self.members[id].config);
             let Mismatch { expected, came } = Mismatch::new(config, refusal, datagram);
@@ -101,8 +108,8 @@ impl Driver {
     }
 
     fn refuse_nobodys(&self, place: usize, source: Option<IpAddr>, refusal: Refusal, vrid: Option<u8>) {
-        let interface = &self.interfaces[place].name;
-        let count = self.shared.interfaces.get(interface).map_or(0, |counters| counters.refused(refusal)) + 1;
+        let Interface { name: interface, counters, .. } = &self.interfaces[place];
+        let count = counters.refused(refusal) + 1;
         if is_worth_a_line(count - 1) {
             let source = source.map(tracing::field::display);
             if self.logs_unknown_vrids && refusal == Refusal::UnknownVrid {
@@ -111,6 +118,24 @@ impl Driver {
                 tracing::debug!(interface, source, %refusal, count, "advert refused");
             }
         }
+    }
+}
+
+/// Counts an advert whose first address is not link-local, and warns of it unless it is what our own configuration says,
+/// too.
+#[cold]
+fn note_first_address(counters: &Counters, config: &InstanceConfig, interface: &str, source: IpAddr) {
+    let before = counters.not_link_local_first();
+    let is_ours = matches!(config.addresses.first(), Some(IpAddr::V6(first)) if !is_link_local(first));
+    if is_worth_a_line(before) && !is_ours {
+        let (instance, count) = (&config.name, before + 1);
+        tracing::warn!(
+            instance,
+            interface,
+            %source,
+            count,
+            "advert whose first address is not link-local (RFC 9568 §5.2.9) is believed"
+        );
     }
 }
 

@@ -1,12 +1,16 @@
 //! An interface of a driver, with its ways in and out.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use lvs_core::{Epoch, Family, Link, LinkAddress};
 
 use crate::action::FaultReason;
 use crate::demux::Demux;
+use crate::driver::config::InstanceConfig;
+use crate::stats::Counters;
 use crate::transport::{Channel, Departures, Listen, Receiver, Sender, Transport};
 use crate::types::Advertised;
 
@@ -22,6 +26,10 @@ pub(super) struct Interface {
     /// Some of its instances go on while it is down.
     pub(super) is_needed_down: bool,
     pub(super) link: Option<Link>,
+    /// Addresses on it that were those of virtual routers and will be taken off.
+    pub(super) leaving: BTreeSet<IpAddr>,
+    /// What was refused on it without being meant for an instance.
+    pub(super) counters: Arc<Counters>,
     /// Somebody tells about it.
     pub(super) is_fed: bool,
     /// It has adverts that wait to leave.
@@ -46,6 +54,8 @@ impl Interface {
             trackers: BTreeSet::new(),
             is_needed_down: false,
             link: None,
+            leaving: BTreeSet::new(),
+            counters: Arc::default(),
             is_fed: false,
             is_loaded: false,
             is_audible: false,
@@ -60,6 +70,33 @@ impl Interface {
     /// The instances that need it to work.
     pub(super) fn members(&self) -> BTreeSet<usize> {
         self.listeners.union(&self.speakers).copied().collect()
+    }
+
+    /// Whether no instance has to do with it.
+    pub(super) fn is_unneeded(&self) -> bool {
+        self.listeners.is_empty() && self.speakers.is_empty() && self.trackers.is_empty()
+    }
+
+    /// Forgets who needs it, as instances get new places; what is heard for those that have one goes there.
+    pub(super) fn renumber(&mut self, moved: &[Option<usize>]) {
+        for members in [&mut self.listeners, &mut self.speakers, &mut self.trackers] {
+            members.clear();
+        }
+        self.demux.renumber(|index| moved.get(index).copied().flatten());
+    }
+
+    /// Takes what it is like now.
+    pub(super) fn set_link(&mut self, link: Option<Link>) {
+        self.link = link;
+        let left = std::mem::take(&mut self.leaving);
+        self.leave(left);
+    }
+
+    /// Takes note of addresses that are not those of virtual routers any more: as long as they are on it, they are not
+    /// addresses to send from either.
+    pub(super) fn leave(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        let own: BTreeSet<IpAddr> = self.own_addresses().collect();
+        self.leaving.extend(addresses.into_iter().filter(|address| own.contains(address)));
     }
 
     /// Whether sockets of the link as it was would do for it as it is.
@@ -105,6 +142,11 @@ impl Interface {
         self.mouths.iter().any(|mouth| mouth.family == family && mouth.sender.is_some())
     }
 
+    /// How long a datagram of this family may be that leaves through it, if that is known.
+    pub(super) fn mtu(&self, family: Family) -> Option<u32> {
+        self.mouths.iter().find(|mouth| mouth.family == family)?.sender.as_ref()?.mtu()
+    }
+
     /// Makes the list of ways in what these are; those that stay with the same groups stay open.
     pub(super) fn listen_to(&mut self, wanted: Vec<(Channel, BTreeSet<IpAddr>)>) {
         self.ears.retain(|ear| wanted.iter().any(|(channel, groups)| ear.is(*channel, groups)));
@@ -112,6 +154,18 @@ impl Interface {
             if !self.ears.iter().any(|ear| ear.channel == channel) {
                 self.ears.push(Ear { channel, groups, receiver: None });
             }
+        }
+    }
+
+    /// Takes over the open ways of another one, in place of its own of the same kinds.
+    pub(super) fn adopt(&mut self, other: Self) {
+        for ear in other.ears.into_iter().filter(|ear| ear.receiver.is_some()) {
+            self.ears.retain(|known| known.channel != ear.channel);
+            self.ears.push(ear);
+        }
+        for mouth in other.mouths.into_iter().filter(|mouth| mouth.sender.is_some()) {
+            self.mouths.retain(|known| known.family != mouth.family);
+            self.mouths.push(mouth);
         }
     }
 
@@ -135,14 +189,21 @@ impl Interface {
         }
     }
 
-    /// Opens the ways that are not open.
-    pub(super) fn open(&mut self, transport: &mut dyn Transport) {
-        let Some(Link { index, up, .. }) = self.link else { return };
+    /// Closes the ways in of a family.
+    pub(super) fn stop_hearing(&mut self, family: Family) {
+        for ear in self.ears.iter_mut().filter(|ear| ear.channel.family() == family) {
+            ear.receiver = None;
+        }
+    }
+
+    /// Opens the ways that are not open, if it can be now; answers why some are not.
+    pub(super) fn open_ways(&mut self, transport: &mut dyn Transport) -> Vec<io::Error> {
+        let mut refused = Vec::new();
+        let Some(Link { index, up, .. }) = self.link else { return refused };
         if !up && !self.is_needed_down {
-            return;
+            return refused;
         }
         let interface = &*self.name;
-        let mut refused = Vec::new();
         for Ear { channel, groups, receiver } in self.ears.iter_mut().filter(|ear| ear.receiver.is_none()) {
             match transport.receiver(&Listen { interface, index, channel: *channel, groups }) {
                 Ok(opened) => *receiver = Some(opened),
@@ -155,6 +216,16 @@ impl Interface {
                 Err(error) => refused.push(error),
             }
         }
+        refused
+    }
+
+    /// Opens the ways that are not open, and complains.
+    pub(super) fn open(&mut self, transport: &mut dyn Transport) {
+        if !self.lacks_ways() {
+            return;
+        }
+        let refused = self.open_ways(transport);
+        let interface = &*self.name;
         if refused.is_empty() && !self.complaints.is_empty() {
             self.complaints.clear();
             tracing::info!(interface, "sockets for adverts are open");
@@ -182,16 +253,35 @@ impl Interface {
     }
 }
 
+/// The ways in that listeners on one interface need, each with its groups.
+pub(super) fn needed_channels<'a>(
+    listeners: impl Iterator<Item = &'a InstanceConfig>,
+) -> Vec<(Channel, BTreeSet<IpAddr>)> {
+    let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
+    for config in listeners {
+        // Whoever expects authentication headers hears what comes without them too, to refuse it aloud.
+        for channel in BTreeSet::from([config.channel(), Channel::of(config.family())]) {
+            if !channels.iter().any(|(known, _)| *known == channel) {
+                channels.push((channel, BTreeSet::new()));
+            }
+            for (_, groups) in channels.iter_mut().filter(|(known, _)| *known == channel) {
+                groups.extend(config.group());
+            }
+        }
+    }
+    channels
+}
+
 /// A way into an interface.
 #[derive(Debug)]
 pub(super) struct Ear {
     pub(super) channel: Channel,
-    groups: BTreeSet<IpAddr>,
+    pub(super) groups: BTreeSet<IpAddr>,
     pub(super) receiver: Option<Box<dyn Receiver>>,
 }
 
 impl Ear {
-    fn is(&self, channel: Channel, groups: &BTreeSet<IpAddr>) -> bool {
+    pub(super) fn is(&self, channel: Channel, groups: &BTreeSet<IpAddr>) -> bool {
         self.channel == channel && self.groups == *groups
     }
 }

@@ -9,10 +9,10 @@ use lvs_core::Instant;
 use crate::action::{FaultReason, Gate};
 #[cfg(feature = "ah")]
 use crate::ah::AhSender;
-use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
 use crate::driver::handle::Status;
-use crate::driver::recorder::{Recorder, SharedRecording};
+use crate::driver::recorder::Recorder;
+use crate::driver::registry::InstanceFacts;
 use crate::record::Input;
 use crate::router::Router;
 #[cfg(feature = "ah")]
@@ -22,6 +22,8 @@ use crate::types::Authentication;
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) config: Arc<InstanceConfig>,
+    /// What handles know of it.
+    pub(super) facts: Arc<InstanceFacts>,
     pub(super) router: Router,
     /// Takes down what the router is told, if that is wanted.
     recorder: Option<Recorder>,
@@ -37,12 +39,16 @@ pub(super) struct Member {
     /// The place of its group, and its own among the members of that.
     pub(super) group: Option<(usize, usize)>,
     pub(super) source: Option<IpAddr>,
+    /// How many of its addresses its adverts list: as many as fit.
+    pub(super) listed: usize,
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     pub(super) silent_peers: BTreeSet<IpAddr>,
     pub(super) link_fault: Option<FaultReason>,
     /// The first of the tracked interfaces that is not as it should be.
     pub(super) tracked_fault: Option<(usize, FaultReason)>,
     pub(super) application_gate: Gate,
+    /// It has come into a group, or out of one, and was not told its gate since.
+    pub(super) is_regrouped: bool,
     /// It decided something that the application was not told yet.
     pub(super) has_news: bool,
     /// As it was told last.
@@ -52,7 +58,7 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(
         config: Arc<InstanceConfig>,
-        recording: Option<SharedRecording>,
+        facts: Arc<InstanceFacts>,
         interface: usize,
         outlet: usize,
         now: Instant,
@@ -61,7 +67,7 @@ impl Member {
         Self {
             status: Status::new(&router, now),
             router,
-            recorder: recording.map(Recorder::new),
+            recorder: facts.record.clone().map(Recorder::new),
             #[cfg(feature = "ah")]
             ah: sender(config.authentication),
             interface,
@@ -69,12 +75,15 @@ impl Member {
             tracked: BTreeSet::new(),
             group: None,
             source: None,
+            listed: config.addresses.len(),
             silent_peers: BTreeSet::new(),
             link_fault: Some(FaultReason::LinkMissing),
             tracked_fault: None,
             application_gate: Gate::Open,
             has_news: false,
+            is_regrouped: false,
             config,
+            facts,
         }
     }
 
@@ -94,24 +103,18 @@ impl Member {
         }
     }
 
-    /// Numbers go on only with the same key, as another one has nothing to do with them.
-    #[cfg(feature = "ah")]
-    pub(super) fn set_key(&mut self, authentication: Authentication) {
-        if self.config.authentication != authentication {
-            self.ah = sender(authentication);
+    /// Takes another configuration, of which the router is still to be told.
+    pub(super) fn set_config(&mut self, config: Arc<InstanceConfig>) {
+        // Numbers go on only with the same key, as another one has nothing to do with them.
+        #[cfg(feature = "ah")]
+        if self.config.authentication != config.authentication {
+            self.ah = sender(config.authentication);
         }
+        self.config = config;
     }
 
     pub(super) fn virtual_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.addresses.iter().chain(&self.config.excluded_addresses).copied()
-    }
-
-    /// The group that it listens to.
-    pub(super) fn multicast_group(&self) -> Option<IpAddr> {
-        match &self.config.delivery {
-            Delivery::Multicast(multicast) => Some(multicast.group),
-            Delivery::Unicast(_) => None,
-        }
     }
 
     /// What its gate would be without a group.

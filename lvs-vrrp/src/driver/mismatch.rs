@@ -157,7 +157,7 @@ mod tests {
     /// What the instance says about an advert of the peer that it refuses.
     fn words(config: &InstanceConfig, advert: Advert<'_>, ttl: u8) -> (Refusal, String, String) {
         let mut demux = crate::demux::Demux::new();
-        demux.insert(0, config.listener([10, 0, 0, 1].into()));
+        demux.insert(0, config.listener([10, 0, 0, 1].into(), 1));
         let mut packet = Vec::new();
         let destination = match config.delivery {
             Delivery::Multicast(_) => GROUP,

@@ -41,7 +41,7 @@ impl Driver {
     pub(super) fn carry_out(&mut self, index: usize, now: Instant) {
         let mut is_news = false;
         while let Some(action) = self.members[index].router.poll_action() {
-            let facts = &self.shared.instances[index];
+            let facts = &self.members[index].facts;
             let kind = match action {
                 Action::Advertise(advertised) => {
                     self.queue(index, advertised);
@@ -67,7 +67,12 @@ impl Driver {
         }
         let member = &mut self.members[index];
         self.timers.set(index + 1, member.router.poll_timeout());
+        let before = member.status.priority;
         is_news |= member.status.follow(&member.router, now);
+        if member.status.priority != before {
+            let kind = EventKind::PriorityChanged(member.status.priority);
+            self.space.news.push(News { whose: Whose::Instance(index), at: now, kind });
+        }
         if is_news && !member.has_news {
             member.has_news = true;
             self.space.changed.push(index);
@@ -115,7 +120,6 @@ impl Driver {
     /// Puts an advert among those that leave together.
     fn queue(&mut self, index: usize, advertised: Advertised) {
         let member = &mut self.members[index];
-        let facts = &self.shared.instances[index];
         let family = member.config.family();
         let outlet = &mut self.interfaces[member.outlet];
         if !outlet.is_loaded {
@@ -125,9 +129,9 @@ impl Driver {
         let mouths = &mut outlet.mouths;
         let mouth = mouths.iter_mut().find(|mouth| mouth.family == family && mouth.sender.is_some());
         let (Some(mouth), Some(source), Some(advert)) =
-            (mouth, member.source, member.config.advert(advertised))
+            (mouth, member.source, member.config.advert(advertised, member.listed))
         else {
-            facts.counters.send_failed();
+            member.facts.counters.send_failed();
             return;
         };
         let epoch = member.router.ownership().epoch;
@@ -182,7 +186,7 @@ impl Driver {
                 let failed = &self.space.failed;
                 let mut left = false;
                 for (place, origin) in origins.iter().enumerate() {
-                    let facts = &self.shared.instances[origin.member];
+                    let facts = &self.members[origin.member].facts;
                     left &= !origin.is_first;
                     match failed.iter().find(|(failure, _)| *failure == place) {
                         // Several copies count once.
@@ -197,6 +201,9 @@ impl Driver {
                         }
                         // Never a change of state: the next one is due soon.
                         Some((_, error)) => {
+                            if error.raw_os_error() == Some(libc::EMSGSIZE) {
+                                self.space.too_long.push((origin.member, origin.advertised));
+                            }
                             complain(&facts.name, facts.counters.send_failed(), departures.get(place), error);
                         }
                     }
@@ -206,15 +213,34 @@ impl Driver {
                 origins.clear();
             }
         }
+        self.send_shorter();
         self.tell();
+    }
+
+    /// Sends what was too long once more, if it can be made shorter.
+    fn send_shorter(&mut self) {
+        while let Some((index, advertised)) = self.space.too_long.pop() {
+            // Copies for several peers are too long together. Shorter ones cannot become shorter for ever.
+            if !self.shorten(index) {
+                continue;
+            }
+            match advertised {
+                // It may have ceased to be meanwhile.
+                Advertised::Running(_) if self.members[index].router.role() != Role::Master => {}
+                Advertised::Running(_) | Advertised::Resigning => self.queue(index, advertised),
+            }
+        }
+        if !self.space.loaded.is_empty() {
+            self.flush();
+        }
     }
 
     /// Tells the application what it does not know yet.
     fn tell(&mut self) {
         while let Some(index) = self.space.changed.pop() {
-            let facts = &self.shared.instances[index];
             let member = &mut self.members[index];
             member.has_news = false;
+            let facts = &member.facts;
             let ownership = member.router.ownership();
             facts.ownership.send_if_modified(|before| {
                 let changed = *before != ownership;
@@ -225,7 +251,7 @@ impl Driver {
         }
         for News { whose, at, kind } in self.space.news.drain(..) {
             let name = match whose {
-                Whose::Instance(index) => &self.shared.instances[index].name,
+                Whose::Instance(index) => &self.members[index].facts.name,
                 Whose::Group(index) => &self.groups[index].name,
             };
             self.events.push(name, at, kind);

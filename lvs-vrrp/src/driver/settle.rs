@@ -11,6 +11,7 @@ use crate::action::FaultReason;
 use crate::clock;
 use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
+use crate::driver::interface::needed_channels;
 use crate::driver::links;
 use crate::driver::member::Member;
 use crate::record::Input;
@@ -56,9 +57,19 @@ impl Driver {
         let is_the_same = !needs_new_ways
             && hosts(interface.link.as_ref(), &virtual_addresses)
                 .eq(hosts(link.as_ref(), &virtual_addresses));
-        interface.link = link;
+        let has = |link: Option<&Link>, family| {
+            hosts(link, &virtual_addresses).any(|(address, _)| Family::of(&address) == family)
+        };
+        let returned = [Family::Ipv4, Family::Ipv6]
+            .map(|family| (family, !has(interface.link.as_ref(), family) && has(link.as_ref(), family)));
+        interface.set_link(link);
         if is_the_same {
             return;
+        }
+        // A family may have been gone from the interface, for an MTU below 1,280 as an example, and the kernel has forgotten
+        // then which groups it had joined.
+        for (family, _) in returned.into_iter().filter(|(_, returned)| *returned) {
+            interface.stop_hearing(family);
         }
         self.settle(place, needs_new_ways);
         for index in self.interfaces[place].trackers.clone() {
@@ -112,6 +123,7 @@ impl Driver {
     }
 
     fn settle_member(&mut self, index: usize, virtual_addresses: &BTreeSet<IpAddr>) {
+        self.list_what_fits(index);
         let member = &self.members[index];
         let Ok(source) = self.source_for(member, virtual_addresses) else { return };
         let family = member.config.family();
@@ -128,7 +140,7 @@ impl Driver {
         };
         let member = &mut self.members[index];
         let interface = &mut self.interfaces[member.interface];
-        let listener = member.config.listener(source).with_broadcasts(interface.broadcasts());
+        let listener = member.config.listener(source, member.listed).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
         member.source = Some(source);
         member.silent_peers = silent_peers;
@@ -144,34 +156,48 @@ impl Driver {
         self.apply_gate(index);
     }
 
-    /// What the instances of an interface need: the ways in, each with its groups, and the ways out.
-    fn needed_ways(&self, place: usize) -> (Vec<(Channel, BTreeSet<IpAddr>)>, BTreeSet<Family>) {
-        let interface = &self.interfaces[place];
-        let family = |index: &usize| self.members[*index].config.family();
-        let mut channels: Vec<(Channel, BTreeSet<IpAddr>)> = Vec::new();
-        for index in &interface.listeners {
-            // Whoever expects authentication headers hears what comes without them too, to refuse it aloud.
-            for channel in BTreeSet::from([self.members[*index].config.channel(), Channel::of(family(index))])
-            {
-                if !channels.iter().any(|(known, _)| *known == channel) {
-                    channels.push((channel, BTreeSet::new()));
-                }
-                for (_, groups) in channels.iter_mut().filter(|(known, _)| *known == channel) {
-                    groups.extend(self.members[*index].multicast_group());
-                }
-            }
+    /// Makes an instance list as many addresses as fit an advert now; answers whether they are fewer than before.
+    fn list_what_fits(&mut self, index: usize) -> bool {
+        let member = &mut self.members[index];
+        let outlet = &self.interfaces[member.outlet];
+        let mtu = outlet.mtu(member.config.family());
+        let (listed, all) = (member.config.fitting(mtu), member.config.addresses.len());
+        let before = std::mem::replace(&mut member.listed, listed);
+        if listed < all && listed != before {
+            let (instance, interface) = (&member.config.name, &outlet.name);
+            tracing::warn!(instance, interface, mtu, listed, all, "not all virtual addresses fit an advert");
         }
-        (channels, interface.speakers.iter().map(family).collect())
+        listed < before
     }
 
-    /// The virtual addresses of an interface's instances. An owner's are the interface's own, from which the
-    /// other instances may send (RFC 9568 §4.2).
-    fn virtual_addresses(&self, place: usize) -> BTreeSet<IpAddr> {
+    /// An advert of this instance was too long to leave: the MTU of its interface has changed. Answers whether it is
+    /// shorter now.
+    pub(super) fn shorten(&mut self, index: usize) -> bool {
+        let is_shorter = self.list_what_fits(index);
+        if is_shorter {
+            let virtual_addresses = self.virtual_addresses(self.members[index].interface);
+            self.settle_member(index, &virtual_addresses);
+        }
+        is_shorter
+    }
+
+    /// What the instances of an interface need: the ways in, each with its groups, and the ways out.
+    pub(super) fn needed_ways(&self, place: usize) -> (Vec<(Channel, BTreeSet<IpAddr>)>, BTreeSet<Family>) {
+        let interface = &self.interfaces[place];
+        let config = |index: &usize| &*self.members[*index].config;
+        let channels = needed_channels(interface.listeners.iter().map(config));
+        (channels, interface.speakers.iter().map(|index| config(index).family()).collect())
+    }
+
+    /// The virtual addresses of an interface's instances, and those of former ones that are still there. An owner's
+    /// are the interface's own, from which the other instances may send (RFC 9568 §4.2).
+    pub(super) fn virtual_addresses(&self, place: usize) -> BTreeSet<IpAddr> {
         let members = self.interfaces[place].members();
         let members = members.into_iter().map(|index| &self.members[index]);
         members
             .filter(|member| !member.config.router.priority().is_owner())
             .flat_map(Member::virtual_addresses)
+            .chain(self.interfaces[place].leaving.iter().copied())
             .collect()
     }
 
@@ -213,7 +239,12 @@ impl Driver {
             Family::Ipv4 => None,
             Family::Ipv6 => sends_through.primary(may_be_source),
         };
-        of_the_outlet.or_else(|| listens_on.primary(may_be_source)).ok_or(FaultReason::NoAddress)
+        // Rather than none at all.
+        let is_left = |address: &IpAddr| fits(config, address) && listens_on.leaving.contains(address);
+        of_the_outlet
+            .or_else(|| listens_on.primary(may_be_source))
+            .or_else(|| listens_on.primary(is_left))
+            .ok_or(FaultReason::NoAddress)
     }
 
     pub(super) fn apply_gate(&mut self, index: usize) {

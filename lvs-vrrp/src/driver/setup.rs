@@ -7,6 +7,7 @@ use crate::driver::config::InstanceConfig;
 use crate::error::{ConfigError, Error};
 
 /// The instances of a [`Driver`](crate::Driver) and their groups. A list of instances is a setup without groups.
+/// [`Handle::apply`](crate::Handle::apply) gives a running driver another one.
 ///
 /// ```
 /// use lvs_vrrp::{Config, Driver, GroupConfig, InstanceConfig, Interval, Priority, Setup, Vrid};
@@ -57,8 +58,15 @@ impl GroupConfig {
 }
 
 impl Setup {
+    /// The most instances of one driver: 32 interfaces with all identifiers of both families have room.
+    pub const MOST_INSTANCES: usize = 16_384;
+
     /// Refuses what contradicts itself or the protocol; answers the places of the members of each group.
     pub(super) fn check(&self) -> Result<Vec<Vec<usize>>, Error> {
+        let (count, most) = (self.instances.len(), Self::MOST_INSTANCES);
+        if count > most {
+            return Err(Error::TooManyInstances { count, most });
+        }
         config::check(&self.instances)?;
         let names = self.instances.iter().enumerate().map(|(place, instance)| (&*instance.name, place));
         let places: BTreeMap<&str, usize> = names.collect();

@@ -13,7 +13,7 @@ use crate::driver::handle::EventKind;
 use crate::endpoints::{Datagram, Endpoints};
 use crate::ipv4::TTL;
 use crate::refusal::Refusal;
-use crate::types::{Advertised, Interval, Priority, Vrid};
+use crate::types::{Interval, Priority, Vrid};
 
 /// No host has it, so its sockets cannot be opened, by whomever.
 const NOWHERE: &str = "lvs-nowhere";
@@ -237,7 +237,7 @@ fn a_driver_refuses_broadcasts_to_its_unicast_instances() {
     let (mut driver, _) = driver(vec![config.clone()]);
     driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
     for (destination, is_accepted) in [([10, 0, 0, 1], true), ([10, 0, 0, 255], false)] {
-        let advert = config.advert(Advertised::Running(Priority::DEFAULT)).unwrap();
+        let advert = config.advert(Advertised::Running(Priority::DEFAULT), 1).unwrap();
         let endpoints = Endpoints::v4([10, 0, 0, 2].into(), destination.into());
         let mut packet = Vec::new();
         advert.write_to(&endpoints, &mut packet);

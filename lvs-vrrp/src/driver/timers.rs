@@ -28,6 +28,11 @@ impl Timers {
         self.places[timer].is_some()
     }
 
+    /// What a timer is set to.
+    pub(super) fn get(&self, timer: usize) -> Option<Instant> {
+        self.places[timer].map(|place| self.heap[place].0)
+    }
+
     /// A timer that expired by now, the earliest first, and of several those with the lower number; it is not set
     /// any more.
     pub(super) fn expired(&mut self, now: Instant) -> Option<(Instant, usize)> {

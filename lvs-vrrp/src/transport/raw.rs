@@ -28,8 +28,8 @@ use crate::transport::{Arrivals, Arrived, Channel, Departures, Listen, Receiver,
 ///
 /// Receivers hear the groups that they joined on their own interface, and what is sent to an address of the host
 /// through it. Senders write the IP header themselves: the source is what the driver says, the type of service or
-/// traffic class CS6 (VR-010), and nothing that is sent comes back. An advert has to fit the interface's MTU: at
-/// 1,500 octets that are 255 addresses of IPv4 or 90 of IPv6.
+/// traffic class CS6 (VR-010), and nothing that is sent comes back. An advert is never fragmented: it has to fit the
+/// interface's MTU, and lists no more addresses than do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawTransport;
 
@@ -56,7 +56,8 @@ impl Transport for RawTransport {
         }
         // Behind the queue of nobody else: TC_PRIO_CONTROL.
         socket.set_priority(7)?;
-        Ok(Box::new(RawSender { socket, one: Vec::new(), octets: Vec::new(), ends: Vec::new() }))
+        let interface = interface.to_owned();
+        Ok(Box::new(RawSender { socket, interface, one: Vec::new(), octets: Vec::new(), ends: Vec::new() }))
     }
 }
 
@@ -167,6 +168,7 @@ pub(super) fn receive(
 #[derive(Debug)]
 struct RawSender {
     socket: Socket,
+    interface: String,
     /// A datagram in the making.
     one: Vec<u8>,
     /// Datagrams with their headers, one behind the other.
@@ -177,7 +179,7 @@ struct RawSender {
 
 impl Sender for RawSender {
     fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>) {
-        let Self { socket, one, octets, ends } = self;
+        let Self { socket, one, octets, ends, .. } = self;
         octets.clear();
         ends.clear();
         for (place, Datagram { endpoints, ttl, payload, .. }) in departures.iter().enumerate() {
@@ -205,6 +207,10 @@ impl Sender for RawSender {
                 from: None,
             }
         });
+    }
+
+    fn mtu(&self) -> Option<u32> {
+        socket::mtu(self.socket.as_fd(), &self.interface).ok()
     }
 }
 

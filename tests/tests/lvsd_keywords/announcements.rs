@@ -191,3 +191,51 @@ fn rounds_that_take_longer_than_the_delay_send_what_was_asked_for() {
 }
 
 const OTHER_VIP: &str = "10.9.0.101";
+
+#[test]
+fn a_master_whose_hardware_address_changes_tells_the_neighbours_at_once() {
+    // Without it they would go on sending to a hardware address that is nobody's.
+    let lan = Lan::new();
+    let about = |frame: &Frame| {
+        frame.arp().is_some_and(|arp| arp.sender == arp.target)
+            // ICMPv6, neighbour advertisement
+            || frame.ip().is_some_and(|ip| ip.protocol == 58 && ip.payload.first() == Some(&136))
+    };
+    let wire = Capture::start(&lan.hosts[1], "eth0", move |frame| !frame.outgoing && about(frame));
+    let more = "garp_master_delay 0\n virtual_ipaddress_excluded {\n 2001:db8::101/64\n }";
+    let master = lan.lvsd(0, &instance(100, more));
+    poll_until(LIMIT, "it announced both addresses", || wire.frames().len() >= 10);
+    lan.hosts[1].ping(VIP, LIMIT).expect("the address answers");
+    holds_for(Duration::from_secs(1), "nothing more is announced", || wire.frames().len() == 10);
+    wire.clear();
+
+    let new = "02:00:00:00:09:99";
+    let changed = Instant::now();
+    lan.hosts[0].sh(&format!("ip link set eth0 address {new}")).expect("the address can be set");
+    let is_of = |frame: &Frame, octets: &[u8]| {
+        let is_told = frame.source_mac().is_some_and(|mac| mac.to_string() == new);
+        // The target link-layer address of an advertisement: 24 octets of header and target, then type and length.
+        let target = frame.ip().and_then(|ip| ip.payload.get(26..32).map(<[u8]>::to_vec));
+        is_told
+            && match frame.arp() {
+                Some(arp) => arp.sender.octets() == *octets && arp.sender_mac.to_string() == new,
+                None => {
+                    target == Some(vec![2, 0, 0, 0, 9, 0x99])
+                        && frame.ip().is_some_and(|ip| ip.payload.get(8..24) == Some(octets))
+                }
+            }
+    };
+    let vips: [&[u8]; 2] =
+        [&[10, 9, 0, 100], &"2001:db8::101".parse::<std::net::Ipv6Addr>().expect("one").octets()];
+    for vip in vips {
+        let told = wire.wait_for("the new hardware address", LIMIT, |frame| is_of(frame, vip));
+        assert!(told.at - changed < LATE, "{:?}", told.at - changed);
+        poll_until(LIMIT, "it is told as often as at first", || {
+            wire.frames().iter().filter(|frame| is_of(frame, vip)).count() == 5
+        });
+    }
+    // The neighbour would believe its old entry for half a minute.
+    lan.hosts[1].ping(VIP, LIMIT).expect("the address answers");
+    let known = lan.hosts[1].neighbour(VIP).map(|mac| mac.to_string());
+    assert_eq!(known.as_deref(), Some(new), "{}", master.log());
+}

@@ -1,8 +1,10 @@
 //! Files as they are found in the field: what `lvsd -t` says of them beside what keepalived says.
 
-use lvs_tests::{Host, Segment, peers, poll_until};
+use std::time::Duration;
 
-use crate::lan::LIMIT;
+use lvs_tests::{Host, Process, Segment, holds_for, peers, poll_until};
+
+use crate::lan::{LIMIT, Lan, VIP};
 
 /// A host with the interfaces that the files name.
 fn host() -> (Host, Segment) {
@@ -73,9 +75,53 @@ fn an_old_pair_with_ah() {
 
 #[test]
 fn the_sample_that_everybody_copies_is_refused_by_both() {
-    let said =
-        ["strict mode drops packets to the virtual addresses", "`vrrp_garp_interval` is out of range: `0`"];
+    let said = [
+        "strict mode drops packets to the virtual addresses",
+        "`vrrp_garp_interval` is at least 0.000001: it is left out, as in keepalived",
+    ];
     verdicts(field!("copied-sample.conf"), 5, 5, &said);
+}
+
+/// What `keepalived -t` calls wrong, and what its daemon puts right and goes on.
+fn mendable(priority: u8) -> String {
+    format!(
+        "global_defs {{\n vrrp_garp_interval 0\n vrrp_gna_interval 0\n vrrp_garp_master_repeat 0\n}}\n\
+         vrrp_sync_group G {{\n group {{\n VI_1\n VI_2\n }}\n}}\n\
+         vrrp_instance VI_1 {{\n interface eth0\n virtual_router_id 51\n advert_int 1.4\n priority {priority}\n \
+         authentication {{\n auth_type PASS\n }}\n garp_master_refresh_repeat 0\n garp_master_refresh 60\n \
+         track_script {{\n nobody\n }}\n track_file {{\n nothing weight 20\n }}\n \
+         virtual_ipaddress {{\n {VIP}/33 scope everywhere\n }}\n}}\n"
+    )
+}
+
+#[test]
+fn a_file_that_keepalived_s_daemon_puts_right_is_right_for_lvsd_with_warnings() {
+    let said = [
+        "there is no instance `VI_2`",
+        "there is no script `nobody`",
+        "1.4 s cannot be sent",
+        "0 errors, 11 warnings",
+    ];
+    verdicts(&mendable(100), 5, 0, &said);
+}
+
+#[test]
+fn a_pair_with_such_a_file_elects_one_master_whichever_daemon_it_is() {
+    let elects = |master: fn(&Lan, usize, &str) -> Process, backup: fn(&Lan, usize, &str) -> Process| {
+        let lan = Lan::new();
+        let first = master(&lan, 0, &mendable(150));
+        poll_until(LIMIT, "the first is master", || lan.has(0, VIP));
+        let second = backup(&lan, 1, &mendable(100));
+        // Longer than its master down interval.
+        holds_for(Duration::from_secs(6), "the second is backup", || lan.has(0, VIP) && !lan.has(1, VIP));
+        assert!(first.terminate().success(), "{}", first.log());
+        poll_until(LIMIT, "the second takes over", || lan.has(1, VIP));
+        assert!(second.is_running(), "{}", second.log());
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| elects(Lan::lvsd, Lan::keepalived));
+        scope.spawn(|| elects(Lan::keepalived, Lan::lvsd));
+    });
 }
 
 #[test]

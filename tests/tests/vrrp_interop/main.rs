@@ -23,6 +23,12 @@ const KEEPALIVED: [Row; 10] = [
     row(Peer::Keepalived, 3, Family::V6, true, Auth::Open),
 ];
 
+/// What keepalived takes, and most files of the field have: one global address of IPv6, and none that is link-local.
+const GLOBAL_ONLY: [Row; 2] = [
+    Row { link_local_first: false, ..row(Peer::Keepalived, 3, Family::V6, false, Auth::Open) },
+    Row { link_local_first: false, ..row(Peer::Keepalived, 3, Family::V6, true, Auth::Open) },
+];
+
 /// What FRR 8.4 and lvsd can both do: FRR has no unicast (VR-227) and no authentication.
 const FRR: [Row; 3] = [
     row(Peer::Frr, 2, Family::V4, false, Auth::Open),
@@ -31,7 +37,7 @@ const FRR: [Row; 3] = [
 ];
 
 const fn row(peer: Peer, version: u8, family: Family, unicast: bool, auth: Auth) -> Row {
-    Row { peer, version, family, unicast, auth }
+    Row { peer, version, family, unicast, auth, link_local_first: true }
 }
 
 /// Plays all rows at the same time, and names those that fail.
@@ -60,6 +66,18 @@ fn lvsd_is_backup_to_a_better_keepalived_and_takes_over_when_it_goes_or_dies() {
 #[test]
 fn lvsd_takes_over_from_a_worse_keepalived_which_follows_when_lvsd_goes_or_dies() {
     play_all(&KEEPALIVED, play::as_master);
+}
+
+// VR-027, VR-072: as keepalived does, against RFC 9568 §5.2.9.
+#[test]
+fn lvsd_is_backup_to_a_better_keepalived_with_global_addresses_of_ipv6_alone() {
+    play_all(&GLOBAL_ONLY, play::as_backup);
+}
+
+// VR-027, VR-072.
+#[test]
+fn lvsd_takes_over_from_a_worse_keepalived_with_global_addresses_of_ipv6_alone() {
+    play_all(&GLOBAL_ONLY, play::as_master);
 }
 
 // VR-227: by multicast alone.

@@ -33,13 +33,16 @@ pub(crate) struct Row {
     pub(crate) family: Family,
     pub(crate) unicast: bool,
     pub(crate) auth: Auth,
+    /// In IPv6, whether the list begins with a link-local address (VR-027).
+    pub(crate) link_local_first: bool,
 }
 
 impl Row {
     pub(crate) fn name(&self) -> String {
-        let Self { peer, version, family, unicast, auth } = self;
+        let Self { peer, version, family, unicast, auth, link_local_first } = self;
         let delivery = if *unicast { "unicast" } else { "multicast" };
-        format!("{peer:?} v{version} {family:?} {delivery} {auth:?}")
+        let list = if *link_local_first { "" } else { " global only" };
+        format!("{peer:?} v{version} {family:?} {delivery} {auth:?}{list}")
     }
 
     /// The virtual addresses, in the order of the adverts. Those of version 3 are more than one.
@@ -47,8 +50,8 @@ impl Row {
         let texts: &[&str] = match (self.family, self.version) {
             (Family::V4, 2) => &["10.9.0.100"],
             (Family::V4, _) => &["10.9.0.100", "10.9.0.101", "10.9.0.102"],
-            // The first is link-local (VR-027).
-            (Family::V6, _) => &["fe80::9:100", "fd00:9::100"],
+            (Family::V6, _) if self.link_local_first => &["fe80::9:100", "fd00:9::100"],
+            (Family::V6, _) => &["fd00:9::100"],
         };
         texts.iter().map(|text| text.parse().expect("an address")).collect()
     }

@@ -130,6 +130,8 @@ pub struct VrrpInstance {
     pub authentication: Option<Authentication>,
     /// IPv4 or IPv6, as all of its advertised addresses, its source and its peers are.
     pub family: Family,
+    /// Whether adverts over IPv6, its own and others', may begin with an address that is not one of the link.
+    pub any_first_address: bool,
     /// Multicast or unicast.
     pub delivery: Delivery,
     /// What the checksum of version 3 over IPv4 covers; there is no choice elsewhere.
@@ -140,7 +142,7 @@ pub struct VrrpInstance {
     pub track_interface: bool,
     /// Whether it is at fault while the source address that was given is not there (`track_src_ip`).
     pub track_source: bool,
-    /// The addresses that move with it and that adverts list: of one family, at most 255 of IPv4 or 89 of IPv6.
+    /// The addresses that move with it and that adverts list, as many as fit: of one family, at most 255.
     pub addresses: Vec<VirtualAddress>,
     /// The addresses that move with it and that adverts do not list, of any family.
     pub excluded: Vec<VirtualAddress>,

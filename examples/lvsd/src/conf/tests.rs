@@ -1,6 +1,7 @@
 //! What the files of a configuration become, right ones and wrong ones.
 
 mod hostile;
+mod mended;
 mod messages;
 mod parity;
 mod routers;

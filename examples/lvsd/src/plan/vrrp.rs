@@ -26,6 +26,7 @@ pub(super) fn router(
         config(instance, priority)?.with_start_delay(start_delay),
     );
     planned.excluded_addresses = addresses(&instance.excluded);
+    planned.takes_any_first_address = instance.any_first_address;
     let all = instance.addresses.iter().chain(&instance.excluded);
     let used: BTreeSet<&String> = all.map(|vip| &vip.key.interface).collect();
     planned.tracked_interfaces =

@@ -142,16 +142,12 @@ fn prefix(cx: &mut Cx<'_>, word: &Word, block: &str) -> Option<(IpAddr, u8)> {
         Some(text) => match text.parse::<u8>().ok().filter(|n| *n <= longest && !text.starts_with('+')) {
             Some(length) => length,
             None => {
-                cx.report(
-                    Diagnostic::error(
-                        Code::OutOfRange,
-                        word.span,
-                        format!("the prefix length of {} is out of range", word.shown()),
-                    )
-                    .label(format!("must be from /0 to /{longest}"))
-                    .help(format!("without one it is /{longest}")),
+                let message = format!(
+                    "the prefix length of {} is not one: /{longest} is taken, as in keepalived",
+                    word.shown()
                 );
-                return None;
+                cx.instead(word, message, format!("must be from /0 to /{longest}"));
+                longest
             }
         },
     };
@@ -205,17 +201,16 @@ fn scope(cx: &mut Cx<'_>, word: &Word) -> Option<AddressScope> {
     if word.text.bytes().all(|b| b.is_ascii_digit()) {
         return cx.number_u8("scope", word, 0..=255).map(AddressScope);
     }
-    cx.one_of(
-        "scope",
-        word,
-        &[
-            ("global", AddressScope::GLOBAL),
-            ("site", AddressScope::SITE),
-            ("link", AddressScope::LINK),
-            ("host", AddressScope::HOST),
-            ("nowhere", AddressScope::NOWHERE),
-        ],
-    )
+    let known = SCOPES.iter().find(|(name, _)| *name == &*word.text);
+    if known.is_none() {
+        let label = match nearest(&word.text, SCOPES.iter().map(|(name, _)| *name)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "allowed: global, site, link, host, nowhere".into(),
+        };
+        let message = format!("there is no scope {}: it is left out, as in keepalived", word.shown());
+        cx.report(Diagnostic::warning(Code::BadValue, word.span, message).label(label));
+    }
+    Some(known.map_or(AddressScope::GLOBAL, |(_, scope)| *scope))
 }
 
 fn label(cx: &mut Cx<'_>, word: &Word) -> Option<String> {
@@ -331,6 +326,14 @@ fn peer(cx: &mut Cx<'_>, entry: &Node) -> Option<Peer> {
     Some(peer)
 }
 
+/// By their names in rtnetlink(7).
+const SCOPES: [(&str, AddressScope); 5] = [
+    ("global", AddressScope::GLOBAL),
+    ("site", AddressScope::SITE),
+    ("link", AddressScope::LINK),
+    ("host", AddressScope::HOST),
+    ("nowhere", AddressScope::NOWHERE),
+];
 /// Words that may follow an address.
 pub(super) const ADDRESS_WORDS: [&str; 4] = ["dev", "scope", "label", "brd"];
 /// Words that keepalived takes there, too.

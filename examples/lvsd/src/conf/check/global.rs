@@ -139,7 +139,7 @@ impl GarpDraft {
     }
 
     pub(super) fn set_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
-        self.repeat = packets(cx, node);
+        self.repeat = some_packets(cx, node);
     }
 
     pub(super) fn set_refresh(&mut self, cx: &mut Cx<'_>, node: &Node) {
@@ -147,7 +147,7 @@ impl GarpDraft {
     }
 
     pub(super) fn set_refresh_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
-        self.refresh_repeat = packets(cx, node);
+        self.refresh_repeat = some_packets(cx, node);
     }
 
     pub(super) fn set_lower_prio_delay(&mut self, cx: &mut Cx<'_>, node: &Node) {
@@ -155,11 +155,31 @@ impl GarpDraft {
     }
 
     pub(super) fn set_lower_prio_repeat(&mut self, cx: &mut Cx<'_>, node: &Node) {
-        self.lower_prio_repeat = cx.number_u8(&node.keyword.text, first(node), 0..=u8::MAX);
+        self.lower_prio_repeat = packets(cx, node);
     }
 }
 
-/// Differs from keepalived: it sends up to 2,147,483,647 packets, and one for 0. Nobody's switch needs more than these.
-fn packets(cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
-    cx.number_u8(&node.keyword.text, first(node), 1..=u8::MAX).and_then(NonZeroU8::new)
+/// Differs from keepalived: it sends up to 2,147,483,647 packets. Nobody's switch needs more than these.
+fn packets(cx: &mut Cx<'_>, node: &Node) -> Option<u8> {
+    let (keyword, word) = (&*node.keyword.text, first(node));
+    let number = cx.number_u32(keyword, word, 0..=i32::MAX.unsigned_abs())?;
+    let packets = u8::try_from(number).unwrap_or(u8::MAX);
+    if u32::from(packets) != number {
+        cx.instead(
+            word,
+            format!("`{keyword}` is more than 255: 255 are sent"),
+            "each goes to all neighbours",
+        );
+    }
+    Some(packets)
+}
+
+/// At least one, as in keepalived.
+fn some_packets(cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
+    let packets = NonZeroU8::new(packets(cx, node)?);
+    if packets.is_none() {
+        let message = format!("`{}` is at least 1: 1 is taken, as in keepalived", &node.keyword.text);
+        cx.instead(first(node), message, "one packet for each address");
+    }
+    packets.or(Some(NonZeroU8::MIN))
 }

@@ -43,7 +43,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Draft> {
     let mut seen = Seen::default();
     cx.statements(Kind::SyncGroup, TABLE, inner(node), &mut draft, &mut seen);
     match &*draft.members {
-        [] => cx.lacks(node, "group", "group { VI_1 VI_2 }"),
+        [] => {}
         [only] => cx.report(
             Diagnostic::warning(Code::Conflict, only.span, "a sync group of one instance has no effect")
                 .label("its only member")
@@ -54,15 +54,21 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Draft> {
     Some(draft)
 }
 
-/// The groups that instances are in.
-pub(super) struct Memberships<'a>(BTreeMap<&'a str, &'a Draft>);
+/// The groups that instances are in. As in keepalived, what cannot be a member is left out with a message.
+pub(super) struct Memberships<'a> {
+    of: BTreeMap<&'a str, &'a Draft>,
+    /// The members of each group.
+    members: Vec<Vec<String>>,
+}
 
 impl<'a> Memberships<'a> {
     /// Looks the members up among the names of all instances.
     pub(super) fn new(cx: &mut Cx<'_>, drafts: &'a [Draft], instances: &[&str]) -> Self {
         let mut of: BTreeMap<&str, (&Draft, Span)> = BTreeMap::new();
         let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+        let mut members: Vec<Vec<String>> = Vec::new();
         for draft in drafts {
+            let mut kept = Vec::new();
             if let Some(first) = names.insert(&draft.name.text, draft.name.span) {
                 let message = format!("two sync groups are named {}", draft.name.shown());
                 cx.report(
@@ -77,10 +83,10 @@ impl<'a> Memberships<'a> {
                     unknown(cx, member, instances);
                 } else if let Some((_, first)) = of.get(name) {
                     cx.report(
-                        Diagnostic::error(
+                        Diagnostic::warning(
                             Code::Duplicate,
                             member.span,
-                            format!("{} is in a sync group already", member.shown()),
+                            format!("{} is in a sync group already: it is left out here", member.shown()),
                         )
                         .label("the second time")
                         .also(*first, "the first time")
@@ -88,15 +94,33 @@ impl<'a> Memberships<'a> {
                     );
                 } else {
                     of.insert(name, (draft, member.span));
+                    kept.push(name.to_owned());
                 }
             }
+            if kept.is_empty() {
+                cx.report(
+                    Diagnostic::warning(
+                        Code::MissingKeyword,
+                        draft.name.span,
+                        format!("the sync group {} has no members: it is left out", draft.name.shown()),
+                    )
+                    .label("nothing moves together")
+                    .help("add a line such as `group { VI_1 VI_2 }`"),
+                );
+            }
+            members.push(kept);
         }
-        Self(of.into_iter().map(|(name, (draft, _))| (name, draft)).collect())
+        Self { of: of.into_iter().map(|(name, (draft, _))| (name, draft)).collect(), members }
+    }
+
+    /// The members of each group, in the order of the groups; those that are left out are not among them.
+    pub(super) fn into_members(self) -> Vec<Vec<String>> {
+        self.members
     }
 
     /// The group that makes the weights of an instance's own trackers ineffective.
     pub(super) fn ignoring_weights_of(&self, instance: &str) -> Option<&'a str> {
-        self.0.get(instance).filter(|draft| !draft.tracks_weights).map(|draft| &*draft.name.text)
+        self.of.get(instance).filter(|draft| !draft.tracks_weights).map(|draft| &*draft.name.text)
     }
 }
 
@@ -106,8 +130,12 @@ fn unknown(cx: &mut Cx<'_>, member: &Word, instances: &[&str]) {
         None => "no `vrrp_instance` has this name".to_owned(),
     };
     cx.report(
-        Diagnostic::error(Code::BadValue, member.span, format!("there is no instance {}", member.shown()))
-            .label(label),
+        Diagnostic::warning(
+            Code::BadValue,
+            member.span,
+            format!("there is no instance {}: it is left out, as in keepalived", member.shown()),
+        )
+        .label(label),
     );
 }
 
@@ -115,17 +143,24 @@ fn nearest_of<'i>(member: &Word, instances: &[&'i str]) -> Option<&'i str> {
     nearest(&member.text, instances.iter().copied())
 }
 
-/// The groups as they are used.
-pub(super) fn finish(cx: &mut Cx<'_>, drafts: Vec<Draft>, objects: &mut Objects) -> Vec<SyncGroup> {
+/// The groups as they are used, with these members; without the empty ones.
+pub(super) fn finish(
+    cx: &mut Cx<'_>,
+    drafts: Vec<Draft>,
+    members: Vec<Vec<String>>,
+    objects: &mut Objects,
+) -> Vec<SyncGroup> {
     drafts
         .into_iter()
-        .map(|draft| {
+        .zip(members)
+        .filter(|(_, members)| !members.is_empty())
+        .map(|(draft, members)| {
             let place = format!("the sync group {}", draft.name.shown());
             let tracker = Tracker { place: &place, interface: None, ignores_weights_of: None };
             SyncGroup {
                 name: draft.name.text.to_string(),
                 at: draft.at,
-                members: draft.members.iter().map(|member| member.text.to_string()).collect(),
+                members,
                 track: track::resolve(cx, &draft.tracks, objects, &tracker),
                 notify: draft.notify,
             }

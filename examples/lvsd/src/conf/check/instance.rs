@@ -73,9 +73,9 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     }
     let family = draft.family(cx);
     let version = draft.version(cx, family, global);
-    draft.listed(cx, node, family, version);
-    let priority = draft.priority(cx, node);
     let strict = draft.strict(global);
+    draft.listed(cx, node, family, version, strict);
+    let priority = draft.priority(cx, node);
     if let Some(strict) = strict {
         draft.obey(cx, strict, version, priority);
     }
@@ -126,6 +126,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         answers,
         authentication,
         family,
+        any_first_address: strict.is_none(),
         delivery,
         checksum,
         check_addresses: !draft.skip_check_adv_addr.unwrap_or(global.skip_check_adv_addr),

@@ -46,7 +46,8 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     for checked in &mut instances {
         checked.resolve_tracks(&mut cx, &mut objects, &memberships);
     }
-    let groups = group::finish(&mut cx, groups, &mut objects);
+    let members = memberships.into_members();
+    let groups = group::finish(&mut cx, groups, members, &mut objects);
     objects.drop_unused(&mut cx);
     let virtual_servers: Vec<_> =
         of("virtual_server").filter_map(|node| server::check(&mut cx, node)).collect();
@@ -352,6 +353,11 @@ impl Cx<'_> {
     /// The same with another way out.
     fn lacks_with(&mut self, node: &Node, what: &str, example: &str, help: &str) {
         self.report(lacks(node, what, example).help(help));
+    }
+
+    /// A warning: what cannot be is replaced by something that keepalived takes, too.
+    fn instead(&mut self, word: &Word, message: impl Into<String>, label: impl Into<String>) {
+        self.report(Diagnostic::warning(Code::OutOfRange, word.span, message).label(label));
     }
 
     fn bad(&mut self, word: &Word, message: impl Into<String>, label: impl Into<String>) {

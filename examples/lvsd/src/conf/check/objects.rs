@@ -80,11 +80,8 @@ impl Objects {
             [] => format!("there is no `{block}` in this configuration"),
             known => format!("there are: {}", known.join(", ")),
         };
-        cx.report(
-            Diagnostic::error(Code::BadValue, name.span, format!("there is no {kind} {}", name.shown()))
-                .label(label)
-                .help(help),
-        );
+        let message = format!("there is no {kind} {}: the entry is left out, as in keepalived", name.shown());
+        cx.report(Diagnostic::warning(Code::BadValue, name.span, message).label(label).help(help));
         None
     }
 
@@ -329,7 +326,17 @@ pub(super) const FILE: &[Keyword<FileDraft>] = &[
 
 /// `weight NUMBER [reverse]`
 fn default_weight(cx: &mut Cx<'_>, node: &Node, kind: TrackedKind) -> Option<Weight> {
-    let number = cx.weight(first(node), kind)?;
+    let word = first(node);
+    let number = match (cx.weight(word, kind).ok()?, kind) {
+        (Some(number), _) => number,
+        // keepalived 2.2.7 uses it; the priority ends at 1 and 254 all the same.
+        (None, TrackedKind::Script) => {
+            let (low, high) = (*kind.weights().start(), *kind.weights().end());
+            if word.text.starts_with('-') { low } else { high }
+        }
+        // And drops these, with a message.
+        (None, _) => return None,
+    };
     let reverse = match node.args.get(1) {
         Some(word) => cx.reverse(word)?,
         None => false,

@@ -104,7 +104,7 @@ fn entries(cx: &mut Cx<'_>, node: &Node, kind: TrackedKind, entries: &mut Vec<En
 }
 
 /// It was reported.
-struct Refused;
+pub(super) struct Refused;
 
 fn weight(cx: &mut Cx<'_>, kind: TrackedKind, word: &Word, rest: &[Word]) -> Result<Option<Weight>, Refused> {
     let Some((number, rest)) = rest.split_first() else {
@@ -114,7 +114,7 @@ fn weight(cx: &mut Cx<'_>, kind: TrackedKind, word: &Word, rest: &[Word]) -> Res
         );
         return Err(Refused);
     };
-    let number = cx.weight(number, kind).ok_or(Refused)?;
+    let number = cx.weight(number, kind)?;
     let reverse = match rest {
         [] => false,
         [word] => cx.reverse(word).ok_or(Refused)?,
@@ -127,15 +127,25 @@ fn weight(cx: &mut Cx<'_>, kind: TrackedKind, word: &Word, rest: &[Word]) -> Res
             return Err(Refused);
         }
     };
-    Ok(Some(Weight { number, reverse }))
+    // keepalived drops what is out of range, and says so.
+    Ok(number.map(|number| Weight { number, reverse }))
 }
 
 impl Cx<'_> {
-    /// A weight in the range of the kind.
-    pub(super) fn weight(&mut self, word: &Word, kind: TrackedKind) -> Option<i16> {
+    /// A weight; of one that is out of the kind's range nothing is left but a warning.
+    pub(super) fn weight(&mut self, word: &Word, kind: TrackedKind) -> Result<Option<i16>, Refused> {
         let range = kind.weights();
-        let range = i64::from(*range.start())..=i64::from(*range.end());
-        self.signed("weight", word, range).and_then(|number| i16::try_from(number).ok())
+        let digits = word.text.strip_prefix('+').or(word.text.strip_prefix('-')).unwrap_or(&word.text);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            let range = i64::from(*range.start())..=i64::from(*range.end());
+            return self.signed("weight", word, range).map(|_| None).ok_or(Refused);
+        }
+        let number = word.text.parse::<i16>().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let message = format!("`weight` is out of range: {} is not used as it is", word.shown());
+            self.instead(word, message, format!("must be from {} to {}", range.start(), range.end()));
+        }
+        Ok(number)
     }
 
     /// `reverse` or its opposite.

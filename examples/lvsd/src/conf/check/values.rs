@@ -144,7 +144,8 @@ impl Cx<'_> {
         Some(address)
     }
 
-    /// A multicast group that stays on the link; of which family, the keyword says with a 4 or a 6 at its end, if it does.
+    /// A multicast group; of which family, the keyword says with a 4 or a 6 at its end, if it does. One of IPv6 should stay on
+    /// the link: keepalived takes another one for the whole file and not for an instance, with a message each.
     pub(super) fn group(&mut self, node: &Node) -> Option<IpAddr> {
         let (keyword, word) = (&*node.keyword.text, first(node));
         let address = self.ip(keyword, word)?;
@@ -153,7 +154,15 @@ impl Cx<'_> {
             IpAddr::V6(_) if keyword.ends_with('4') => (IPV4_GROUPS, false),
             IpAddr::V4(group) => (IPV4_GROUPS, group.is_multicast()),
             // RFC 4291 §2.7: the scope stands in the last four bits of the second byte.
-            IpAddr::V6(group) => (LINK_GROUPS, group.is_multicast() && group.octets()[1] & 0xf == 2),
+            IpAddr::V6(group) if group.is_multicast() && group.octets()[1] & 0xf != 2 => {
+                let is_for_all = keyword.ends_with('6');
+                let taken = if is_for_all { "it is used all the same" } else { "it is left out" };
+                let message =
+                    format!("{} is not a group of the link: {taken}, as in keepalived", word.shown());
+                self.instead(word, message, LINK_GROUPS);
+                return is_for_all.then_some(address);
+            }
+            IpAddr::V6(group) => (LINK_GROUPS, group.is_multicast()),
         };
         if !is_group {
             let message = format!("`{keyword}` takes a multicast group, not {}", word.shown());

@@ -128,29 +128,72 @@ fn an_instance_of_ipv6_speaks_version_3_to_its_own_group() {
 }
 
 #[test]
-fn the_first_address_of_ipv6_is_one_of_the_link_and_the_remedy_is_shown() {
+fn a_first_address_of_ipv6_that_is_not_one_of_the_link_is_a_warning_that_shows_the_remedy() {
     // VR-027
-    let loaded = refused(&instance_6("").replace(" fe80::5e:1\n", ""), &["conflict 5:2"]);
+    let text = instance_6("").replace(" fe80::5e:1\n", "");
+    let global = only(&text, &["conflict 5:2"]);
+    assert!(global.any_first_address && only(&instance_6(""), &[]).any_first_address);
     let expected = "\
-error[conflict]: the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)
+warning[conflict]: the first IPv6 address of an instance should be one of the link (RFC 9568 §5.2.9)
  --> a.conf:5:2
   |
 5 |  2001:db8::1/64
+  |  ^^^^^^^^^^^^^^ 2001:db8::1 is not in fe80::/10: routers other than keepalived may discard the adverts
+  |
+  = help: put one in front of it, the same on all routers, such as `fe80::51`
+
+0 errors, 1 warning
+";
+    assert_eq!(shown(&read(&text)), expected);
+    // The order is kept, as in keepalived.
+    let later = text.replace("::1/64\n", "::1/64\n fe80::51\n");
+    let addresses = only(&later, &["conflict 5:2"]).addresses;
+    let order: Vec<String> = addresses.iter().map(|vip| vip.key.address.to_string()).collect();
+    assert_eq!(order, ["2001:db8::1", "fe80::51"]);
+    let shown = shown(&read(&later));
+    assert!(shown.contains("= help: move fe80::51 to the front, on all routers\n"), "{shown}");
+}
+
+#[test]
+fn in_strict_mode_the_first_address_of_ipv6_is_one_of_the_link() {
+    // VR-027; keepalived refuses it, too.
+    let strict = |text: String| text.replace("id 1\n", "id 1\n strict_mode\n accept\n");
+    let loaded = refused(&strict(instance_6("").replace(" fe80::5e:1\n", "")), &["conflict 7:2"]);
+    let expected = "\
+error[conflict]: the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)
+ --> a.conf:7:2
+  |
+7 |  2001:db8::1/64
   |  ^^^^^^^^^^^^^^ 2001:db8::1 is not in fe80::/10
+  |
+ ::: a.conf:4:2
+  |
+4 |  strict_mode
+  |  ----------- strict mode is asked for here
   |
   = help: put one in front of it, the same on all routers, such as `fe80::51`
 
 1 error, 0 warnings
 ";
     assert_eq!(shown(&loaded), expected);
+    assert!(!only(&strict(instance_6("")), &[]).any_first_address);
 }
 
 #[test]
-fn more_than_89_addresses_of_ipv6_are_moved_to_the_others() {
-    let many: String = (1..=95).map(|n| format!(" fe80::{n:x}\n")).collect();
-    let text = instance("").replace(" 10.0.0.1\n", &many);
-    let instance = only(&text, &["limit 94:2"]);
-    assert_eq!((instance.addresses.len(), instance.excluded.len()), (89, 6));
+fn more_addresses_of_ipv6_than_the_usual_mtu_holds_are_a_warning() {
+    let many = |count: u16| (1..=count).map(|n| format!(" fe80::{n:x}\n")).collect::<String>();
+    let text = |count| instance("").replace(" 10.0.0.1\n", &many(count));
+    assert_eq!(only(&text(89), &[]).addresses.len(), 89);
+    let instance = only(&text(255), &["limit 94:2"]);
+    // What fits is known when it runs.
+    assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 0));
+    let shown = shown(&read(&text(95)));
+    assert!(
+        shown.contains("where the MTU is 1,500 an advert lists 89 addresses of IPv6, and there are 95"),
+        "{shown}"
+    );
+    let instance = only(&text(260), &["limit 260:2"]);
+    assert_eq!((instance.addresses.len(), instance.excluded.len()), (255, 5));
 }
 
 #[test]
@@ -229,10 +272,18 @@ fn an_instance_without_addresses_says_so() {
     assert!(only(&none, &[]).addresses.is_empty());
     // VR-023: version 3 lists at least one.
     refused(&none.replace("no_virt", "version 3\n no_virt"), &["conflict 5:2"]);
-    let loaded = refused(&none.replace(" no_virtual_ipaddress", ""), &["missing-keyword 1:1"]);
+    let unsaid = none.replace(" no_virtual_ipaddress", " version 3");
+    let loaded = refused(&unsaid, &["missing-keyword 1:1"]);
     assert!(shown(&loaded).contains("with `no_virtual_ipaddress` there may be none"), "{}", shown(&loaded));
+    // As in keepalived, in version 2 a warning, and in strict mode not.
+    let unsaid = none.replace(" no_virtual_ipaddress", "");
+    assert!(only(&unsaid, &["missing-keyword 1:1"]).addresses.is_empty());
+    let empty = instance("").replace(" 10.0.0.1\n", "");
+    assert!(only(&empty, &["missing-keyword 4:2"]).addresses.is_empty());
+    let strict = none.replace("no_virtual_ipaddress", "strict_mode\n priority 255");
+    refused(&strict, &["missing-keyword 1:1"]);
     let excluded = none.replace("no_virtual_ipaddress", "virtual_ipaddress_excluded {\n 10.0.0.1\n }");
-    refused(&excluded, &["missing-keyword 1:1"]);
+    assert_eq!(only(&excluded, &["missing-keyword 1:1"]).excluded.len(), 1);
     assert_eq!(only(&excluded.replace("id 1\n", "id 1\n no_virtual_ipaddress\n"), &[]).excluded.len(), 1);
 }
 
@@ -262,20 +313,19 @@ fn groups_are_multicast_and_of_their_family() {
     assert_eq!(to(with(" mcast_dst_ip 224.0.0.20", &[])), "224.0.0.20");
     assert_eq!(to(under("vrrp_mcast_group4 224.0.0.21", "", &[])), "224.0.0.21");
     assert_eq!(to(under("vrrp_mcast_group4 224.0.0.21", " mcast_dst_ip 239.0.0.20", &[])), "239.0.0.20");
-    for (line, complaint) in [
-        ("mcast_dst_ip 10.0.0.3", "bad-value 7:15"),
-        ("mcast_dst_ip ff05::18", "bad-value 7:15"),
-        ("mcast_dst_ip x", "bad-value 7:15"),
-    ] {
+    for (line, complaint) in
+        [("mcast_dst_ip 10.0.0.3", "bad-value 7:15"), ("mcast_dst_ip x", "bad-value 7:15")]
+    {
         refused(&instance(&format!(" {line}")), &[complaint]);
     }
     for line in ["vrrp_mcast_group4 10.0.0.1", "vrrp_mcast_group4 ff02::12", "vrrp_mcast_group6 224.0.0.18"] {
         refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &["bad-value 2:20"]);
     }
-    refused(
-        &("global_defs {\n vrrp_mcast_group6 ff05::1\n}\n".to_owned() + &instance("")),
-        &["bad-value 2:20"],
-    );
+    // One that does not stay on the link is used for the whole file and not for an instance, as in keepalived.
+    let wide = "global_defs {\n vrrp_mcast_group6 ff05::1\n}\n".to_owned();
+    assert_eq!(to(only(&(wide + &instance_6("")), &["out-of-range 2:20"])), "ff05::1");
+    assert_eq!(to(only(&instance_6(" mcast_dst_ip ff05::1"), &["out-of-range 8:15"])), "ff02::12");
+    refused(&instance_6(" mcast_dst_ip fe80::9"), &["bad-value 8:15"]);
     let both = with(" mcast_dst_ip 224.0.0.20\n unicast_peer {\n 10.0.0.2\n }", &["conflict 7:2"]);
     assert!(matches!(both.delivery, Delivery::Unicast { .. }));
 }
@@ -320,7 +370,7 @@ fn values_of_virtual_routers_have_keepalived_s_ranges() {
         ("lower_prio_no_advert foo", "bad-value 7:23"),
         ("strict_mode 1", "bad-value 7:14"),
         ("garp_lower_prio_delay 4295", "out-of-range 7:24"),
-        ("garp_lower_prio_repeat 256", "out-of-range 7:25"),
+        ("garp_lower_prio_repeat -1", "out-of-range 7:25"),
         ("debug", "missing-parameter 7:2"),
         ("debug 5", "out-of-range 7:8"),
         ("kernel_rx_buf_size x", "bad-value 7:21"),
@@ -444,7 +494,7 @@ fn what_the_operating_system_is_asked_for_is_read() {
         ("vrrp_rlimit_rttime 5\n vrrp_rlimit_rtime 5", "duplicate 3:2"),
         ("vrrp_cpu_affinity", "missing-parameter 2:2"),
         ("vrrp_cpu_affinity 0 x", "bad-value 2:22"),
-        ("vrrp_garp_interval 0", "out-of-range 2:21"),
+        ("vrrp_garp_interval -1", "out-of-range 2:21"),
         ("vrrp_gna_interval 4295", "out-of-range 2:20"),
     ] {
         refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &[complaint]);

@@ -86,10 +86,10 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     extra("vrrp_garp_extra_if", "vrrp_garp_extra_if SECONDS"),
     extra("vrrp_vmac_garp_intvl", "vrrp_vmac_garp_intvl SECONDS"),
     Keyword::value("vrrp_garp_interval", "vrrp_garp_interval SECONDS", |cx, n, d| {
-        d.pacing.arp = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
+        d.pacing.arp = spacing(cx, n);
     }),
     Keyword::value("vrrp_gna_interval", "vrrp_gna_interval SECONDS", |cx, n, d| {
-        d.pacing.neighbour = cx.seconds(n, MICROSECOND, LONGEST).unwrap_or_default();
+        d.pacing.neighbour = spacing(cx, n);
     }),
     // VRRP: the daemon.
     Keyword::value("vrrp_startup_delay", "vrrp_startup_delay SECONDS", |cx, n, d| {
@@ -231,6 +231,17 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::flag("linkbeat_use_polling", |cx, n, _| cx.no_effect(Subject::Polling, n)),
 ];
 
+/// Between announcements. keepalived drops 0, with a message; it is in the sample file that it ships.
+fn spacing(cx: &mut Cx<'_>, node: &Node) -> Duration {
+    let Some(spacing) = cx.seconds(node, Duration::ZERO, LONGEST) else { return Duration::ZERO };
+    if spacing.is_zero() {
+        let message =
+            format!("`{}` is at least 0.000001: it is left out, as in keepalived", &node.keyword.text);
+        cx.instead(first(node), message, "announcements leave without a pause between them");
+    }
+    spacing
+}
+
 /// `2` or `3`
 pub(in crate::conf::check) fn version(cx: &mut Cx<'_>, node: &Node) -> Option<Version> {
     cx.one_of(&node.keyword.text, first(node), &[("2", Version::V2), ("3", Version::V3)])
@@ -306,7 +317,6 @@ fn firewall(cx: &mut Cx<'_>, node: &Node, _: &mut Draft) {
     cx.no_effect(Subject::Firewall, node);
 }
 
-const MICROSECOND: Duration = Duration::from_micros(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// What fits 32 bits of microseconds, as in keepalived.
 const LONGEST: Duration = Duration::from_micros(4_294_967_295);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use lvs_core::Family;
 
+use super::super::addresses::AddressDraft;
 use super::super::{Cx, global};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
@@ -82,53 +83,102 @@ impl Draft {
     }
 
     /// Sees to it that there are addresses, and that they fit an advert: what does not is moved to the others.
-    pub(super) fn listed(&mut self, cx: &mut Cx<'_>, node: &Node, family: Family, version: Version) {
+    pub(super) fn listed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: &Node,
+        family: Family,
+        version: Version,
+        strict: Option<Span>,
+    ) {
         if self.addresses.is_empty() && !self.had_bad_address {
-            self.none_listed(cx, node, version);
+            self.none_listed(cx, node, version, strict);
         }
-        // keepalived wants it in strict mode only. Other routers may ignore the adverts (erratum 8300 of RFC 9568), this one
-        // among them.
-        if let Some(first) = self.addresses.first()
-            && let IpAddr::V6(address) = first.address()
-            && !address.is_unicast_link_local()
-        {
-            cx.report(
-                Diagnostic::error(
-                    Code::Conflict,
-                    first.at,
-                    "the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)",
-                )
-                .label(format!("{address} is not in fe80::/10"))
-                .help("put one in front of it, the same on all routers, such as `fe80::51`"),
-            );
-        }
-        let most = match family {
-            Family::Ipv4 => MOST_IPV4,
-            Family::Ipv6 => MOST_IPV6,
+        self.first_of_the_link(cx, strict);
+        let (all, most) = (self.addresses.len(), MOST_LISTED);
+        // The driver knows the MTU, and lists what fits.
+        let usual = match family {
+            Family::Ipv4 => most,
+            Family::Ipv6 => USUAL_IPV6,
         };
-        if let Some(surplus) = self.addresses.get(most) {
-            cx.report(
-                Diagnostic::warning(
-                    Code::Limit,
-                    surplus.at,
-                    format!(
-                        "an advert lists at most {most} addresses of {}: the other {} are not advertised",
-                        name(family),
-                        self.addresses.len() - most
-                    ),
-                )
+        let Some(surplus) = self.addresses.get(usual) else { return };
+        let diagnostic = if all > most {
+            let message = format!(
+                "an advert lists at most {most} addresses: the other {} are not advertised",
+                all - most
+            );
+            let at = self.addresses.get(most).map_or(surplus.at, |surplus| surplus.at);
+            Diagnostic::warning(Code::Limit, at, message)
+        } else {
+            let message = format!(
+                "where the MTU is 1,500 an advert lists {usual} addresses of IPv6, and there are {all}"
+            );
+            Diagnostic::warning(Code::Limit, surplus.at, message)
+        };
+        cx.report(
+            diagnostic
                 .label("from here on as in `virtual_ipaddress_excluded`, as in keepalived")
                 .help("divide them among several instances, or move them there on all routers"),
-            );
+        );
+        if all > most {
             let mut moved = self.addresses.split_off(most);
             moved.append(&mut self.excluded);
             self.excluded = moved;
         }
     }
 
-    fn none_listed(&self, cx: &mut Cx<'_>, node: &Node, version: Version) {
+    /// What RFC 9568 §5.2.9 wants of IPv6. As in keepalived a warning, and in strict mode an error.
+    fn first_of_the_link(&self, cx: &mut Cx<'_>, strict: Option<Span>) {
+        let Some(first) = self.addresses.first() else { return };
+        let is_global =
+            |address: IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
+        if !is_global(first.address()) {
+            return;
+        }
+        let of_the_link = self
+            .addresses
+            .iter()
+            .map(AddressDraft::address)
+            .find(|address| address.is_ipv6() && !is_global(*address));
+        let help = match of_the_link {
+            Some(address) => format!("move {address} to the front, on all routers"),
+            None => "put one in front of it, the same on all routers, such as `fe80::51`".to_owned(),
+        };
+        let label = format!("{} is not in fe80::/10", first.address());
+        cx.report(match strict {
+            Some(strict) => Diagnostic::error(
+                Code::Conflict,
+                first.at,
+                "the first IPv6 address of an instance has to be one of the link (RFC 9568 §5.2.9)",
+            )
+            .label(label)
+            .also(strict, "strict mode is asked for here")
+            .help(help),
+            None => Diagnostic::warning(
+                Code::Conflict,
+                first.at,
+                "the first IPv6 address of an instance should be one of the link (RFC 9568 §5.2.9)",
+            )
+            .label(format!("{label}: routers other than keepalived may discard the adverts"))
+            .help(help),
+        });
+    }
+
+    /// As in keepalived a warning in version 2, unless the mode is strict, and an error in version 3.
+    fn none_listed(&self, cx: &mut Cx<'_>, node: &Node, version: Version, strict: Option<Span>) {
         const HELP: &str = "with `no_virtual_ipaddress` there may be none, in version 2";
         match (self.no_virtual_ipaddress, self.addresses_at) {
+            (None, at) if version == Version::V2 && strict.is_none() => {
+                let (at, label) = match at {
+                    Some(at) => (at, "no address stands in this block"),
+                    None => (node.span(), "`virtual_ipaddress` is missing in this block"),
+                };
+                cx.report(
+                    Diagnostic::warning(Code::MissingKeyword, at, "the instance advertises no address")
+                        .label(label)
+                        .help("add `virtual_ipaddress { 192.0.2.10 }`, or `no_virtual_ipaddress` if that is meant"),
+                );
+            }
             (Some(at), _) if version == Version::V3 => cx.report(
                 Diagnostic::error(
                     Code::Conflict,
@@ -159,8 +209,6 @@ fn name(family: Family) -> &'static str {
 }
 
 /// RFC 9568 §5.2.5: the count of addresses is one byte.
-const MOST_IPV4: usize = 255;
+const MOST_LISTED: usize = 255;
 /// What keepalived 2.2.7 puts into a packet of 1,500 bytes.
-///
-/// Differs from keepalived: more where the interface has a larger MTU, and fewer where it has a smaller one.
-const MOST_IPV6: usize = 89;
+const USUAL_IPV6: usize = 89;

@@ -29,10 +29,12 @@ impl Draft {
             (Some(kind @ (AuthType::Pass | AuthType::Ah)), None) => {
                 let name = if matches!(kind, AuthType::Ah) { "AH" } else { "PASS" };
                 cx.report(
-                    Diagnostic::error(
+                    Diagnostic::warning(
                         Code::MissingKeyword,
                         at,
-                        format!("`auth_type {name}` without a password"),
+                        format!(
+                            "`auth_type {name}` without a password: the block is left out, as in keepalived"
+                        ),
                     )
                     .label("`auth_pass` is missing in this block")
                     .help("add a line `auth_pass` with 1 to 8 characters, the same on all routers"),

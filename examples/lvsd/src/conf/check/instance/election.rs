@@ -131,30 +131,48 @@ impl Draft {
         let (Some(interval), Some(at)) = (self.advert_interval.value, self.advert_interval.said) else {
             return Duration::from_secs(1);
         };
-        let wrong = match version {
-            // Differs from keepalived: it rounds and goes on, and then drops the adverts of a router that rounds otherwise.
-            Version::V2 if interval.subsec_nanos() != 0 => Some((
+        // Rounded as keepalived rounds (2.2.7, measured): in version 2 both sides drop what the other rounds otherwise.
+        let (sent, message, help) = match version {
+            Version::V2 => (
+                rounded(interval, Duration::from_secs(1)),
                 "VRRP version 2 counts whole seconds",
                 "write whole seconds, or `version 3` on all routers",
-            )),
-            Version::V3 if interval.subsec_micros() % 10_000 != 0 => {
-                Some(("VRRP version 3 counts steps of 0.01 seconds", "write at most two decimals"))
-            }
-            Version::V3 if interval > Duration::from_millis(40_950) => {
-                Some(("VRRP version 3 has no intervals above 40.95 seconds", "allowed are 0.01 to 40.95"))
-            }
-            Version::V2 | Version::V3 => None,
+            ),
+            Version::V3 if interval > MOST_CENTIS => (
+                MOST_CENTIS,
+                "VRRP version 3 has no intervals above 40.95 seconds",
+                "allowed are 0.01 to 40.95",
+            ),
+            Version::V3 => (
+                rounded(interval, Duration::from_millis(10)),
+                "VRRP version 3 counts steps of 0.01 seconds",
+                "write at most two decimals",
+            ),
         };
-        if let Some((message, help)) = wrong {
+        if sent != interval {
+            let (wanted, sent) = (decimal(interval), decimal(sent));
             cx.report(
-                Diagnostic::error(Code::OutOfRange, at, message)
-                    .label(format!("{} s cannot be sent", decimal(interval)))
-                    .help(help),
+                Diagnostic::warning(
+                    Code::OutOfRange,
+                    at,
+                    format!("{message}: {sent} is taken, as in keepalived"),
+                )
+                .label(format!("{wanted} s cannot be sent"))
+                .help(help),
             );
         }
-        interval
+        sent
     }
 }
+
+/// The nearest multiple of a step, the upper one of two, and at least one step.
+fn rounded(time: Duration, step: Duration) -> Duration {
+    let steps = (time + step / 2).as_nanos() / step.as_nanos();
+    step * u32::try_from(steps.max(1)).unwrap_or(u32::MAX)
+}
+
+/// 4,095 centiseconds (RFC 9568 §5.2.7).
+const MOST_CENTIS: Duration = Duration::from_millis(40_950);
 
 pub(super) fn priority(cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
     let word = first(node);

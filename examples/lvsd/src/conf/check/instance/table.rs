@@ -110,7 +110,16 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         }
     }),
     Keyword::value("unicast_ttl", "unicast_ttl 1-255", |cx, n, d| {
-        let ttl = cx.number_u8("unicast_ttl", first(n), 1..=255);
+        let mut ttl = cx.number_u8("unicast_ttl", first(n), 0..=255);
+        // Differs from keepalived: it sends 0, which no host may send (RFC 1122 §3.2.1.7).
+        if ttl == Some(0) {
+            cx.instead(
+                first(n),
+                "a packet has at least a TTL of 1: 1 is taken",
+                "no router forwards it, either",
+            );
+            ttl = Some(1);
+        }
         d.unicast_ttl.set(n, ttl);
     }),
     Keyword::flag("unicast_fault_no_peer", |_, n, d| d.unicast_fault_no_peer = Some(n.keyword.span)),
