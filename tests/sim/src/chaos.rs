@@ -101,6 +101,7 @@ impl Chaos {
             End::Node(host, segment) => {
                 world.node_mut(host, segment).claims_fail = false;
                 world.node_mut(host, segment).is_held = false;
+                world.node_mut(host, segment).tracked_is_down = false;
                 world.look_at_addresses(host, segment);
                 world.set_link(host, segment, true);
             }
@@ -126,6 +127,7 @@ impl Chaos {
             for segment in 0..world.segments() {
                 let node = world.node_mut(host, segment);
                 (node.claims_fail, node.is_held, node.link_is_up) = (false, false, true);
+                node.tracked_is_down = false;
             }
             world.resume(host);
             for segment in 0..world.segments() {
@@ -235,6 +237,12 @@ impl Chaos {
                 world.node_mut(host, segment).claims_fail = true;
                 world.look_at_addresses(host, segment);
                 self.ends.push((until + interval * 3, End::Node(host, segment)));
+            }
+            // With something else that is tracked the packets still come.
+            Fault::LinkDown if self.random.happens(500) => {
+                world.node_mut(host, segment).tracked_is_down = true;
+                world.apply_gate(host, segment);
+                self.ends.push((until, End::Node(host, segment)));
             }
             Fault::LinkDown => {
                 world.set_link(host, segment, false);

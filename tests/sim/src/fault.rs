@@ -43,7 +43,7 @@ pub enum Fault {
     Priority,
     /// The virtual addresses cannot be put on the host, or are taken from it.
     Claims,
-    /// The interface goes down.
+    /// The interface goes down, or something else that the application tracks.
     LinkDown,
     /// The application holds mastership back.
     Held,

@@ -26,6 +26,8 @@ pub struct Node {
     pub watch: Watch,
     /// Whether the link is up.
     pub link_is_up: bool,
+    /// Whether something that the application tracks is down.
+    pub tracked_is_down: bool,
     /// Whether the application holds it back.
     pub is_held: bool,
     /// Whether the kernel refuses the addresses.
@@ -70,6 +72,7 @@ impl Node {
             router: Router::new(*config, source),
             watch: Watch::new(config, options.hosts[host].given, source, options.tie),
             link_is_up: true,
+            tracked_is_down: false,
             is_held: false,
             claims_fail: false,
             kernel: Kernel::new(&sender.addresses),
@@ -150,10 +153,11 @@ impl Node {
 
     /// What its gate would be without its group.
     pub(crate) fn own_gate(&self) -> Gate {
-        match (self.link_is_up, self.is_held) {
-            (false, _) => Gate::Fault(FaultReason::LinkDown),
-            (true, true) => Gate::Held,
-            (true, false) => Gate::Open,
+        match (self.link_is_up, self.tracked_is_down, self.is_held) {
+            (false, _, _) => Gate::Fault(FaultReason::LinkDown),
+            (true, true, _) => Gate::Fault(FaultReason::Tracked),
+            (true, false, true) => Gate::Held,
+            (true, false, false) => Gate::Open,
         }
     }
 
