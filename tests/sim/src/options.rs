@@ -98,7 +98,7 @@ impl Options {
         if tie {
             chosen.sort_unstable();
             let best = chosen.len() - 1;
-            if chosen.get(best) == Some(&255) && random.happens(800) {
+            if chosen.get(best) == Some(&255) && random.happens(600) {
                 chosen[best] = 252;
             }
             chosen[best - 1] = chosen[best];

@@ -180,11 +180,12 @@ impl World {
         self.hosts[host].process != Process::Dead && self.node(host, segment).router.role() == Role::Master
     }
 
-    /// Whether the instance of a host is there, but neither master nor backup.
+    /// Whether the instance of a host hears what comes, but is neither master nor backup.
     #[must_use]
     pub fn is_idle(&self, host: usize, segment: usize) -> bool {
-        let role = self.node(host, segment).router.role();
-        self.hosts[host].process == Process::Runs && matches!(role, Role::Initialize | Role::Fault)
+        let node = self.node(host, segment);
+        let is_idle = matches!(node.router.role(), Role::Initialize | Role::Fault);
+        is_idle && node.link_is_up && self.hosts[host].process == Process::Runs
     }
 
     /// When the last packet that is under way arrives.

@@ -13,7 +13,7 @@ impl Chaos {
     pub(super) fn forge(&mut self, world: &mut World, segment: usize, count: u64) {
         let idle: Vec<usize> = (0..world.hosts.len()).filter(|host| world.is_idle(*host, segment)).collect();
         let host = match self.random.one_of(&idle) {
-            Some(idle) if self.random.happens(300) => idle,
+            Some(idle) if self.random.happens(600) => idle,
             _ => self.victim(world, segment),
         };
         let own = *world.node(host, segment).router.config();

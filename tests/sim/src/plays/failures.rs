@@ -41,7 +41,11 @@ pub(super) fn master_is_paused(world: &mut World, random: &mut Random, cast: &Ca
         world.check("E8", world.standings() == before, |world| format!("roles changed: {}", world.state()));
     }
     if !is_harmless {
-        let bound = world.interval(cast.master) + world.delay_and_lag() * 2;
+        // Who took over may give no answer to losing adverts: then the old master hears of it at the next advert.
+        let answers = world.living().all(|host| world.rules(host).answers_losers());
+        let longest = world.living().map(|host| world.interval(host)).max().unwrap_or_default();
+        let interval = if answers { world.interval(cast.master) } else { longest };
+        let bound = interval + world.delay_and_lag() * 2;
         let all_stay = cast.backups.iter().all(|&host| world.masters(0) != [host]);
         let knows_others = !rules.yields_when_late && all_stay;
         world.run_for(bound);
