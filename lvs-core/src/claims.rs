@@ -72,16 +72,7 @@ impl Claims {
     /// Claims of these sets; nothing is owned yet.
     #[must_use]
     pub fn new(sets: Vec<AddressSet>) -> Self {
-        let claim = |set| Claim {
-            set,
-            ownership: Ownership::default(),
-            answered: None,
-            announced: 0,
-            burst: 0,
-            absent: BTreeSet::new(),
-            added: BTreeSet::new(),
-        };
-        Self { instances: sets.into_iter().map(claim).collect(), hardware: BTreeMap::new() }
+        Self { instances: sets.into_iter().map(Claim::new).collect(), hardware: BTreeMap::new() }
     }
 
     /// The latest word on the instance with that index.
@@ -91,7 +82,7 @@ impl Claims {
             claim.answered = None;
             claim.announced = 0;
             claim.burst = 0;
-            claim.absent.clear();
+            claim.held.iter_mut().for_each(|held| held.was_absent = false);
         }
         claim.ownership = ownership;
     }
@@ -99,23 +90,25 @@ impl Claims {
     /// The edits that the host needs now.
     #[must_use]
     pub fn changes(&mut self, installed: &Installed) -> Vec<AddressChange> {
-        let mut wanted = Vec::new();
+        for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
+            claim.note_additions(installed);
+        }
+        let mut wanted: Vec<&VirtualAddress> = Vec::new();
         let mut released = Vec::new();
         let mut own = Vec::new();
-        for claim in &mut self.instances {
+        for claim in &self.instances {
             if claim.ownership.is_master() {
-                claim.note_additions(installed);
-                wanted.extend(claim.set.addresses.iter().cloned());
-            } else if claim.set.owner {
+                wanted.extend(claim.addresses());
+            } else if claim.owner {
                 own.extend(claim.own_additions(installed));
             } else {
-                released.extend(claim.set.addresses.iter().cloned());
+                released.extend(claim.addresses());
             }
         }
         let wanted_keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
         let mut changes: Vec<AddressChange> =
             own.into_iter().filter(|key| !wanted_keys.contains(key)).map(AddressChange::Remove).collect();
-        changes.extend(installed.changes_to(&wanted, &released));
+        changes.extend(installed.changes_to(wanted, released));
         changes
     }
 
@@ -127,27 +120,22 @@ impl Claims {
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
             let missing = claim.missing(after);
             claim.note_absent(before);
-            claim.absent.extend(missing.iter().cloned());
+            claim.note_absent(after);
             claim.note_changed(&changed);
             let complete = missing.is_empty();
             let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
-                let restored: Vec<VirtualAddress> = claim
-                    .set
-                    .addresses
-                    .iter()
-                    .filter(|address| !before.addresses.contains_key(&address.key))
-                    .cloned()
-                    .collect();
+                let absent = |address: &&VirtualAddress| !before.addresses.contains_key(&address.key);
+                let restored: Vec<VirtualAddress> = claim.addresses().filter(absent).cloned().collect();
                 if !restored.is_empty() {
-                    let instance = claim.set.instance.clone();
+                    let instance = claim.instance.clone();
                     events.push(ClaimEvent::Restored { instance, addresses: restored });
                 }
             }
             if claim.answered != Some(result) {
                 claim.answered = Some(result);
                 events.push(ClaimEvent::Claimed {
-                    instance: claim.set.instance.clone(),
+                    instance: claim.instance.clone(),
                     epoch: claim.ownership.epoch,
                     result,
                     missing,
@@ -174,7 +162,7 @@ impl Claims {
 
     /// The answer to a claim did not reach its reader: it is given again by the next pass.
     pub fn forget_answer(&mut self, instance: &str) {
-        for claim in self.instances.iter_mut().filter(|claim| claim.set.instance == instance) {
+        for claim in self.instances.iter_mut().filter(|claim| claim.instance == instance) {
             claim.answered = None;
         }
     }
@@ -196,13 +184,15 @@ impl Claims {
             if claim.announced == 0 {
                 continue;
             }
-            let Claim { set, absent, burst, .. } = claim;
+            let Claim { held, burst, .. } = claim;
             let confirmed =
-                set.addresses.iter().filter(|address| installed.addresses.contains_key(&address.key));
-            announcements.extend(confirmed.filter_map(|VirtualAddress { key, .. }| {
-                let repeat = if absent.remove(key) { asked.max(*burst) } else { asked };
-                let interface = key.interface.clone();
-                (repeat > 0).then_some(Announcement { interface, address: key.address, repeat })
+                held.iter_mut().filter(|held| installed.addresses.contains_key(&held.address.key));
+            announcements.extend(confirmed.filter_map(|Held { address, was_absent, .. }| {
+                let repeat = if std::mem::take(was_absent) { asked.max(*burst) } else { asked };
+                let AddressKey { interface, address, .. } = &address.key;
+                let announcement =
+                    || Announcement { interface: interface.clone(), address: *address, repeat };
+                (repeat > 0).then(announcement)
             }));
         }
         announcements
@@ -212,7 +202,7 @@ impl Claims {
     pub fn retain_held(&self, announcements: &mut Announcements) {
         let masters = self.instances.iter().filter(|claim| claim.ownership.is_master());
         let held: BTreeSet<(&str, IpAddr)> = masters
-            .flat_map(|claim| &claim.set.addresses)
+            .flat_map(Claim::addresses)
             .map(|address| (address.key.interface.as_str(), address.key.address))
             .collect();
         announcements.retain(|waiting| held.contains(&(waiting.interface.as_str(), waiting.address)));
@@ -229,7 +219,9 @@ impl Claims {
 
 #[derive(Clone, Debug)]
 struct Claim {
-    set: AddressSet,
+    instance: String,
+    owner: bool,
+    held: Box<[Held]>,
     ownership: Ownership,
     /// The answer given for this epoch.
     answered: Option<ClaimResult>,
@@ -237,51 +229,74 @@ struct Claim {
     announced: u64,
     /// The first of them.
     burst: u8,
-    /// Addresses that were not there for a while, or whose interface has another hardware address, until they are announced;
-    /// at most those of the set.
-    absent: BTreeSet<AddressKey>,
-    /// Addresses that were not there when this process claimed them; at most those of the set.
-    added: BTreeSet<AddressKey>,
+}
+
+/// An address of a claim, and what became of it.
+#[derive(Clone, Debug)]
+struct Held {
+    address: VirtualAddress,
+    /// It was not there for a while, or its interface has another hardware address, and it was not announced since.
+    was_absent: bool,
+    /// It was not there when this process claimed it.
+    is_added: bool,
 }
 
 impl Claim {
+    fn new(set: AddressSet) -> Self {
+        let AddressSet { instance, addresses, owner } = set;
+        let held = |address| Held { address, was_absent: false, is_added: false };
+        Self {
+            instance,
+            owner,
+            held: addresses.into_iter().map(held).collect(),
+            ownership: Ownership::default(),
+            answered: None,
+            announced: 0,
+            burst: 0,
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.held.iter().map(|held| &held.address)
+    }
+
     fn missing(&self, installed: &Installed) -> Vec<AddressKey> {
-        let keys = self.set.addresses.iter().map(|address| &address.key);
+        let keys = self.addresses().map(|address| &address.key);
         keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
     }
 
     fn note_absent(&mut self, installed: &Installed) {
-        self.absent.extend(self.missing(installed));
+        for held in &mut self.held {
+            held.was_absent |= !installed.addresses.contains_key(&held.address.key);
+        }
     }
 
     /// Remembers what the neighbours know the wrong hardware address of.
     fn note_changed(&mut self, interfaces: &BTreeSet<String>) {
-        if !interfaces.is_empty() {
-            let keys = self.set.addresses.iter().map(|address| &address.key);
-            self.absent.extend(keys.filter(|key| interfaces.contains(&key.interface)).cloned());
+        for held in &mut self.held {
+            held.was_absent |= interfaces.contains(&held.address.key.interface);
         }
     }
 
     /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.
     fn note_additions(&mut self, installed: &Installed) {
-        let absent =
-            self.set.addresses.iter().filter(|address| !installed.addresses.contains_key(&address.key));
-        self.added.extend(absent.map(|address| address.key.clone()));
+        for held in &mut self.held {
+            held.is_added |= !installed.addresses.contains_key(&held.address.key);
+        }
     }
 
     /// What an owner has to give back: the addresses that this software put there, in this run or in an earlier one. Its
     /// own addresses, which nobody tagged, stay.
     fn own_additions(&self, installed: &Installed) -> Vec<AddressKey> {
         let ours = |key: &AddressKey| {
-            self.set
-                .addresses
-                .iter()
+            self.addresses()
                 .any(|address| address.key.address == key.address && address.key.interface == key.interface)
         };
+        let added = |key: &AddressKey| self.held.iter().any(|held| held.is_added && held.address.key == *key);
         installed
             .addresses
             .iter()
-            .filter(|(key, seen)| ours(key) && (seen.tagged || self.added.contains(*key)))
+            .filter(|(key, seen)| ours(key) && (seen.tagged || added(key)))
             .map(|(key, _)| key.clone())
             .collect()
     }
