@@ -350,11 +350,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_script_inherits_the_environment_and_reports_its_exit() {
-        // Whatever this process was started with, and a shell does not set by itself.
+        // Whatever this process was started with, and no shell sets by itself.
+        let own = ["PWD", "OLDPWD", "SHLVL", "PATH", "LANG", "PS1", "PS2", "PS4", "IFS", "OPTIND", "PPID"];
+        let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_/.-".contains(&b));
         let (name, value) = std::env::vars()
             .find(|(name, value)| {
-                let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-                is_plain(name) && is_plain(value) && !value.is_empty() && name != "PWD" && name != "_"
+                let is_name = is_plain(name) && name.len() > 1 && !name.contains(['/', '.', '-']);
+                is_name && is_plain(value) && !value.is_empty() && !own.contains(&&**name)
             })
             .expect("a variable is set");
         let test = format!("test \"${name}\" = {value} && exit 3");

@@ -94,7 +94,7 @@ fn group(priority: u8) -> String {
         + &instance("B", 2, "10.9.0.101", track)
 }
 
-/// E10: keepalived says that it ignores the weight, and applies it.
+/// keepalived says that it ignores the weight, and applies it.
 #[test]
 fn the_weight_of_an_interface_that_a_member_of_a_group_tracks_moves_the_group() {
     let fails_over = |master: fn(&Lan, usize, &str) -> Process, backup: fn(&Lan, usize, &str) -> Process| {
