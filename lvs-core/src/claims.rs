@@ -13,10 +13,19 @@ use crate::ownership::{ClaimResult, Epoch, Ownership};
 pub struct AddressSet {
     /// Name of the instance.
     pub instance: String,
-    /// Its virtual addresses.
+    /// The virtual router's own addresses: its mastership stands and falls with them.
     pub addresses: Vec<VirtualAddress>,
+    /// Addresses that come and go with those, but decide nothing: what keepalived calls excluded, of any family. One that
+    /// cannot be had is told about ([`ClaimEvent::Lacking`]) and tried again.
+    pub beside: Vec<VirtualAddress>,
     /// The address owner (priority 255): when mastership ends, only what this software added is removed.
     pub owner: bool,
+}
+
+impl AddressSet {
+    fn all(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.beside)
+    }
 }
 
 /// Something that the claims found out. The set is closed.
@@ -28,9 +37,16 @@ pub enum ClaimEvent {
         instance: String,
         /// The mastership.
         epoch: Epoch,
-        /// Whether the host has all addresses.
+        /// Whether the host has all addresses that decide.
         result: ClaimResult,
-        /// The addresses that it does not have.
+        /// The ones of these that it does not have.
+        missing: Vec<AddressKey>,
+    },
+    /// A master lacks addresses that decide nothing; given when that begins and whenever they change.
+    Lacking {
+        /// Name of the instance.
+        instance: String,
+        /// The addresses; empty when it has them all.
         missing: Vec<AddressKey>,
     },
     /// Somebody else had removed addresses of a master; they are back.
@@ -56,6 +72,7 @@ pub enum ClaimEvent {
 /// let mut claims = Claims::new(vec![AddressSet {
 ///     instance: "VI_1".into(),
 ///     addresses: vec![vip],
+///     beside: Vec::new(),
 ///     owner: false,
 /// }]);
 /// claims.set_ownership(0, Ownership::default());
@@ -76,6 +93,7 @@ impl Claims {
             set,
             ownership: Ownership::default(),
             answered: None,
+            lacking: BTreeSet::new(),
             announced: 0,
             burst: 0,
             absent: BTreeSet::new(),
@@ -89,6 +107,7 @@ impl Claims {
         let Some(claim) = self.instances.get_mut(index) else { return };
         if ownership.epoch != claim.ownership.epoch || !ownership.is_master() {
             claim.answered = None;
+            claim.lacking.clear();
             claim.announced = 0;
             claim.burst = 0;
             claim.absent.clear();
@@ -105,11 +124,11 @@ impl Claims {
         for claim in &mut self.instances {
             if claim.ownership.is_master() {
                 claim.note_additions(installed);
-                wanted.extend(claim.set.addresses.iter().cloned());
+                wanted.extend(claim.set.all().cloned());
             } else if claim.set.owner {
                 own.extend(claim.own_additions(installed));
             } else {
-                released.extend(claim.set.addresses.iter().cloned());
+                released.extend(claim.set.all().cloned());
             }
         }
         let wanted_keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
@@ -125,20 +144,20 @@ impl Claims {
         let mut events = Vec::new();
         let changed = self.note_hardware(after);
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
-            let missing = claim.missing(after);
+            let missing = missing(&claim.set.addresses, after);
+            let lacking: BTreeSet<AddressKey> = self::missing(&claim.set.beside, after).into_iter().collect();
             claim.note_absent(before);
-            claim.absent.extend(missing.iter().cloned());
+            claim.note_absent(after);
             claim.note_changed(&changed);
-            let complete = missing.is_empty();
-            let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
+            // The one place that decides whether a master has what it needs.
+            let result = if missing.is_empty() { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
-                let restored: Vec<VirtualAddress> = claim
-                    .set
-                    .addresses
-                    .iter()
-                    .filter(|address| !before.addresses.contains_key(&address.key))
-                    .cloned()
-                    .collect();
+                let is_back = |address: &&VirtualAddress| {
+                    let key = &address.key;
+                    let was_there = before.addresses.contains_key(key) || claim.lacking.contains(key);
+                    !was_there && !lacking.contains(key)
+                };
+                let restored: Vec<VirtualAddress> = claim.set.all().filter(is_back).cloned().collect();
                 if !restored.is_empty() {
                     let instance = claim.set.instance.clone();
                     events.push(ClaimEvent::Restored { instance, addresses: restored });
@@ -152,6 +171,11 @@ impl Claims {
                     result,
                     missing,
                 });
+            }
+            if claim.lacking != lacking {
+                let missing = lacking.iter().cloned().collect();
+                events.push(ClaimEvent::Lacking { instance: claim.set.instance.clone(), missing });
+                claim.lacking = lacking;
             }
         }
         events
@@ -172,10 +196,11 @@ impl Claims {
         changed
     }
 
-    /// The answer to a claim did not reach its reader: it is given again by the next pass.
+    /// What was found out about an instance did not reach its reader: it is told again by the next pass.
     pub fn forget_answer(&mut self, instance: &str) {
         for claim in self.instances.iter_mut().filter(|claim| claim.set.instance == instance) {
             claim.answered = None;
+            claim.lacking.clear();
         }
     }
 
@@ -197,8 +222,7 @@ impl Claims {
                 continue;
             }
             let Claim { set, absent, burst, .. } = claim;
-            let confirmed =
-                set.addresses.iter().filter(|address| installed.addresses.contains_key(&address.key));
+            let confirmed = set.all().filter(|address| installed.addresses.contains_key(&address.key));
             announcements.extend(confirmed.filter_map(|VirtualAddress { key, .. }| {
                 let repeat = if absent.remove(key) { asked.max(*burst) } else { asked };
                 let interface = key.interface.clone();
@@ -212,7 +236,7 @@ impl Claims {
     pub fn retain_held(&self, announcements: &mut Announcements) {
         let masters = self.instances.iter().filter(|claim| claim.ownership.is_master());
         let held: BTreeSet<(&str, IpAddr)> = masters
-            .flat_map(|claim| &claim.set.addresses)
+            .flat_map(|claim| claim.set.all())
             .map(|address| (address.key.interface.as_str(), address.key.address))
             .collect();
         announcements.retain(|waiting| held.contains(&(waiting.interface.as_str(), waiting.address)));
@@ -223,7 +247,8 @@ impl Claims {
     pub fn is_settled(&self) -> bool {
         self.instances
             .iter()
-            .all(|claim| !claim.ownership.is_master() || claim.answered == Some(ClaimResult::Confirmed))
+            .filter(|claim| claim.ownership.is_master())
+            .all(|claim| claim.answered == Some(ClaimResult::Confirmed) && claim.lacking.is_empty())
     }
 }
 
@@ -233,6 +258,8 @@ struct Claim {
     ownership: Ownership,
     /// The answer given for this epoch.
     answered: Option<ClaimResult>,
+    /// What decides nothing and is not there, as it was told last; at most what is beside the set's own.
+    lacking: BTreeSet<AddressKey>,
     /// Packets per address of this epoch that were handed out.
     announced: u64,
     /// The first of them.
@@ -245,28 +272,21 @@ struct Claim {
 }
 
 impl Claim {
-    fn missing(&self, installed: &Installed) -> Vec<AddressKey> {
-        let keys = self.set.addresses.iter().map(|address| &address.key);
-        keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
-    }
-
     fn note_absent(&mut self, installed: &Installed) {
-        self.absent.extend(self.missing(installed));
+        self.absent.extend(missing(self.set.all(), installed));
     }
 
     /// Remembers what the neighbours know the wrong hardware address of.
     fn note_changed(&mut self, interfaces: &BTreeSet<String>) {
         if !interfaces.is_empty() {
-            let keys = self.set.addresses.iter().map(|address| &address.key);
+            let keys = self.set.all().map(|address| &address.key);
             self.absent.extend(keys.filter(|key| interfaces.contains(&key.interface)).cloned());
         }
     }
 
     /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.
     fn note_additions(&mut self, installed: &Installed) {
-        let absent =
-            self.set.addresses.iter().filter(|address| !installed.addresses.contains_key(&address.key));
-        self.added.extend(absent.map(|address| address.key.clone()));
+        self.added.extend(missing(self.set.all(), installed));
     }
 
     /// What an owner has to give back: the addresses that this software put there, in this run or in an earlier one. Its
@@ -274,8 +294,7 @@ impl Claim {
     fn own_additions(&self, installed: &Installed) -> Vec<AddressKey> {
         let ours = |key: &AddressKey| {
             self.set
-                .addresses
-                .iter()
+                .all()
                 .any(|address| address.key.address == key.address && address.key.interface == key.interface)
         };
         installed
@@ -285,6 +304,14 @@ impl Claim {
             .map(|(key, _)| key.clone())
             .collect()
     }
+}
+
+fn missing<'a>(
+    addresses: impl IntoIterator<Item = &'a VirtualAddress>,
+    installed: &Installed,
+) -> Vec<AddressKey> {
+    let keys = addresses.into_iter().map(|address| &address.key);
+    keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
 }
 
 #[cfg(test)]
