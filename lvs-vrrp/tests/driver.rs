@@ -576,3 +576,35 @@ async fn an_advert_lists_what_fits_the_mtu_also_when_it_shrinks() {
     assert_eq!((heard.status().role, heard.stats().became_master), (Role::Backup, 0));
     assert_eq!(sent.status().role, Role::Master);
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_an_instance_sent_and_heard_and_became_is_counted() {
+    // VR-250: adverts, those of priority 0 among them, and masterships, on both sides.
+    let network = MemoryNetwork::new();
+    let run = |number, priority| {
+        let address = host(number);
+        let config = instance("a", "lan", 1, priority, 2);
+        Running::start(vec![config], network.host([address]), &[link("lan", &[address])])
+    };
+    let worse = run(1, 100);
+    worse.wait_for("a", Role::Master).await;
+    let better = run(2, 150);
+    better.wait_for("a", Role::Master).await;
+    worse.wait_for("a", Role::Backup).await;
+    let (lost, won) = (worse.handle.instance("a").unwrap(), better.handle.instance("a").unwrap());
+    until("adverts come", || lost.stats().adverts_received > 5).await;
+    better.handle.shutdown();
+    better.wait_for("a", Role::Initialize).await;
+    worse.wait_for("a", Role::Master).await;
+    worse.handle.shutdown();
+    worse.wait_for("a", Role::Initialize).await;
+
+    let (lost, won) = (lost.stats(), won.stats());
+    assert_eq!((lost.became_master, lost.released_master), (2, 2));
+    assert_eq!((won.became_master, won.released_master), (1, 1));
+    // All that one of them sent the other heard; the first mastership of the worse one nobody did.
+    assert_eq!((won.resignations_sent, lost.resignations_received), (1, 1));
+    assert_eq!((lost.resignations_sent, won.resignations_received), (1, 0));
+    assert_eq!(lost.adverts_received, won.adverts_sent);
+    assert!(won.adverts_received > 0 && won.adverts_received < lost.adverts_sent);
+}

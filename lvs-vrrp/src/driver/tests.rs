@@ -257,7 +257,7 @@ async fn a_source_address_that_this_host_does_not_have_is_warned_of_once() {
     let (mut driver, _) = driver(vec![config]);
     driver.interfaces[0].is_fed = true;
     let (without, with) = (link(&[[10, 0, 0, 1]]), link(&[[10, 0, 0, 1], [10, 0, 0, 9]]));
-    tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+    tracing::subscriber::with_default(Mentions::of("this host does not have the address", &warnings), || {
         driver.set_link(0, Some(without.clone()));
         // What is not known at the start is not complained about.
         assert_eq!(count(), 0);
@@ -271,7 +271,7 @@ async fn a_source_address_that_this_host_does_not_have_is_warned_of_once() {
     driver.set_link(0, Some(with));
     driver.judge_sources();
     assert_eq!(driver.members[0].source, Some([10, 0, 0, 9].into()));
-    tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+    tracing::subscriber::with_default(Mentions::of("this host does not have the address", &warnings), || {
         driver.set_link(0, Some(without));
         driver.judge_sources();
     });
@@ -286,8 +286,8 @@ fn of_tracked_interfaces_none_is_missed_before_all_were_looked_at() {
     config.tracked_interfaces = vec![NOWHERE.to_owned(), "lo".to_owned()];
     let (mut driver, _) = driver(vec![config.clone()]);
     let other = driver.interfaces.iter().position(|interface| interface.name == "lo").unwrap();
-    let judged = Missing(Arc::clone(&notes));
-    tracing::subscriber::with_default(judged, || {
+    let missing = FaultReason::TrackedLinkMissing.to_string();
+    tracing::subscriber::with_default(Mentions::of(&missing, &notes), || {
         for place in 0..driver.interfaces.len() {
             if place != other {
                 driver.set_link(place, Some(link(&[[10, 0, 0, 1]])));
@@ -298,10 +298,19 @@ fn of_tracked_interfaces_none_is_missed_before_all_were_looked_at() {
     assert_eq!(notes.load(Ordering::SeqCst), 0);
 }
 
-/// Counts what is said of missing interfaces.
-struct Missing(Arc<AtomicUsize>);
+/// Counts what is logged with a text.
+struct Mentions {
+    text: String,
+    count: Arc<AtomicUsize>,
+}
 
-impl tracing::Subscriber for Missing {
+impl Mentions {
+    fn of(text: &str, count: &Arc<AtomicUsize>) -> Self {
+        Self { text: text.to_owned(), count: Arc::clone(count) }
+    }
+}
+
+impl tracing::Subscriber for Mentions {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
         true
     }
@@ -315,8 +324,8 @@ impl tracing::Subscriber for Missing {
         }
         let mut text = Text(String::new());
         event.record(&mut text);
-        if text.0.contains(&FaultReason::TrackedLinkMissing.to_string()) {
-            self.0.fetch_add(1, Ordering::SeqCst);
+        if text.0.contains(&self.text) {
+            self.count.fetch_add(1, Ordering::SeqCst);
         }
     }
 

@@ -6,4 +6,5 @@ mod announcements;
 mod field;
 mod ipv6;
 mod lan;
+mod reachable;
 mod routers;
