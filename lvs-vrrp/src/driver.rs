@@ -78,9 +78,10 @@ use crate::types::Advertised;
 /// are refused with a warning that says what was expected and what came; those of other virtual routers are not.
 ///
 /// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells
-/// about them: then that is believed alone. Whoever tells had better tell about all interfaces of the host if an instance
-/// is to send from the address of another one than its own. An interface that does not exist, is down or has no address is a
-/// fault of its instances, which ends by itself; so is a tracked one that does not exist or is down.
+/// about them: then that is believed alone. Whoever tells about interfaces that no instance needs is expected to tell
+/// about all: an instance may be configured to send from the address of any. An interface that does not exist, is down or
+/// has no address is a fault of its instances, which ends by itself; so is a source address that no interface of the host
+/// has, and a tracked interface that does not exist or is down.
 ///
 /// ```no_run
 /// use lvs_vrrp::{ClaimResult, Config, Driver, InstanceConfig, Interval, Priority, Vrid};

@@ -43,10 +43,11 @@ impl Driver {
     }
 
     /// Whether something is of interest that nobody tells about: an interface of ours, or which one has the address that
-    /// an instance is to send from, if none that we are told about has it.
+    /// an instance is to send from. Whoever tells about interfaces that nobody needs tells about all.
     pub(super) fn must_look(&self) -> bool {
+        let is_told = |source| self.told_links().any(|link| has(link, source));
         self.interfaces.iter().any(|interface| !interface.is_fed)
-            || self.sources().any(|(_, source)| !self.told_links().any(|link| has(link, source)))
+            || self.strangers.is_empty() && self.sources().any(|(_, source)| !is_told(source))
     }
 
     /// Asks the kernel for all interfaces; remembers those that are not ours and of which nobody told, and answers ours.
@@ -72,10 +73,11 @@ impl Driver {
         }
     }
 
-    /// The instances that are to send from a certain address, and that.
+    /// The instances that are to send from a certain address that the host may lack, and that.
     fn sources(&self) -> impl Iterator<Item = (usize, IpAddr)> + '_ {
         let members = self.members.iter().enumerate();
-        members.filter_map(|(index, member)| Some((index, member.config.delivery.source()?)))
+        let sources = members.filter_map(|(index, member)| Some((index, member.config.delivery.source()?)));
+        sources.filter(|(_, source)| !source.is_loopback())
     }
 
     /// Makes the instances that are to send from a certain address follow where that is now, and says so.
@@ -115,7 +117,9 @@ impl Driver {
 
     /// Whether an interface of this host has the address, of all that are known.
     fn is_own_address(&self, address: IpAddr) -> bool {
-        self.told_links().chain(self.passers_by.values()).any(|link| has(link, address))
+        // Of 127.0.0.0/8 every host has all.
+        address.is_loopback()
+            || self.told_links().chain(self.passers_by.values()).any(|link| has(link, address))
     }
 
     /// Takes what an interface is like now.
