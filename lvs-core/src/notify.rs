@@ -17,10 +17,21 @@ pub enum Notice {
         /// Its effective priority, 1 to 255.
         priority: u8,
     },
+    /// The effective priority of a virtual router changed; its role did not.
+    Priority {
+        /// Name of the instance.
+        instance: String,
+        /// The role that it has.
+        role: Role,
+        /// Its effective priority now, 1 to 255.
+        priority: u8,
+    },
     /// A virtual router is master and hears another master, which has to yield to it. Once for each such conflict.
     Contested {
         /// Name of the instance.
         instance: String,
+        /// Its effective priority, 1 to 255.
+        priority: u8,
     },
     /// A virtual router stops because the process ends.
     Stopped {
@@ -36,9 +47,10 @@ impl Notice {
     #[must_use]
     pub fn instance(&self) -> &str {
         match self {
-            Self::Role { instance, .. } | Self::Contested { instance } | Self::Stopped { instance, .. } => {
-                instance
-            }
+            Self::Role { instance, .. }
+            | Self::Priority { instance, .. }
+            | Self::Contested { instance, .. }
+            | Self::Stopped { instance, .. } => instance,
         }
     }
 }

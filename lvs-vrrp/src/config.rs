@@ -33,6 +33,7 @@ pub struct Config {
     higher_prio_send_advert: bool,
     owner_ignore_adverts: bool,
     yield_when_late: bool,
+    highest_other: Option<Priority>,
     claim_timeout: Option<Duration>,
 }
 
@@ -53,6 +54,7 @@ impl Config {
             higher_prio_send_advert: false,
             owner_ignore_adverts: false,
             yield_when_late: false,
+            highest_other: None,
             claim_timeout: None,
         }
     }
@@ -145,6 +147,15 @@ impl Config {
         self
     }
 
+    /// The highest priority that another router of the virtual router can have: as a backup that one takes over first, and not
+    /// before its skew time. Default: any, so that a master is late after the missed adverts alone (the number behind
+    /// keepalived's `timer_expired_backup`).
+    #[must_use]
+    pub const fn with_highest_other_priority(mut self, priority: Priority) -> Self {
+        self.highest_other = Some(priority);
+        self
+    }
+
     /// How long a master may be without its addresses before it gives up. Default: the longer of 3 s and the
     /// master down interval.
     #[must_use]
@@ -219,6 +230,12 @@ impl Config {
         self.yield_when_late
     }
 
+    /// The highest priority that another router can have, if that is known.
+    #[must_use]
+    pub const fn highest_other_priority(&self) -> Option<Priority> {
+        self.highest_other
+    }
+
     /// How long a master may be without its addresses before it gives up.
     #[must_use]
     pub fn claim_timeout(&self) -> Duration {
@@ -239,14 +256,16 @@ impl Config {
     }
 
     /// A master of that interval whose last advert is older than this may have been replaced meanwhile: the
-    /// interval times [`down_timer_adverts`](Self::down_timer_adverts). If that is one interval, an advert that
-    /// is in time would be too late; then the smallest skew is added.
+    /// interval times [`down_timer_adverts`](Self::down_timer_adverts), and the skew of the
+    /// [highest other priority](Self::with_highest_other_priority) if that is known. Where it is not, and the number of
+    /// adverts is one, an advert that is in time would be too late; then the smallest skew is added.
     #[must_use]
     pub const fn overtaken_after(&self, master_interval: Interval) -> Duration {
         let missed = timing::missed(self.down_timer_adverts, master_interval);
-        match self.down_timer_adverts.get() {
-            1 => missed.saturating_add(timing::skew_time(master_interval, Priority::OWNER)),
-            _ => missed,
+        match (self.highest_other, self.down_timer_adverts.get()) {
+            (Some(other), _) => missed.saturating_add(timing::skew_time(master_interval, other)),
+            (None, 1) => missed.saturating_add(timing::skew_time(master_interval, Priority::OWNER)),
+            (None, _) => missed,
         }
     }
 }

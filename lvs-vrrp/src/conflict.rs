@@ -47,6 +47,18 @@ pub enum Verdict {
     SameAddress,
 }
 
+impl Verdict {
+    /// A name for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LowerPriority => "its priority is lower",
+            Self::LowerAddress => "its address is lower",
+            Self::SameAddress => "it has our own address",
+        }
+    }
+}
+
 /// A stage of a conflict. The set is closed.
 ///
 /// Its text is for operators: "10.0.0.2 was master too for 3.2 s (12 adverts of priority 100); it yielded".

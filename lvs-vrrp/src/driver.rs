@@ -16,6 +16,7 @@ mod send;
 mod settle;
 pub(crate) mod setup;
 pub(crate) mod shared;
+pub(crate) mod status;
 mod timers;
 
 use std::collections::BTreeMap;

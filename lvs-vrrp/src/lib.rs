@@ -192,9 +192,9 @@ pub use driver::handle::Instance;
 #[cfg(feature = "tokio")]
 pub use driver::handle::Pulse;
 #[cfg(feature = "tokio")]
-pub use driver::handle::Status;
-#[cfg(feature = "tokio")]
 pub use driver::setup::{GroupConfig, Setup};
+#[cfg(feature = "tokio")]
+pub use driver::status::Status;
 pub use endpoints::{Datagram, Endpoints, group};
 #[cfg(feature = "tokio")]
 pub use error::ConfigError;

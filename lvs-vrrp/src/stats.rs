@@ -9,7 +9,8 @@ use crate::packet::Advert;
 use crate::refusal::Refusal;
 use crate::types::{Advertised, ChecksumForm, Interval};
 
-/// The counters of an instance or an interface at one moment; they only grow, from 0 at the start.
+/// The counters of an instance or an interface at one moment; they grow from 0 at the start, or from the last
+/// [`Instance::clear_stats`](crate::Instance::clear_stats).
 ///
 /// Where they stand in the MIBs, as objects `vrrpv3Statistics…` of RFC 6527 (those of RFC 2787 are called
 /// `vrrpStats…`), and in keepalived's `/tmp/keepalived.stats`:
@@ -23,10 +24,10 @@ use crate::types::{Advertised, ChecksumForm, Interval};
 /// | [`Refusal::Ttl`] | `IpTtlErrors` | Packet Errors: TTL |
 /// | [`Refusal::Length`] | `PacketLengthErrors` | Packet Errors: Length |
 /// | [`Refusal::Type`] | `RcvdInvalidTypePackets` | Packet Errors: Invalid Type |
-/// | `interval_differences`, [`Refusal::IntervalMismatch`] | `AdvIntervalErrors` | Packet Errors: Advertisement Interval |
+/// | `interval_differences`, [`Refusal::IntervalMismatch`], [`Refusal::IntervalZero`] | `AdvIntervalErrors` | Packet Errors: Advertisement Interval |
 /// | `address_list_differences` | `AddressListErrors` | Packet Errors: Address List |
 /// | [`Refusal::AuthType`] | – (`vrrpStatsAuthTypeMismatch`) | Authentication Errors: Type Mismatch |
-/// | [`Refusal::AuthData`] | – (`vrrpStatsAuthFailures`) | Authentication Errors: Failure |
+/// | [`Refusal::AuthData`], [`Refusal::AhHeader`], [`Refusal::Replay`] | – (`vrrpStatsAuthFailures`) | Authentication Errors: Failure |
 /// | [`Refusal::Checksum`] | `vrrpv3RouterChecksumErrors` | – |
 /// | [`Refusal::Version`] | `vrrpv3RouterVersionErrors` | – |
 /// | [`Refusal::UnknownVrid`], of the interface | `vrrpv3RouterVrIdErrors` | – |
@@ -202,6 +203,46 @@ impl Counters {
         add(&self.conflicts);
     }
 
+    /// Takes off what was read of them. What was counted since then stays, and so does 0.
+    pub(crate) fn take_off(&self, seen: &Stats) {
+        let Stats {
+            adverts_sent,
+            resignations_sent,
+            send_errors,
+            adverts_received,
+            resignations_received,
+            message_only_checksums,
+            old_unicast_checksums,
+            address_list_differences,
+            interval_differences,
+            not_link_local_first,
+            became_master,
+            released_master,
+            conflicts,
+            refused,
+        } = seen;
+        let counters = [
+            (&self.adverts_sent, adverts_sent),
+            (&self.resignations_sent, resignations_sent),
+            (&self.send_errors, send_errors),
+            (&self.adverts_received, adverts_received),
+            (&self.resignations_received, resignations_received),
+            (&self.message_only_checksums, message_only_checksums),
+            (&self.old_unicast_checksums, old_unicast_checksums),
+            (&self.address_list_differences, address_list_differences),
+            (&self.interval_differences, interval_differences),
+            (&self.not_link_local_first, not_link_local_first),
+            (&self.became_master, became_master),
+            (&self.released_master, released_master),
+            (&self.conflicts, conflicts),
+        ];
+        for (counter, seen) in counters.into_iter().chain(self.refused.iter().zip(refused)) {
+            let rest = |count: u64| Some(count.saturating_sub(*seen));
+            // It never fails: there is a rest for every count.
+            let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
@@ -227,10 +268,28 @@ fn add(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed)
 }
 
-#[cfg(all(test, feature = "serde"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_was_read_is_taken_off_what_came_since_stays_and_nothing_falls_below_zero() {
+        let counters = Counters::default();
+        counters.sent(Advertised::Resigning);
+        counters.refused(Refusal::Ttl);
+        let seen = counters.snapshot();
+        counters.refused(Refusal::Ttl);
+        counters.conflict();
+        counters.take_off(&seen);
+        let rest = counters.snapshot();
+        assert_eq!((rest.adverts_sent, rest.resignations_sent), (0, 0));
+        assert_eq!((rest.refused(Refusal::Ttl), rest.conflicts), (1, 1));
+        counters.take_off(&rest);
+        counters.take_off(&seen);
+        assert_eq!(counters.snapshot(), Stats::default());
+    }
+
+    #[cfg(feature = "serde")]
     #[test]
     fn serialised_figures_are_those_that_were_counted() {
         let counters = Counters::default();

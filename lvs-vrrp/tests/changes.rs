@@ -10,13 +10,13 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lvs_core::{ClaimResult, Family, Role};
 use lvs_vrrp::{
-    Arrivals, Changes, Driver, Error, EventKind, GroupConfig, InstanceConfig, Listen, MemoryNetwork,
-    MemoryTransport, Priority, Reason, Receiver, Sender, Setup, Transport,
+    Arrivals, Changes, Delivery, Departures, Driver, Error, EventKind, Gate, GroupConfig, InstanceConfig,
+    Listen, MemoryNetwork, MemoryTransport, Multicast, Priority, Reason, Receiver, Sender, Setup, Transport,
 };
 
 use crate::running::{Running, claim, host, instance, link, until};
@@ -140,6 +140,33 @@ async fn a_backup_that_stays_keeps_what_it_learnt_and_when_it_would_take_over() 
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_backup_misses_no_advert_while_its_interface_gets_other_receivers() {
+    let network = MemoryNetwork::new();
+    let a = |priority| instance("a", "lan", 1, priority, 1);
+    let run = |number, priority| {
+        Running::start(vec![a(priority)], network.host([host(number)]), &[link("lan", &[host(number)])])
+    };
+    let backup = run(2, 100);
+    backup.wait_for("a", Role::Master).await;
+    let master = run(1, 150);
+    let [sent, heard] = [&master, &backup].map(|running| running.handle.instance("a").unwrap());
+    until("the backup hears", || heard.stats().adverts_received > 1).await;
+    let mut other_group = instance("b", "lan", 2, 100, 1);
+    other_group.delivery = Delivery::Multicast(Multicast::to([224, 0, 0, 200].into()));
+    for _ in 0..20 {
+        for setup in [vec![a(100), other_group.clone()], vec![a(100)]] {
+            backup.handle.apply(setup).await.unwrap();
+            let received = heard.stats().adverts_received;
+            until("it hears on", || heard.stats().adverts_received > received).await;
+        }
+    }
+    master.handle.shutdown();
+    master.wait_for("a", Role::Initialize).await;
+    until("the last one is heard", || heard.stats().resignations_received > 0).await;
+    assert_eq!(heard.stats().adverts_received, sent.stats().adverts_sent);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn instances_can_be_added_and_removed_one_by_one() {
     let transport = MemoryNetwork::new().host([host(1)]);
     let running =
@@ -201,7 +228,8 @@ async fn what_contradicts_itself_is_refused_whole() {
     }
 }
 
-/// Says what is open, and opens nothing on interfaces that are named `broken` while it is.
+/// Says what is open, and opens nothing on interfaces that are named `broken` while it is, and no second receiver on one
+/// that is named `narrow`.
 #[derive(Clone)]
 struct Doors {
     open: Arc<Mutex<BTreeSet<String>>>,
@@ -243,6 +271,9 @@ impl<T> Drop for Door<T> {
 
 impl Transport for Doors {
     fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        if listen.interface == "narrow" && self.open().iter().any(|name| name.starts_with("in narrow")) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
         let inner = self.inner.lock().unwrap().receiver(listen)?;
         let groups: Vec<String> = listen.groups.iter().map(ToString::to_string).collect();
         let name = format!("in {} {}", listen.interface, groups.join(" "));
@@ -256,7 +287,7 @@ impl Transport for Doors {
 }
 
 impl Receiver for Door<Box<dyn Receiver>> {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> std::task::Poll<io::Result<()>> {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.poll_readable(cx)
     }
 
@@ -266,7 +297,7 @@ impl Receiver for Door<Box<dyn Receiver>> {
 }
 
 impl Sender for Door<Box<dyn Sender>> {
-    fn send(&mut self, departures: &lvs_vrrp::Departures, failed: &mut Vec<(usize, io::Error)>) {
+    fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>) {
         self.inner.send(departures, failed);
     }
 }
@@ -289,7 +320,7 @@ async fn sockets_are_open_where_instances_are_and_what_cannot_be_opened_changes_
 
     // Another group on the same interface is another receiver, and only one.
     let mut c = instance("c", "lan", 2, 150, 5);
-    c.delivery = lvs_vrrp::Delivery::Multicast(lvs_vrrp::Multicast::to([224, 0, 0, 200].into()));
+    c.delivery = Delivery::Multicast(Multicast::to([224, 0, 0, 200].into()));
     apply_to(&running, vec![a.clone(), c.clone()]).await.unwrap();
     assert_eq!(doors.open(), ["in lan 224.0.0.18 224.0.0.200", "out lan"]);
     assert!(running.handle.interface_stats("wan").is_none());
@@ -308,6 +339,21 @@ async fn sockets_are_open_where_instances_are_and_what_cannot_be_opened_changes_
     doors.is_broken.store(false, Ordering::SeqCst);
     apply_to(&running, vec![a, broken]).await.unwrap();
     running.wait_for("d", Role::Master).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_transport_that_has_no_room_for_two_receivers_opens_one_after_the_other() {
+    let doors = Doors::new();
+    let a = instance("a", "narrow", 1, 150, 5);
+    let running = Running::start(vec![a.clone()], doors.clone(), &[link("narrow", &[host(1)])]);
+    running.wait_for("a", Role::Master).await;
+    let mut b = instance("b", "narrow", 2, 150, 5);
+    b.delivery = Delivery::Multicast(Multicast::to([224, 0, 0, 200].into()));
+    apply_to(&running, vec![a, b]).await.unwrap();
+    assert_eq!(doors.open(), ["in narrow 224.0.0.18 224.0.0.200", "out narrow"]);
+    running.wait_for("b", Role::Master).await;
+    let stats = running.handle.instance("a").unwrap().stats();
+    assert_eq!((running.role("a"), stats.released_master), (Role::Master, 0));
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -373,7 +419,7 @@ async fn an_instance_that_leaves_its_group_need_not_wait_for_the_others_any_more
     setup.groups.push(GroupConfig::new("group", ["a", "b"]));
     let transport = MemoryNetwork::new().host([host(1)]);
     let mut running = Running::start(setup, transport, &[link("lan", &[host(1)])]);
-    running.handle.instance("b").unwrap().set_gate(lvs_vrrp::Gate::Held);
+    running.handle.instance("b").unwrap().set_gate(Gate::Held);
     running.events_of("a", |kind| kind == EventKind::WantsMaster).await;
     assert_eq!(running.role("a"), Role::Backup);
     let changes = apply_to(&running, configs.to_vec()).await.unwrap();

@@ -608,3 +608,34 @@ async fn what_an_instance_sent_and_heard_and_became_is_counted() {
     assert_eq!(lost.adverts_received, won.adverts_sent);
     assert!(won.adverts_received > 0 && won.adverts_received < lost.adverts_sent);
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn groups_are_joined_again_when_the_addresses_of_a_family_come_back() {
+    // Fault 28: the interface looks the same but for that, and the kernel has forgotten its groups.
+    let network = MemoryNetwork::new();
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let transport = Recorder { opened: Arc::clone(&opened), inner: network.host([host(1), host_6(1)]) };
+    let mut six = instance("six", "eth0", 1, 150, 5);
+    six.addresses = vec![host_6(100)];
+    six.delivery = Delivery::to_group(Family::Ipv6);
+    let four = instance("four", "eth0", 1, 150, 5);
+    let both = link("eth0", &[host(1), host_6(1)]);
+    let running = Running::start(vec![four, six], transport, std::slice::from_ref(&both));
+    running.wait_for("six", Role::Master).await;
+    let ears = || {
+        let all = std::mem::take(&mut *opened.lock().unwrap());
+        all.into_iter().filter(|line| line.starts_with("in ")).collect::<Vec<_>>()
+    };
+    assert_eq!(ears(), ["in eth0 7 [224.0.0.18]", "in eth0 7 [ff02::12]"]);
+    running.handle.set_link(link("eth0", &[host(1)]));
+    running.wait_for("six", Role::Fault).await;
+    running.handle.set_link(both.clone());
+    running.wait_for("six", Role::Master).await;
+    assert_eq!(ears(), ["in eth0 7 [ff02::12]"], "the other family was not gone");
+    // Of its own addresses, and of further ones, nothing is opened anew.
+    running.handle.set_link(link("eth0", &[host(1), host(100), host(7), host_6(1), host_6(100)]));
+    running.handle.instance("six").unwrap().set_priority(Priority::new(151).unwrap());
+    until("it was told", || running.handle.instance("six").unwrap().status().priority.get() == 151).await;
+    assert_eq!(ears(), [""; 0]);
+    assert_eq!(running.role("four"), Role::Master);
+}

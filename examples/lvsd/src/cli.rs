@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser};
 
 use crate::conf;
 use crate::plan::Plan;
+pub use crate::signals::SignalName;
 
 /// A load balancer daemon that reads keepalived.conf.
 ///
@@ -18,7 +19,7 @@ use crate::plan::Plan;
 /// ```
 #[derive(Debug, Clone, Parser)]
 #[command(name = "lvsd", version, about = ABOUT, long_about = None)]
-#[command(disable_version_flag = true, after_help = EXIT_STATUS)]
+#[command(disable_version_flag = true, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Configuration file
     #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = DEFAULT_FILE)]
@@ -59,6 +60,10 @@ pub struct Cli {
     // keepalived has nothing of the kind.
     #[arg(long, value_name = "DIR")]
     pub vrrp_record: Option<PathBuf>,
+
+    /// Print the number of the signal that asks for NAME: kill -$(lvsd --signum=STATS) $(cat /run/lvsd.pid)
+    #[arg(long, value_name = "NAME", ignore_case = true)]
+    pub signum: Option<SignalName>,
 
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
@@ -127,6 +132,19 @@ pub const BAD_CONFIG: u8 = 5;
 
 const ABOUT: &str = "A load balancer daemon that reads keepalived.conf";
 
-const EXIT_STATUS: &str = "Exit status: 0 all is well (with -t: perhaps warnings), 1 a failure while running, \
-    2 wrong options, 4 the configuration cannot be read or the program cannot run here, \
-    5 the configuration has errors (nothing was changed)";
+const AFTER_HELP: &str = "\
+Signals (--signum tells their numbers):
+  TERM, INT    STOP         end: masters resign, addresses and services are removed
+  USR1         DATA         write how the virtual routers stand to /tmp/keepalived.data
+  USR2         STATS        write their counters to /tmp/keepalived.stats
+  RTMAX-1      STATS_CLEAR  the same, and begin again at 0
+  RTMIN+2      JSON         write both in JSON to /tmp/keepalived.json
+The files are for their owner alone (mode 0600); state_dump_file, stats_dump_file and json_dump_file in
+global_defs name other places, and so does the environment variable TMPDIR.
+
+Exit status:
+  0  all is well (with -t: perhaps warnings)
+  1  a failure while running
+  2  wrong options
+  4  the configuration cannot be read or the program cannot run here
+  5  the configuration has errors (nothing was changed)";

@@ -1,52 +1,59 @@
 //! Wires the threads together, carries facts between them, and lives until a signal ends it.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lvs_core::{Director, Notice, Role, Table};
+use lvs_core::{Director, Health, Role, ServiceKey, Table, Weight};
 use lvs_health::Change;
 use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::addresses::{self, VirtualAddresses};
 use crate::cli::{self, Cli};
+use crate::conf::model;
+use crate::dumps::{self, Dump, Dumps};
+use crate::fifos::Fifos;
 use crate::health::Checks;
+use crate::listeners::Listeners;
 use crate::notices::Notices;
 use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::recordings::{self, Directory, Recordings};
 use crate::scripts::ScriptRunner;
-use crate::trackers::{Judge, Trackers};
+use crate::signals::SignalName;
+use crate::trackers::{Judge, SharedJudge, Trackers};
 use crate::worker::{Running, Waiting};
 use crate::{conf, log, services, vrrp};
 
 /// Where the pid goes if `-p` is not given.
 const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
 
-/// How long scripts may still run when the daemon stops.
-const LAST_SCRIPTS: Duration = Duration::from_secs(5);
-
-/// How long the recordings may still be written then.
+/// How long the recordings may still be written when the daemon stops.
 const LAST_RECORDINGS: Duration = Duration::from_secs(5);
+
+/// How long dumps may still be written then.
+const LAST_DUMPS: Duration = Duration::from_secs(5);
+
+/// What signals ask to be written.
+const DUMPS: [(SignalName, Dump); 4] = [
+    (SignalName::Data, Dump::Data),
+    (SignalName::Stats, Dump::Stats),
+    (SignalName::StatsClear, Dump::StatsClear),
+    (SignalName::Json, Dump::Json),
+];
 
 /// Signals that keepalived acts on and this version does not. Unhandled they would end the process on the spot, and its
 /// addresses would stay.
-const UNSUPPORTED_SIGNALS: [(&str, i32); 6] = [
-    ("SIGHUP (reload)", libc::SIGHUP),
-    ("SIGUSR1 (dump of the data)", libc::SIGUSR1),
-    ("SIGUSR2 (statistics)", libc::SIGUSR2),
-    // With glibc SIGRTMIN is 34 and SIGRTMAX is 64.
-    ("SIGRTMIN+2 (JSON)", 36),
-    ("SIGRTMAX-1 (statistics, cleared)", 63),
-    ("SIGRTMAX (threads)", 64),
-];
+fn unsupported_signals() -> [(&'static str, i32); 2] {
+    // keepalived as Debian builds it knows no signal for its threads either.
+    [("SIGHUP (reload)", SignalName::Reload.number()), ("SIGRTMAX (threads)", libc::SIGRTMAX())]
+}
 
 /// Open files that are enough for all probes at once, sockets and scripts.
 const DESCRIPTORS: u64 = 65_536;
@@ -69,9 +76,9 @@ pub fn run(cli: &Cli) -> u8 {
     let style = conf::Style::for_output(stderr.is_terminal());
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
-    let Some(plan) = plan else { return cli::status_of(&loaded) };
+    let (Some(plan), Some(config)) = (plan, loaded.config.take()) else { return cli::status_of(&loaded) };
 
-    match start_and_run(cli, plan) {
+    match start_and_run(cli, plan, config) {
         Ok(status) => status,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "lvsd: {failure:#}");
@@ -80,7 +87,7 @@ pub fn run(cli: &Cli) -> u8 {
     }
 }
 
-fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
+fn start_and_run(cli: &Cli, mut plan: Plan, config: model::Config) -> anyhow::Result<u8> {
     let path = cli.pid.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PID_FILE));
     // Taken before the terminal is left, so that whoever starts a second instance hears why it does not run.
     let mut pid_file = PidFile::take(&path)?;
@@ -102,7 +109,7 @@ fn start_and_run(cli: &Cli, mut plan: Plan) -> anyhow::Result<u8> {
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(async { Daemon::start(plan, directory)?.live().await });
+    let status = runtime.block_on(async { Daemon::start(plan, config, directory)?.live().await });
     if let (false, Err(failure)) = (cli.log_console, &status) {
         // In the background there is nobody to read what the caller prints.
         error!("{failure:#}");
@@ -121,16 +128,12 @@ fn log_destination(cli: &Cli) -> log::Destination {
 /// The running daemon: one thread each for VRRP, the kernel, the checks and what is tracked; this one carries facts between them.
 struct Daemon {
     routers: Option<vrrp::Routers>,
+    dumps: Dumps,
     recordings: Option<Recordings>,
     checks: Option<Checks>,
     director: Director,
     desired: Option<watch::Sender<Table>>,
-    notices: Notices,
-    group_notices: Notices,
-    /// The members of each sync group, and what its scripts heard of last.
-    groups: BTreeMap<String, (Vec<String>, Role)>,
-    /// Role and priority of each virtual router that the scripts heard of last.
-    told: BTreeMap<String, (Role, u8)>,
+    listeners: Listeners,
     release: oneshot::Sender<()>,
     addresses: Option<Running>,
     stop_trackers: oneshot::Sender<()>,
@@ -153,12 +156,13 @@ enum End {
 
 impl Daemon {
     /// Opens everything and starts the threads. Fails before anything was changed.
-    fn start(plan: Plan, recordings: Option<Directory>) -> anyhow::Result<Self> {
+    fn start(plan: Plan, config: model::Config, recordings: Option<Directory>) -> anyhow::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
-        for (name, number) in UNSUPPORTED_SIGNALS {
+        let dump_signals = dump_signals()?;
+        for (name, number) in unsupported_signals() {
             let mut unsupported = signal(SignalKind::from_raw(number))?;
             tokio::spawn(async move {
                 while unsupported.recv().await.is_some() {
@@ -176,8 +180,8 @@ impl Daemon {
             .flat_map(|router| router.tracked_interfaces.iter().chain([&router.interface]));
         let tracked = plan.watched.interfaces.iter().map(|(_, name)| name);
         let interfaces = used.chain(tracked).cloned().collect();
-        let group = |group: &GroupConfig| (group.name.clone(), (group.members.clone(), Role::Initialize));
-        let groups = plan.routers.groups.iter().map(group).collect();
+        let group = |group: &GroupConfig| (group.name.clone(), group.members.clone());
+        let groups: Vec<_> = plan.routers.groups.iter().map(group).collect();
         let ready = match plan.routers.instances.is_empty() {
             true => None,
             false => Some(vrrp::Ready::new(plan.routers, plan.global.scheduling)?),
@@ -185,9 +189,18 @@ impl Daemon {
         let (release, stop) = oneshot::channel();
         let (links, linked) = watch::channel(plan.watched.links());
         let (stop_trackers, stopped) = oneshot::channel();
+        let judge = SharedJudge::new(Judge::new(plan.tracked));
+        let scripts =
+            plan.watched.scripts.iter().map(|(_, script)| (script.name.clone(), script.running.clone()));
+        let dumped = dumps::Source {
+            config,
+            vrrp: ready.as_ref().map(vrrp::Ready::handle),
+            judge: judge.clone(),
+            scripts: scripts.collect(),
+        };
         let trackers = ready.as_ref().map(|ready| Trackers {
             watched: plan.watched,
-            judge: Judge::new(plan.tracked),
+            judge,
             vrrp: ready.handle(),
             links: linked,
             stop: stopped,
@@ -205,6 +218,8 @@ impl Daemon {
         let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
         let names: Vec<String> = plan.group_scripts.keys().cloned().collect();
         let group_notices = Notices::start(names, &ScriptRunner::of_groups(plan.group_scripts));
+        let fifos = Fifos::start(plan.fifos, plan.tastes)?;
+        let listeners = Listeners::new(notices, group_notices, fifos, groups);
         // Everything is opened before anything is changed.
         let refused =
             "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
@@ -223,20 +238,33 @@ impl Daemon {
             (Some(ready), Some(directory)) => Some(Recordings::start(directory, ready.handle())?),
             (None, _) | (_, None) => None,
         };
+        let dumps = Dumps::start(dumped)?;
+        for (mut signal, dump) in dump_signals {
+            let requests = dumps.requests();
+            tokio::spawn(async move {
+                while signal.recv().await.is_some() {
+                    requests.want(dump);
+                }
+            });
+        }
         let routers = ready.map(vrrp::Ready::start).transpose()?;
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
+        // As keepalived: servers serve until their checks say otherwise.
+        for key in director.pools().map(|pool| pool.service().key()) {
+            if service_health(&director, &key) == Health::Up {
+                listeners.service(key, Health::Up);
+            }
+        }
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             routers,
+            dumps,
             recordings,
             checks,
             director,
             desired,
-            notices,
-            group_notices,
-            groups,
-            told: BTreeMap::new(),
+            listeners,
             release,
             addresses,
             stop_trackers,
@@ -262,6 +290,11 @@ impl Daemon {
                 () = next(&mut self.addresses, Running::lost) => break End::Lost("addresses"),
                 () = next(&mut self.services, Running::lost) => break End::Lost("ipvs"),
                 () = next(&mut self.trackers, Running::lost) => break End::Lost("trackers"),
+                // No reason to stop serving.
+                () = next(&mut self.listeners.fifos, Fifos::lost) => {
+                    error!("the thread fifos ended by itself: FIFOs are told nothing more");
+                    self.listeners.fifos = None;
+                }
                 _ = self.signals.terminate.recv() => break End::Signal("SIGTERM"),
                 _ = self.signals.interrupt.recv() => break End::Signal("SIGINT"),
             }
@@ -291,6 +324,8 @@ impl Daemon {
         }
         match event.kind {
             EventKind::Conflict(_) => warn!("{}: {}", event.instance, event.kind),
+            // Whoever changed it has said why.
+            EventKind::PriorityChanged(_) => debug!("{}: {}", event.instance, event.kind),
             _ => info!("{}: {}", event.instance, event.kind),
         }
         let is_incident = match event.kind {
@@ -303,55 +338,30 @@ impl Daemon {
         }
         match event.kind {
             EventKind::Changed(transition) => {
-                self.tell_role(event.instance.to_string(), transition.to, transition.priority.get());
+                let instance = event.instance.to_string();
+                self.listeners.role(instance, transition.to, transition.priority.get());
             }
-            EventKind::GroupChanged(role) => self.tell_group(&event.instance, role),
+            EventKind::PriorityChanged(priority) => {
+                self.listeners.priority(&event.instance, priority.get());
+            }
+            EventKind::GroupChanged(role) => self.listeners.group(&event.instance, role),
             EventKind::Conflict(ConflictEvent::Began(conflict))
                 if conflict.verdict != Verdict::SameAddress =>
             {
-                self.notices.push(Notice::Contested { instance: event.instance.to_string() });
+                self.listeners.contested(&event.instance);
             }
             _ => {}
         }
     }
 
-    fn tell_role(&mut self, instance: String, role: Role, priority: u8) {
-        self.told.insert(instance.clone(), (role, priority));
-        self.notices.push(Notice::Role { instance, role, priority });
-    }
-
-    fn tell_group(&mut self, group: &str, role: Role) {
-        let Some((_, told)) = self.groups.get_mut(group) else { return };
-        if std::mem::replace(told, role) != role {
-            // As with keepalived: a group has no priority.
-            self.group_notices.push(Notice::Role { instance: group.to_owned(), role, priority: 0 });
-        }
-    }
-
-    /// The roles now, for what was missed of the events that led to them.
+    /// How things stand now, for what was missed of the events that led there.
     fn catch_up(&mut self) {
         let Some(routers) = &self.routers else { return };
-        let now: Vec<(String, Role)> = routers
-            .handle
-            .instances()
-            .map(|instance| (instance.name().to_owned(), instance.ownership().borrow().role))
-            .collect();
-        for (instance, role) in now {
-            if let Some(&(told, priority)) = self.told.get(&instance)
-                && told != role
-            {
-                self.tell_role(instance, role, priority);
-            }
-        }
-        let role_of = |member: &String| self.told.get(member).map_or(Role::Initialize, |(role, _)| *role);
-        let roles = self.groups.iter().filter_map(|(name, (members, _))| {
-            let first = members.first().map(role_of)?;
-            // On its way it has no role of its own; its next event is still to come.
-            members.iter().map(role_of).all(|role| role == first).then(|| (name.clone(), first))
+        let instances = routers.handle.instances().map(|instance| {
+            let status = instance.status();
+            (instance.name().to_owned(), status.role, status.priority.get())
         });
-        for (group, role) in roles.collect::<Vec<_>>() {
-            self.tell_group(&group, role);
-        }
+        self.listeners.catch_up(instances.collect::<Vec<_>>());
     }
 
     fn handle_check(&mut self, event: &lvs_health::Event) {
@@ -363,14 +373,24 @@ impl Daemon {
             Change::Up(success) => info!("{service}: a check of server {server} passes: {}", success.seen()),
             Change::Down(failure) => warn!("{service}: a check of server {server} fails: {failure}"),
         }
-        let news = self.director.set_check(&service, &server, event.id.as_u64(), event.change.health());
-        if let (true, Some(desired)) = (news, &self.desired) {
+        let before = service_health(&self.director, &service);
+        if !self.director.set_check(&service, &server, event.id.as_u64(), event.change.health()) {
+            return;
+        }
+        if let Some(desired) = &self.desired {
             desired.send_replace(self.director.desired());
+        }
+        if let Some(health) = self.director.pool(&service).and_then(|pool| pool.health(&server)) {
+            self.listeners.server(service, server, health);
+        }
+        match service_health(&self.director, &service) {
+            health if health != before => self.listeners.service(service, health),
+            _ => {}
         }
     }
 
     /// Resigns, releases the addresses, runs the last scripts, removes the services; whether all of it worked.
-    async fn stop(self) -> bool {
+    async fn stop(mut self) -> bool {
         if let Some(routers) = self.routers {
             let mut left = routers.stop().await;
             while let Ok(event) = left.try_recv() {
@@ -379,14 +399,7 @@ impl Daemon {
         }
         // A thread that has ended has nothing left to release.
         let _ = self.release.send(());
-        for (instance, (_, priority)) in self.told {
-            self.notices.push(Notice::Stopped { instance, priority });
-        }
-        for (instance, (_, role)) in self.groups {
-            if role != Role::Initialize {
-                self.group_notices.push(Notice::Stopped { instance, priority: 0 });
-            }
-        }
+        self.listeners.stopped();
         if let Some(desired) = self.desired {
             desired.send_replace(Table::default());
         }
@@ -411,9 +424,25 @@ impl Daemon {
                 recordings.finish(LAST_RECORDINGS).await;
             }
         };
-        tokio::join!(self.notices.finish(LAST_SCRIPTS), self.group_notices.finish(LAST_SCRIPTS), recorded);
+        tokio::join!(self.listeners.finish(), recorded, self.dumps.finish(LAST_DUMPS));
         released && removed
     }
+}
+
+/// Whether a service has a server that gets new connections.
+fn service_health(director: &Director, service: &ServiceKey) -> Health {
+    let table = director.pool(service).map(|pool| pool.desired());
+    let serves = |server: &lvs_core::RealServer| server.weight() != Weight::ZERO;
+    match table.is_some_and(|table| table.servers().any(serves)) {
+        true => Health::Up,
+        false => Health::Down,
+    }
+}
+
+/// From now on these signals do not end the process.
+fn dump_signals() -> io::Result<Vec<(Signal, Dump)>> {
+    let handled = |(name, dump): (SignalName, Dump)| Ok((signal(SignalKind::from_raw(name.number()))?, dump));
+    DUMPS.into_iter().map(handled).collect()
 }
 
 /// What would end the process before its handlers are installed. The real-time ones are not in this type's range.

@@ -1,5 +1,6 @@
 //! Turns a checked configuration into the values that the crates take.
 
+mod fifos;
 mod trackers;
 mod vrrp;
 
@@ -22,6 +23,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::conf::tracking::SyncGroup;
 use crate::conf::{self, Span, model};
+use crate::fifos::{Tastes, WantedFifo};
 use crate::scripts::{InstanceScripts, Script};
 use crate::trackers::{TrackedInstance, Watched};
 
@@ -44,6 +46,10 @@ pub(crate) struct Plan {
     pub(crate) scripts: BTreeMap<String, InstanceScripts>,
     /// The scripts of sync groups.
     pub(crate) group_scripts: BTreeMap<String, InstanceScripts>,
+    /// The FIFOs that are told of changes.
+    pub(crate) fifos: Vec<WantedFifo>,
+    /// What they want to hear.
+    pub(crate) tastes: Tastes,
     /// What instances track.
     pub(crate) watched: Watched,
     /// The instances that track it.
@@ -115,6 +121,7 @@ impl Plan {
             // keepalived refuses it, too, whether a script needs it or not.
             identity(Some(user)).map_err(|reason| PlanError::new(at, "script_user", reason))?;
         }
+        plan.add_fifos(config, vrrp, servers)?;
         if vrrp {
             let mut objects = trackers::Objects::default();
             for instance in &config.instances {
@@ -331,7 +338,13 @@ impl Plan {
             let script = scripts.find(|script| root && script.script.identity.is_none())?;
             Some(run_as_root(&format!("vrrp_script {}", script.name)))
         };
-        root_scripts("vrrp_instance", &self.scripts, root).or_else(of_groups).or_else(tracked)
+        let reader = || {
+            let reads =
+                |fifo: &&WantedFifo| fifo.reader.as_ref().is_some_and(|script| script.identity.is_none());
+            let fifo = self.fifos.iter().find(|fifo| root && reads(fifo))?;
+            Some(run_as_root(&format!("{}_script", fifo.scope.keyword())))
+        };
+        root_scripts("vrrp_instance", &self.scripts, root).or_else(of_groups).or_else(tracked).or_else(reader)
     }
 }
 

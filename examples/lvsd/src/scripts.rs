@@ -73,7 +73,7 @@ impl ScriptRunner {
             Notice::Stopped { priority, .. } => (&scripts.stop, "STOP", priority),
             // No change of state, so nothing for the general script.
             Notice::Contested { .. } => return scripts.master_rx_lower_pri.iter().cloned().collect(),
-            // An instance that is being initialised has nothing to tell.
+            // An instance that is being initialised has nothing to tell; priorities are for FIFOs alone.
             _ => return Vec::new(),
         };
         let any = scripts.any.clone().map(|mut script| {
@@ -129,14 +129,15 @@ async fn run_until(script: &Script, limit: impl Future<Output = ()>) -> io::Resu
     tokio::select! {
         // A script that has ended is never taken for one that hangs.
         biased;
-        status = running.child.wait() => return status.map(Outcome::Exited),
+        status = running.wait() => return status.map(Outcome::Exited),
         () = limit => {}
     }
     running.end().await?;
     Ok(Outcome::TimedOut)
 }
 
-fn spawn(script: &Script) -> io::Result<Running> {
+/// Starts a script as [`run`] does.
+pub(crate) fn spawn(script: &Script) -> io::Result<Running> {
     let (program, arguments) = script
         .command
         .split_first()
@@ -160,15 +161,20 @@ fn spawn(script: &Script) -> io::Result<Running> {
 }
 
 /// A script that runs. Dropping it before it ended kills its process group: nothing outlives a cancelled script.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     /// Whether it is this process that ends the script.
     being_ended: bool,
 }
 
 impl Running {
+    /// Waits until it ends by itself. Safe to cancel.
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
     /// SIGTERM to the whole group, SIGKILL after the grace; the script is reaped.
-    async fn end(&mut self) -> io::Result<()> {
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
         self.being_ended = true;
         let group = self.group();
         signal(group, Signal::SIGTERM);
@@ -239,7 +245,7 @@ mod tests {
             ..InstanceScripts::default()
         };
         let runner = ScriptRunner::new(BTreeMap::from([("VI_1".to_owned(), scripts)]));
-        let contested = Notice::Contested { instance: "VI_1".to_owned() };
+        let contested = Notice::Contested { instance: "VI_1".to_owned(), priority: 100 };
         assert_eq!(runner.scripts_for(&contested), [script(&["/lower", "x"])]);
     }
 

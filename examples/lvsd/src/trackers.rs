@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub(crate) use files::WatchedFile;
-pub(crate) use judge::{Judge, TrackedInstance};
+pub(crate) use judge::{Judge, Known, SharedJudge, TrackedInstance};
 pub(crate) use processes::{Pattern, WatchedProcess};
-pub(crate) use scripts::WatchedScript;
+pub(crate) use scripts::{Running, WatchedScript};
 
 use crate::worker::{self, Waiting};
 use files::Files;
@@ -43,7 +43,7 @@ pub(crate) type Links = BTreeMap<String, Option<bool>>;
 /// What the thread works on.
 pub(crate) struct Trackers {
     pub(crate) watched: Watched,
-    pub(crate) judge: Judge,
+    pub(crate) judge: SharedJudge,
     /// The driver that owns the instances.
     pub(crate) vrrp: Handle,
     pub(crate) links: watch::Receiver<Links>,
@@ -77,7 +77,7 @@ impl Trackers {
     }
 
     fn open(self) -> anyhow::Result<Waiting> {
-        let Self { watched, mut judge, vrrp, links, stop } = self;
+        let Self { watched, judge, vrrp, links, stop } = self;
         let (ready, opened) = std::sync::mpsc::sync_channel(1);
         let Watched { scripts, processes, files, interfaces } = watched;
         worker::start(
@@ -85,13 +85,16 @@ impl Trackers {
             async move || {
                 let (files, contents) = Files::open(files)?;
                 let (processes, counts) = Processes::open(processes);
-                for (object, fact) in contents.into_iter().chain(counts) {
-                    judge.set_fact(object, fact);
+                {
+                    let mut judge = judge.lock();
+                    for (object, fact) in contents.into_iter().chain(counts) {
+                        judge.set_fact(object, fact);
+                    }
+                    for (object, script) in &scripts {
+                        judge.set_fact(*object, script.fact_at_first());
+                    }
+                    judge.tell_all(&vrrp);
                 }
-                for (object, script) in &scripts {
-                    judge.set_fact(*object, script.fact_at_first());
-                }
-                judge.tell_all(&vrrp);
                 // Whoever opened it waits for this.
                 let _ = ready.send((files, processes, scripts, judge, vrrp));
                 Ok(opened)

@@ -28,6 +28,8 @@ impl Driver {
     pub(super) fn change(&mut self, change: Change) -> BTreeMap<u64, Commands> {
         let Change { plan, later, answer, turn } = change;
         let result = self.follow(plan);
+        // That took its time: whoever waits for a master listens once more before it believes its timer.
+        self.interfaces.iter_mut().for_each(|interface| interface.is_heard = false);
         drop(turn);
         // Nobody may wait for it any more.
         let _ = answer.send(result);

@@ -1,7 +1,6 @@
 //! How the rest of an application talks to a running driver: without ever making it wait.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,10 +15,10 @@ use crate::driver::difference::Changes;
 use crate::driver::registry::{InstanceFacts, Registry};
 use crate::driver::setup::Setup;
 use crate::driver::shared::{Commands, Shared, lock};
+use crate::driver::status::Status;
 use crate::error::Error;
-use crate::router::Router;
 use crate::stats::Stats;
-use crate::types::{Interval, Priority};
+use crate::types::Priority;
 
 /// Commands a running [`Driver`](crate::Driver) and watches it. Clones speak to the same driver.
 ///
@@ -180,6 +179,14 @@ impl Handle {
     pub fn interface_stats(&self, name: &str) -> Option<Stats> {
         self.shared.registry().interfaces.get(name).map(|counters| counters.snapshot())
     }
+
+    /// Takes off from the counters of an interface what was read of them, as [`Instance::clear_stats`] does for those
+    /// of an instance. Does nothing if no instance is on it.
+    pub fn clear_interface_stats(&self, name: &str, seen: &Stats) {
+        if let Some(counters) = self.shared.registry().interfaces.get(name) {
+            counters.take_off(seen);
+        }
+    }
 }
 
 /// What a change came to.
@@ -253,6 +260,21 @@ impl Instance {
         self.facts.counters.snapshot()
     }
 
+    /// Takes off from the counters what was read of them: afterwards they have what came since. So nothing is lost
+    /// between reading and clearing (keepalived's `STATS_CLEAR`).
+    ///
+    /// ```
+    /// # use lvs_vrrp::Instance;
+    /// fn report_and_begin_again(instance: &Instance) {
+    ///     let seen = instance.stats();
+    ///     println!("{}: {} adverts heard since the last report", instance.name(), seen.adverts_received);
+    ///     instance.clear_stats(&seen);
+    /// }
+    /// ```
+    pub fn clear_stats(&self, seen: &Stats) {
+        self.facts.counters.take_off(seen);
+    }
+
     /// When the last advert of a mastership went out, for whoever renews the lease of its addresses.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
@@ -276,65 +298,6 @@ impl Instance {
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Instance").field(&self.name()).finish()
-    }
-}
-
-/// How an instance stands, at one moment. With the feature `serde` it can be serialised: a map of the fields by their
-/// names, times in nanoseconds on [`now`](crate::clock::now)'s clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Its role.
-    pub role: Role,
-    /// Since when it has this role, on [`now`](crate::clock::now)'s clock.
-    pub since: Instant,
-    /// Its effective priority.
-    pub priority: Priority,
-    /// The address that the master sends from: its own as master, as backup that of the router heard last, if any.
-    pub master: Option<IpAddr>,
-    /// The interval that it goes by: as a backup in version 3 the master's, if one was heard.
-    pub master_interval: Interval,
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for Status {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-
-        let Self { role, since, priority, master, master_interval } = self;
-        let mut map = serializer.serialize_struct("Status", 5)?;
-        map.serialize_field("role", &role.to_string())?;
-        map.serialize_field("since", &since.as_nanos())?;
-        map.serialize_field("priority", &priority.get())?;
-        map.serialize_field("master", &master.map(|address| address.to_string()))?;
-        map.serialize_field("master_interval", &master_interval.duration().as_nanos())?;
-        map.end()
-    }
-}
-
-impl Status {
-    pub(crate) fn new(router: &Router, now: Instant) -> Self {
-        Self {
-            role: router.role(),
-            since: now,
-            priority: router.config().priority(),
-            master: None,
-            master_interval: router.master_interval(),
-        }
-    }
-
-    /// Takes over how a router stands now; answers whether it stood otherwise before.
-    pub(crate) fn follow(&mut self, router: &Router, now: Instant) -> bool {
-        let role = router.role();
-        let master = match role {
-            Role::Master => Some(router.address()),
-            Role::Backup if self.role == Role::Backup => self.master,
-            Role::Initialize | Role::Backup | Role::Fault => None,
-        };
-        let since = if role == self.role { self.since } else { now };
-        let (priority, master_interval) = (router.config().priority(), router.master_interval());
-        let before = std::mem::replace(self, Self { role, since, priority, master, master_interval });
-        before != *self
     }
 }
 

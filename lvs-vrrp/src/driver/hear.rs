@@ -79,13 +79,16 @@ impl Driver {
                     ah.heard(sequence);
                 }
                 member.tell(now, &Input::advert(accepted.source, &accepted.advert));
-                if member.router.role() == Role::Backup && member.status.master != Some(accepted.source) {
-                    member.status.master = Some(accepted.source);
-                    if !std::mem::replace(&mut member.has_news, true) {
-                        self.space.changed.push(id);
-                    }
-                }
+                let (source, advertised) = (accepted.source, accepted.advert.advertised());
                 self.carry_out(id, now);
+                // After that: one that has just become backup has the role to keep it.
+                let member = &mut self.members[id];
+                if member.router.role() == Role::Backup
+                    && member.status.hear(source, advertised)
+                    && !std::mem::replace(&mut member.has_news, true)
+                {
+                    self.space.changed.push(id);
+                }
             }
             Err(refused) => self.refuse(place, &refused, &datagram),
         }

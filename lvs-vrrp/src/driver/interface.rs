@@ -189,6 +189,13 @@ impl Interface {
         }
     }
 
+    /// Closes the ways in of a family.
+    pub(super) fn stop_hearing(&mut self, family: Family) {
+        for ear in self.ears.iter_mut().filter(|ear| ear.channel.family() == family) {
+            ear.receiver = None;
+        }
+    }
+
     /// Opens the ways that are not open, if it can be now; answers why some are not.
     pub(super) fn open_ways(&mut self, transport: &mut dyn Transport) -> Vec<io::Error> {
         let mut refused = Vec::new();

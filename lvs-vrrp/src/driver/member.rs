@@ -10,9 +10,9 @@ use crate::action::{FaultReason, Gate};
 #[cfg(feature = "ah")]
 use crate::ah::AhSender;
 use crate::driver::config::InstanceConfig;
-use crate::driver::handle::Status;
 use crate::driver::recorder::Recorder;
 use crate::driver::registry::InstanceFacts;
+use crate::driver::status::Status;
 use crate::record::Input;
 use crate::router::Router;
 #[cfg(feature = "ah")]
@@ -128,7 +128,7 @@ impl Member {
 }
 
 /// What a router sends from before its interface is known.
-pub(super) const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+pub(crate) const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 #[cfg(feature = "ah")]
 fn sender(authentication: Authentication) -> Option<AhSender> {

@@ -135,9 +135,19 @@ impl Driver {
         let is_the_same = !needs_new_ways
             && hosts(interface.link.as_ref(), &virtual_addresses)
                 .eq(hosts(link.as_ref(), &virtual_addresses));
+        let has = |link: Option<&Link>, family| {
+            hosts(link, &virtual_addresses).any(|(address, _)| Family::of(&address) == family)
+        };
+        let returned = [Family::Ipv4, Family::Ipv6]
+            .map(|family| (family, !has(interface.link.as_ref(), family) && has(link.as_ref(), family)));
         interface.set_link(link);
         if is_the_same {
             return;
+        }
+        // A family may have been gone from the interface, for an MTU below 1,280 as an example, and the kernel has forgotten
+        // then which groups it had joined.
+        for (family, _) in returned.into_iter().filter(|(_, returned)| *returned) {
+            interface.stop_hearing(family);
         }
         self.settle(place, needs_new_ways);
         // At the start not all interfaces are known: they are judged when they are.

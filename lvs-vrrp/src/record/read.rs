@@ -156,6 +156,7 @@ fn config(text: &str) -> Result<Config, String> {
             "higher_prio_send_advert" => config.with_higher_prio_send_advert(switch(value)?),
             "owner_ignore_adverts" => config.with_owner_ignore_adverts(switch(value)?),
             "yield_when_late" => config.with_yield_when_late(switch(value)?),
+            "highest_other" => config.with_highest_other_priority(priority(value)?),
             "claim_timeout" => config.with_claim_timeout(duration(value)?),
             _ => {
                 schedule = announcements(schedule, key, value)?;
@@ -211,4 +212,4 @@ pub(crate) fn number<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T
 }
 
 /// Keys that a configuration may have.
-const KEYS: usize = 17;
+const KEYS: usize = 18;

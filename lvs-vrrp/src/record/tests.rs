@@ -41,6 +41,7 @@ fn every_input_is_read_as_it_was_written() {
         .with_higher_prio_send_advert(true)
         .with_owner_ignore_adverts(true)
         .with_yield_when_late(true)
+        .with_highest_other_priority(Priority::new(9).unwrap())
         .with_claim_timeout(nanos(8));
     let advert = |source: [u16; 8], octet, interval| Input::Advert {
         source: source.into(),

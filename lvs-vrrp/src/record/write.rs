@@ -83,6 +83,9 @@ fn put_config(text: &mut String, config: &Config) {
     ] {
         put(text, format_args!(" {key}={}", if is_on { "yes" } else { "no" }));
     }
+    if let Some(priority) = config.highest_other_priority() {
+        put(text, format_args!(" highest_other={priority}"));
+    }
     if let Some(timeout) = config.fixed_claim_timeout() {
         put(text, format_args!(" claim_timeout={}", nanos(timeout)));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lvs_tests::{Capture, Frame, Process, holds_for, poll_until};
 
-use crate::lan::{LATE, LIMIT, Lan, VIP_6, instance_6, leaves_with, priority, source};
+use crate::lan::{LATE, LIMIT, Lan, VIP, VIP_6, instance, instance_6, leaves_with, priority, source};
 
 #[track_caller]
 fn owned_by(lan: &Lan, owner: usize) {
@@ -166,4 +166,61 @@ fn an_advert_is_never_longer_than_an_mtu_that_shrinks() {
     assert!(shorter.at - before < Duration::from_millis(200) + LATE, "{:?}", shorter.at - before);
     holds_for(Duration::from_secs(1), "it stays master", || lan.has(0, "fe80::9:1"));
     assert!(master.is_running(), "{}", master.log());
+}
+
+/// A master of both families, and a backup of it whose interface is played with.
+fn pair() -> (Lan, [Process; 2]) {
+    let lan = Lan::new();
+    let both = |priority| instance(priority, "") + &instance_6(priority, "").replace("VI_1", "VI_2");
+    let first = lan.lvsd(0, &both(150));
+    poll_until(LIMIT, "the first is master", || lan.has(0, VIP) && lan.has(0, VIP_6));
+    let second = lan.lvsd(1, &both(100));
+    changes_to(&second, "BACKUP");
+    (lan, [first, second])
+}
+
+/// Waits until the last change of the instance of IPv6 is to this state.
+#[track_caller]
+fn changes_to(daemon: &Process, state: &str) {
+    poll_until(LIMIT, state, || {
+        let log = daemon.log();
+        let last = log
+            .lines()
+            .rfind(|line| line.contains("VI_2: ") && line.contains(" -> "))
+            .unwrap_or("")
+            .to_owned();
+        if last.contains(&format!("-> {state}")) { Ok(()) } else { Err(last) }
+    });
+}
+
+#[track_caller]
+fn stays_backup(lan: &Lan, what: &str) {
+    // Many times its master down interval.
+    holds_for(Duration::from_secs(2), what, || !lan.has(1, VIP) && !lan.has(1, VIP_6));
+}
+
+#[test]
+fn a_backup_hears_its_master_again_after_ipv6_was_gone_from_its_interface() {
+    // Fault 28: at an MTU below 1,280 the kernel takes IPv6 away, and forgets the groups.
+    let (lan, [_first, second]) = pair();
+    lan.hosts[1].sh("ip link set eth0 mtu 1000").expect("the MTU can be set");
+    changes_to(&second, "FAULT");
+    lan.hosts[1].sh("ip link set eth0 mtu 1500").expect("the MTU can be set");
+    changes_to(&second, "BACKUP");
+    stays_backup(&lan, "it hears the master");
+}
+
+#[test]
+fn a_backup_hears_its_master_again_after_its_interface_was_in_a_bridge() {
+    // Fault 28
+    let (lan, [_first, _second]) = pair();
+    let host = &lan.hosts[1];
+    host.sh("ip link add br9 type bridge && ip link set br9 up").expect("a bridge");
+    host.sh("ip link set eth0 master br9 && ip link set eth0 nomaster").expect("in and out");
+    stays_backup(&lan, "a moment in a bridge");
+    host.sh("ip link set eth0 master br9").expect("in");
+    poll_until(LIMIT, "the bridge takes the adverts", || lan.has(1, VIP) && lan.has(1, VIP_6));
+    host.sh("ip link set eth0 nomaster").expect("out");
+    poll_until(LIMIT, "it hears the master", || !lan.has(1, VIP) && !lan.has(1, VIP_6));
+    stays_backup(&lan, "it goes on hearing the master");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lvs_core::{Family, Protocol, SchedulerName, VirtualAddress, Weight};
@@ -51,6 +52,71 @@ pub struct Global {
     pub pacing: Pacing,
     /// How the operating system treats the thread that runs VRRP.
     pub scheduling: Scheduling,
+    /// Where changes are written, in the order of [`FifoScope`], each scope at most once.
+    pub fifos: Vec<NotifyFifo>,
+    /// Where state and counters go when a signal asks for them.
+    pub dumps: DumpFiles,
+}
+
+/// A FIFO that changes are written to, a line for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyFifo {
+    /// Which changes.
+    pub scope: FifoScope,
+    /// Where it stands in the file.
+    pub at: Span,
+    /// The FIFO, absolute; no other has the same.
+    pub path: PathBuf,
+    /// Whose it is if it has to be made.
+    pub owner: Option<ScriptUser>,
+    /// A program that is started to read it, with its place; the path is appended to its arguments.
+    pub reader: Option<(Script, Span)>,
+}
+
+/// Which changes a FIFO is told of. The set is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FifoScope {
+    /// `notify_fifo`: all.
+    All,
+    /// `vrrp_notify_fifo`: those of virtual routers and sync groups.
+    Vrrp,
+    /// `lvs_notify_fifo`: those of virtual and real servers.
+    Lvs,
+}
+
+impl FifoScope {
+    /// The keyword.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::All => "notify_fifo",
+            Self::Vrrp => "vrrp_notify_fifo",
+            Self::Lvs => "lvs_notify_fifo",
+        }
+    }
+}
+
+/// Files that signals ask for. A path that ends with a slash names the directory for a file with the usual name; `None`
+/// is the usual file in the usual directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DumpFiles {
+    /// `state_dump_file`, absolute
+    pub data: Option<PathBuf>,
+    /// `stats_dump_file`, absolute
+    pub stats: Option<PathBuf>,
+    /// `json_dump_file`, absolute
+    pub json: Option<PathBuf>,
+    /// `json_version`
+    pub json_version: JsonVersion,
+}
+
+/// What the JSON is at its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JsonVersion {
+    /// 1: the list of virtual routers.
+    #[default]
+    Array,
+    /// 2: an object that has this list.
+    Object,
 }
 
 /// Least time between two announcements on an interface; zero for none.
@@ -116,14 +182,17 @@ pub struct VrrpInstance {
     pub advert_interval: Duration,
     /// `version`
     pub version: Version,
+    /// `vrrp_strict`, or `strict_mode` here; what it changes is in the other values already.
+    pub strict: bool,
     /// Whether it takes over from a running master of lower priority.
     pub preempt: bool,
     /// How long it waits before that, 0 to 1,000 s.
     pub preempt_delay: Duration,
     /// Adverts of the master that may fail to come, 1 to 100; 3 in the RFCs.
     pub down_timer_adverts: u8,
-    /// Become backup after a pause in which another may have taken over (`timer_expired_backup`).
-    pub yield_when_late: bool,
+    /// Become backup after a pause in which another may have taken over (`timer_expired_backup`): the highest priority of the
+    /// other routers, 1 to 254.
+    pub yield_when_late: Option<NonZeroU8>,
     /// As master, what becomes of adverts of others.
     pub answers: Answers,
     /// `authentication`; version 3 has none.
@@ -150,6 +219,8 @@ pub struct VrrpInstance {
     pub garp: Garp,
     /// Scripts.
     pub notify: NotifyScripts,
+    /// Whether FIFOs are told of its priority, too.
+    pub notify_priority_changes: bool,
     /// What moves its priority or puts it into fault, beside its own interface.
     pub track: Vec<Track>,
 }

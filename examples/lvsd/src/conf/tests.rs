@@ -1,5 +1,6 @@
 //! What the files of a configuration become, right ones and wrong ones.
 
+mod fifos;
 mod hostile;
 mod mended;
 mod messages;

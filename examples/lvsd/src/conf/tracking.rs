@@ -119,4 +119,6 @@ pub struct SyncGroup {
     pub track: Vec<Track>,
     /// Scripts; `GROUP name STATE 0` is appended to the arguments of `notify`.
     pub notify: NotifyScripts,
+    /// Whether FIFOs are told of priorities, too.
+    pub notify_priority_changes: bool,
 }

@@ -9,7 +9,7 @@ use crate::conf::model;
 use crate::conf::tracking::{self, Track};
 use crate::scripts::Script;
 use crate::trackers::{
-    Object, Pattern, TrackedInstance, Watched, WatchedFile, WatchedProcess, WatchedScript,
+    Object, Pattern, Running, TrackedInstance, Watched, WatchedFile, WatchedProcess, WatchedScript,
 };
 
 /// What an instance tracks.
@@ -107,6 +107,7 @@ fn watched_script(
         rise: script.rise,
         fall: script.fall,
         init_fail: script.init_fail,
+        running: Running::default(),
     })
 }
 

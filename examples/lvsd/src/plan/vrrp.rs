@@ -66,15 +66,29 @@ fn config(instance: &model::VrrpInstance, priority: Priority) -> Result<Config, 
         (true, Duration::ZERO) => Preempt::Always,
         (true, delay) => Preempt::After(delay),
     };
+<<<<<<< HEAD
     // Whatever `state` says, it listens for a whole master down interval first, as keepalived does.
     Ok(Config::new(interval, priority)
+=======
+    let start = match (instance.state, &instance.authentication) {
+        // As in keepalived: who has not heard the other's numbers sends what the other refuses.
+        (model::InitialState::Master, Some(model::Authentication::Ah(_))) => Start::Backup,
+        (model::InitialState::Master, Some(model::Authentication::Pass(_)) | None) => Start::Master,
+        (model::InitialState::Backup, _) => Start::Backup,
+    };
+    let config = Config::new(interval, priority)
+>>>>>>> main
         .with_preempt(preempt)
         .with_down_timer_adverts(DownTimerAdverts::new(instance.down_timer_adverts)?)
-        .with_yield_when_late(instance.yield_when_late)
+        .with_yield_when_late(instance.yield_when_late.is_some())
         .with_lower_prio_no_advert(instance.answers.lower_prio_no_advert)
         .with_higher_prio_send_advert(instance.answers.higher_prio_send_advert)
         .with_owner_ignore_adverts(instance.answers.owner_ignore_adverts)
-        .with_announcements(announcements(instance.garp)))
+        .with_announcements(announcements(instance.garp));
+    Ok(match instance.yield_when_late {
+        Some(others) => config.with_highest_other_priority(Priority::new(others.get())?),
+        None => config,
+    })
 }
 
 fn delivery(delivery: &model::Delivery) -> Delivery {

@@ -1,6 +1,9 @@
 //! Decides from facts what becomes of each instance, and tells the driver and the log when that changes.
 
-use lvs_vrrp::{Fact, Gate, Handle, Priority, Tracker};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lvs_vrrp::{Fact, Gate, Handle, Priority, TrackedKind, Tracker};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -69,14 +72,6 @@ impl Judge {
         }
     }
 
-    /// Until nobody sends facts any more. Safe to cancel between two facts.
-    pub(super) async fn keep(mut self, mut facts: mpsc::Receiver<(Object, Fact)>, vrrp: Handle) {
-        while let Some((object, fact)) = facts.recv().await {
-            self.set_fact(object, fact);
-            self.tell_all(&vrrp);
-        }
-    }
-
     /// What the instances have to be told, once: name, what changed, and why. The gate comes last, so that an
     /// instance which leaves its fault does so with the right priority.
     fn news(&mut self) -> Vec<(String, News, String)> {
@@ -93,6 +88,52 @@ impl Judge {
             }
         }
         news
+    }
+}
+
+/// A judge that several threads ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedJudge(Arc<Mutex<Judge>>);
+
+/// What a judge knows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Of tracked objects, by kind and name.
+    pub(crate) facts: BTreeMap<(TrackedKind, String), Fact>,
+    /// How the priorities of instances come about, by their names.
+    pub(crate) explanations: BTreeMap<String, String>,
+}
+
+impl SharedJudge {
+    pub(crate) fn new(judge: Judge) -> Self {
+        Self(Arc::new(Mutex::new(judge)))
+    }
+
+    /// What is known now.
+    pub(crate) fn known(&self) -> Known {
+        let mut known = Known::default();
+        for Judged { instance, .. } in &self.lock().instances {
+            let tracker = &instance.tracker;
+            known.explanations.insert(instance.name.clone(), tracker.explain().to_string());
+            for (place, object) in tracker.objects().enumerate() {
+                known.facts.insert((object.kind(), object.name().to_owned()), tracker.fact(place));
+            }
+        }
+        known
+    }
+
+    /// Until nobody sends facts any more. Safe to cancel between two facts.
+    pub(super) async fn keep(self, mut facts: mpsc::Receiver<(Object, Fact)>, vrrp: Handle) {
+        while let Some((object, fact)) = facts.recv().await {
+            let mut judge = self.lock();
+            judge.set_fact(object, fact);
+            judge.tell_all(&vrrp);
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Judge> {
+        // A fact that was taken note of halfway is told with the next one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,8 +157,16 @@ mod tests {
             tracker: Tracker::new(Priority::new(150).unwrap(), [script(weight)]),
             objects: vec![Object(7)],
         };
-        let mut judge = Judge::new(vec![tracked("V1", 50), tracked("V2", 0)]);
-        judge.set_fact(Object(7), Fact::Up);
+        let judge = SharedJudge::new(Judge::new(vec![tracked("V1", 50), tracked("V2", 0)]));
+        let known = || {
+            let Known { facts, explanations } = judge.known();
+            (facts[&(TrackedKind::Script, "chk_nginx".to_owned())], explanations["V1"].clone())
+        };
+        assert_eq!(known(), (Fact::Unknown, "150 = 150 base".to_owned()));
+        let set_fact = |fact| judge.lock().set_fact(Object(7), fact);
+        set_fact(Fact::Up);
+        assert_eq!(known(), (Fact::Up, "200 = 150 base + 50 script chk_nginx".to_owned()));
+        let mut judge = judge.lock();
         let raised = Priority::new(200).unwrap();
         let explanation = "200 = 150 base + 50 script chk_nginx".to_owned();
         assert_eq!(judge.news(), [("V1".to_owned(), News::Priority(raised), explanation)]);

@@ -1,6 +1,8 @@
 //! Runs a tracked script again and again, and decides from its results whether it is up.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lvs_vrrp::Fact;
@@ -24,6 +26,22 @@ pub(crate) struct WatchedScript {
     pub(crate) fall: NonZeroU32,
     /// It is down until it has succeeded.
     pub(crate) init_fail: bool,
+    /// Whether it runs at the moment.
+    pub(crate) running: Running,
+}
+
+/// Whether something runs at the moment, for whoever wants to know.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running(Arc<AtomicBool>);
+
+impl Running {
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, is_running: bool) {
+        self.0.store(is_running, Ordering::Relaxed);
+    }
 }
 
 impl WatchedScript {
@@ -39,7 +57,10 @@ impl WatchedScript {
         starts.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             starts.tick().await;
-            let failure = match run(&self.script, self.timeout).await {
+            self.running.set(true);
+            let outcome = run(&self.script, self.timeout).await;
+            self.running.set(false);
+            let failure = match outcome {
                 Ok(Outcome::Exited(status)) if status.success() => None,
                 Ok(Outcome::Exited(status)) => Some(status.to_string()),
                 Ok(Outcome::TimedOut) => Some(format!("it ran longer than {:?} and was ended", self.timeout)),
@@ -130,6 +151,7 @@ mod tests {
             rise: NonZeroU32::MIN,
             fall: NonZeroU32::MIN,
             init_fail: false,
+            running: Running::default(),
         }
     }
 

@@ -16,6 +16,8 @@ use crate::delivery::{Delivery, Multicast};
 use crate::driver::difference::Changes;
 use crate::driver::handle::{Handle, Instance};
 use crate::driver::setup::{GroupConfig, Setup};
+use crate::endpoints::{Datagram, Endpoints};
+use crate::ipv4::TTL;
 use crate::packet::Advert;
 use crate::router::Router;
 use crate::transport::memory::{MemoryNetwork, MemoryTransport};
@@ -433,6 +435,71 @@ impl World {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_has_come_through_a_receiver_is_heard_before_another_takes_its_place() {
+    let network = MemoryNetwork::new();
+    let (mut driver, handle, _) = Driver::with_transport(Vec::new(), network.host([own_address()])).unwrap();
+    handle.set_link(link("lan0", true));
+    assert!(!driver.start());
+    let router = Config::new(Interval::centis(4000).unwrap(), Priority::DEFAULT);
+    let instance = |name: &str, vrid| {
+        InstanceConfig::new(name, "lan0", Vrid::new(vrid).unwrap(), vec![[10, 0, 0, 100].into()], router)
+    };
+    let mut other_group = instance("b", 2);
+    other_group.delivery = Delivery::Multicast(Multicast::to([224, 0, 0, 200].into()));
+    let mut apply = |setup: Vec<InstanceConfig>| {
+        let mut applied = pin!(handle.apply(setup));
+        assert!(applied.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        // Without having been woken by what came.
+        assert!(!driver.turn());
+    };
+    apply(vec![instance("a", 1)]);
+    let mut packet = Vec::new();
+    let endpoints = Endpoints::v4([10, 0, 0, 2].into(), [224, 0, 0, 18].into());
+    let running = Advertised::Running(Priority::new(200).unwrap());
+    instance("a", 1).advert(running, 1).unwrap().write_to(&endpoints, &mut packet);
+    let mut departures = Departures::default();
+    departures.push(&Datagram::new(endpoints, TTL, &packet));
+    let mut theirs = network.host([[10, 0, 0, 2].into()]).sender("lan0", 1, Family::Ipv4).unwrap();
+    theirs.send(&departures, &mut Vec::new());
+    apply(vec![instance("a", 1), other_group]);
+    assert_eq!(handle.instance("a").unwrap().stats().adverts_received, 1);
+}
+
+#[test]
+fn nothing_is_sent_from_an_address_that_a_former_instance_has_not_taken_off_yet() {
+    // VR-001.
+    let (mut driver, handle, _) =
+        Driver::with_transport(Vec::new(), MemoryNetwork::new().host([own_address()])).unwrap();
+    let vip = IpAddr::from([10, 0, 0, 100]);
+    let addresses = |all: &[IpAddr]| {
+        let address = |&address: &IpAddr| LinkAddress { address, prefix_len: 24, tagged: false };
+        Link { addresses: all.iter().map(address).collect(), ..link("lan0", true) }
+    };
+    handle.set_link(addresses(&[vip, own_address()]));
+    assert!(!driver.start());
+    let instance = |number: u8| {
+        let router = Config::new(Interval::centis(4000).unwrap(), Priority::DEFAULT);
+        let vip = [10, 0, 0, 99 + number].into();
+        InstanceConfig::new(format!("VI_{number}"), "lan0", Vrid::new(number).unwrap(), vec![vip], router)
+    };
+    let mut take = |setup: Option<Vec<InstanceConfig>>| {
+        let mut applied = setup.map(|setup| Box::pin(handle.apply(setup)));
+        if let Some(applied) = &mut applied {
+            assert!(applied.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert!(!driver.turn());
+        driver.members.last().and_then(|member| member.source)
+    };
+    assert_eq!(take(Some(vec![instance(1), instance(2)])), Some(own_address()));
+    assert_eq!(take(Some(vec![instance(2)])), Some(own_address()));
+    // Once it is off, it is an address like any other.
+    for (all, source) in [(&[own_address()][..], own_address()), (&[vip, own_address()], vip)] {
+        handle.set_link(addresses(all));
+        assert_eq!(take(None), Some(source));
     }
 }
 

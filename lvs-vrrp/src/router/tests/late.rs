@@ -248,3 +248,20 @@ fn a_late_master_told_to_yield_leaves_it_to_the_lower_one_from_the_very_moment_i
         assert_eq!(rig.router.role(), role, "{pause:?}");
     }
 }
+
+#[test]
+fn a_master_is_late_only_when_the_best_of_the_others_may_have_taken_over() {
+    // The skew of priority 64: (256 - 64) / 256 of a second.
+    let other = Priority::new(64).unwrap();
+    let late =
+        v3().with_preempt(Preempt::Never).with_yield_when_late(true).with_highest_other_priority(other);
+    for (pause, role) in [(ms(3750) - ns(1), Role::Master), (ms(3750), Role::Backup)] {
+        let mut rig = Rig::master(late);
+        rig.pass(pause);
+        rig.router.handle_timeout(rig.now);
+        assert_eq!(rig.router.role(), role, "{pause:?}");
+    }
+    // Of one missed advert, too.
+    let one = late.with_down_timer_adverts(DownTimerAdverts::new(1).unwrap());
+    assert_eq!(one.overtaken_after(one.interval()), ms(1750));
+}

@@ -1,15 +1,18 @@
 //! `global_defs`: names, script identity, and defaults for every instance.
 
+mod fifos;
 mod table;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use fifos::FifoDrafts;
 pub(super) use table::{TABLE, version};
 
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::model::{Garp, Global, Pacing, Scheduling, ScriptUser, Version};
+use super::super::model::{DumpFiles, Garp, Global, Pacing, Scheduling, ScriptUser, Version};
 use super::super::source::Span;
 use super::no_effect::Subject;
 use super::{Cx, first};
@@ -27,6 +30,9 @@ pub(super) struct Draft {
     log_unknown_vrids: bool,
     pacing: Pacing,
     scheduling: Scheduling,
+    fifos: FifoDrafts,
+    pub(super) notify_priority_changes: bool,
+    dumps: DumpFiles,
     pub(super) version: Option<Version>,
     pub(super) mcast_group4: Option<Ipv4Addr>,
     pub(super) mcast_group6: Option<Ipv6Addr>,
@@ -45,7 +51,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn finish(self) -> Global {
+    pub(super) fn finish(self, cx: &mut Cx<'_>) -> Global {
         Global {
             router_id: self.router_id,
             script_user: self.script_user,
@@ -56,6 +62,8 @@ impl Draft {
             log_unknown_vrids: self.log_unknown_vrids,
             pacing: self.pacing,
             scheduling: self.scheduling,
+            fifos: self.fifos.finish(cx),
+            dumps: self.dumps,
         }
     }
 
@@ -90,6 +98,21 @@ const FIVE_SECONDS: Duration = Duration::from_secs(5);
 const FIVE: NonZeroU8 = NonZeroU8::MIN.saturating_add(4);
 
 impl Cx<'_> {
+    /// The place of a dump: a file, or with a slash at its end a directory. From the root on, since the daemon leaves the
+    /// directory that it was started in.
+    pub(super) fn dump_file(&mut self, node: &Node) -> Option<PathBuf> {
+        let word = first(node);
+        let path = PathBuf::from(&*word.text);
+        // A last `..` is a directory's name without saying so.
+        let is_place = word.text.ends_with('/') || path.file_name().is_some();
+        if path.is_absolute() && is_place {
+            return Some(path);
+        }
+        let message = format!("`{}` takes the whole path of a file, not {}", node.keyword.text, word.shown());
+        self.bad(word, message, "write it from `/` on; one that ends with `/` is a directory");
+        None
+    }
+
     /// `[all] SECONDS` between announcements on further interfaces: without `all` only on VMACs, which nobody can have.
     pub(super) fn extra_interfaces(&mut self, node: &Node, least: u64) {
         let keyword = &*node.keyword.text;

@@ -21,6 +21,7 @@ pub(super) struct Draft {
     members: Vec<Word>,
     tracks: Vec<Entry>,
     notify: NotifyScripts,
+    notify_priority_changes: bool,
     tracks_weights: bool,
 }
 
@@ -38,6 +39,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Draft> {
         members: Vec::new(),
         tracks: Vec::new(),
         notify: NotifyScripts::default(),
+        notify_priority_changes: false,
         tracks_weights: false,
     };
     let mut seen = Seen::default();
@@ -163,6 +165,7 @@ pub(super) fn finish(
                 members,
                 track: track::resolve(cx, &draft.tracks, objects, &tracker),
                 notify: draft.notify,
+                notify_priority_changes: draft.notify_priority_changes,
             }
         })
         .collect()
@@ -198,10 +201,8 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
             cx.no_effect(Subject::Mail, n);
         }
     }),
-    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, _| {
-        if cx.boolean(n) == Some(true) {
-            cx.no_effect(Subject::Fifo, n);
-        }
+    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, d| {
+        d.notify_priority_changes = cx.boolean(n).unwrap_or_default();
     }),
     Keyword::flag("global_tracking", |cx, n, d| {
         d.tracks_weights = true;

@@ -119,10 +119,11 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         priority,
         advert_interval,
         version,
+        strict: strict.is_some(),
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.value.unwrap_or_default(),
         down_timer_adverts: down_timer_adverts.unwrap_or(3),
-        yield_when_late: draft.timer_expired_backup.is_some(),
+        yield_when_late: draft.timer_expired_backup.map(|(others, _)| others),
         answers,
         authentication,
         family,
@@ -136,6 +137,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         excluded: finish(draft.excluded),
         garp,
         notify: draft.notify,
+        notify_priority_changes: draft.notify_priority_changes.unwrap_or(global.notify_priority_changes),
         track: Vec::new(),
         interface,
     };
@@ -177,7 +179,8 @@ pub(in crate::conf::check) struct Draft {
     nopreempt: Option<Span>,
     preempt_delay: Said<Duration>,
     down_timer_adverts: Said<u8>,
-    timer_expired_backup: Option<Span>,
+    /// With the highest priority of the other routers.
+    timer_expired_backup: Option<(NonZeroU8, Span)>,
     lower_prio_no_advert: Said<bool>,
     higher_prio_send_advert: Said<bool>,
     owner_ignore_adverts: Said<bool>,
@@ -209,6 +212,7 @@ pub(in crate::conf::check) struct Draft {
     garp_lower_prio_at: Vec<Span>,
     garp_refresh_repeat_at: Option<Span>,
     notify: NotifyScripts,
+    notify_priority_changes: Option<bool>,
     tracks: Vec<Entry>,
 }
 

@@ -52,9 +52,10 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     let virtual_servers: Vec<_> =
         of("virtual_server").filter_map(|node| server::check(&mut cx, node)).collect();
     let virtual_servers = server::check_all(&mut cx, virtual_servers);
+    let global = global.finish(&mut cx);
     std::mem::take(&mut cx.no_effects).report(cx.diagnostics);
     Config {
-        global: global.finish(),
+        global,
         instances: instances.into_iter().map(|checked| checked.instance).collect(),
         groups,
         scripts: objects.scripts,

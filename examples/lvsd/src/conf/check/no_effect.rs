@@ -16,12 +16,14 @@ pub(super) enum Subject {
     Snmp,
     /// D-Bus.
     Dbus,
-    /// Lines in the FIFOs, of which there are none.
-    Fifo,
+    /// A reload, of which there is none.
+    Reload,
     /// Names of processes: here there is one process.
     ProcessNames,
     /// Files for those who debug keepalived.
     Files,
+    /// Several daemons that are told apart by names.
+    InstanceNames,
     /// How the operating system treats keepalived's other processes.
     OtherProcesses,
     /// Priorities that keepalived raises by itself.
@@ -45,11 +47,18 @@ impl Subject {
             Self::Mail => ("lvsd sends no mail yet", "`notify` scripts can tell of changes"),
             Self::Snmp => ("lvsd has no SNMP agent yet", "nobody is answered, and no trap is sent"),
             Self::Dbus => ("lvsd is not on the D-Bus yet", "`notify` scripts can tell of changes"),
-            Self::Fifo => ("lvsd writes to no FIFO yet", "`notify` scripts can tell of changes"),
+            Self::Reload => (
+                "lvsd does not reload its configuration yet",
+                "after a restart all states are written anyway",
+            ),
             Self::ProcessNames => {
                 ("lvsd is one process with a name of its own", "remove it when it is not needed")
             }
             Self::Files => ("lvsd does not write such files", "remove it when it is not needed"),
+            Self::InstanceNames => (
+                "lvsd takes no `instance` and no `net_namespace` that the names of files could have",
+                "`state_dump_file` and the like name other places",
+            ),
             Self::OtherProcesses => {
                 ("lvsd has no such process", "what `vrrp_` keywords of the same kind say is done")
             }

@@ -52,7 +52,7 @@ fn the_defaults_are_keepalived_s() {
     assert_eq!(instance.family, Family::Ipv4);
     assert_eq!(instance.down_timer_adverts, 3);
     assert_eq!(instance.answers, Answers::default());
-    assert!(!instance.yield_when_late && instance.checksum == Checksum::WithAddresses);
+    assert!(instance.yield_when_late.is_none() && instance.checksum == Checksum::WithAddresses);
     assert!(instance.check_addresses && instance.track_interface);
     assert_eq!((instance.garp.lower_prio_repeat, instance.garp.lower_prio_delay), (5, seconds(5)));
 }
@@ -354,9 +354,11 @@ fn a_key_of_ah_is_cut_as_a_password_and_version_3_has_neither() {
 
 #[test]
 fn stepping_down_after_a_pause_needs_nopreempt() {
-    assert!(with(" nopreempt\n timer_expired_backup", &[]).yield_when_late);
-    assert!(with(" nopreempt\n thread_timer_expired 100", &[]).yield_when_late);
-    assert!(!with(" timer_expired_backup", &["conflict 7:2"]).yield_when_late);
+    let others =
+        |more: &str, expected: &[&str]| with(more, expected).yield_when_late.map(std::num::NonZeroU8::get);
+    assert_eq!(others(" nopreempt\n timer_expired_backup", &[]), Some(254));
+    assert_eq!(others(" nopreempt\n thread_timer_expired 100", &[]), Some(100));
+    assert_eq!(others(" timer_expired_backup", &["conflict 7:2"]), None);
     refused(&instance(" nopreempt\n timer_expired_backup 255"), &["out-of-range 8:23"]);
     refused(&instance(" nopreempt\n timer_expired_backup\n thread_timer_expired"), &["duplicate 9:2"]);
 }
@@ -392,7 +394,9 @@ fn values_of_virtual_routers_have_keepalived_s_ranges() {
         ("checker_priority 20", "out-of-range 2:19"),
         ("vrrp_rx_bufs_policy FOO", "bad-value 2:22"),
         ("vrrp_rx_bufs_multiplier 0", "out-of-range 2:26"),
-        ("notify_fifo /tmp/f", "not-supported-yet 2:2"),
+        ("notify_fifo run/f", "bad-value 2:14"),
+        ("vrrp_notify_fifo", "missing-parameter 2:2"),
+        ("lvs_notify_fifo_script \"/bin/a 'b\"", "bad-value 2:25"),
         ("startup_script /bin/true", "not-supported-yet 2:2"),
     ] {
         refused(&(format!("global_defs {{\n {line}\n}}\n") + &instance("")), &[complaint]);
@@ -534,15 +538,8 @@ fn what_only_reports_is_one_warning_for_each_subject() {
     let global = "global_defs {\n notification_email {\n  root@localhost\n  a@example.org\n }\n \
         notification_email_from lb@example.org\n smtp_server 127.0.0.1 25\n smtp_connect_timeout 30\n \
         enable_snmp_vrrp\n enable_traps\n enable_dbus\n vrrp_iptables\n process_names\n}\n";
-    let text = global.to_owned() + &instance(" smtp_alert\n notify_priority_changes on");
-    let warnings = [
-        "no-effect 2:2",
-        "no-effect 9:2",
-        "no-effect 11:2",
-        "no-effect 12:2",
-        "no-effect 13:2",
-        "no-effect 22:2",
-    ];
+    let text = global.to_owned() + &instance(" smtp_alert");
+    let warnings = ["no-effect 2:2", "no-effect 9:2", "no-effect 11:2", "no-effect 12:2", "no-effect 13:2"];
     accepted(&text, &warnings);
     let shown = shown(&read(&text));
     assert!(

@@ -7,7 +7,7 @@ use super::super::no_effect::Subject;
 use super::super::{Cx, Keyword, first};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
-use crate::conf::model::Version;
+use crate::conf::model::{FifoScope, JsonVersion, Version};
 use crate::conf::tree::Node;
 
 pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
@@ -28,6 +28,27 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
             .help("see to it that nobody but root can write to scripts that run as root"),
         );
     }),
+    // Where changes are written.
+    fifo("notify_fifo", "notify_fifo PATH [USER [GROUP]]", |cx, n, d| d.fifos.set(cx, n, FifoScope::All)),
+    fifo("vrrp_notify_fifo", "vrrp_notify_fifo PATH [USER [GROUP]]", |cx, n, d| {
+        d.fifos.set(cx, n, FifoScope::Vrrp);
+    }),
+    fifo("lvs_notify_fifo", "lvs_notify_fifo PATH [USER [GROUP]]", |cx, n, d| {
+        d.fifos.set(cx, n, FifoScope::Lvs);
+    }),
+    fifo("notify_fifo_script", "notify_fifo_script COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.fifos.set_reader(cx, n, FifoScope::All);
+    }),
+    fifo("vrrp_notify_fifo_script", "vrrp_notify_fifo_script COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.fifos.set_reader(cx, n, FifoScope::Vrrp);
+    }),
+    fifo("lvs_notify_fifo_script", "lvs_notify_fifo_script COMMAND [USER [GROUP]]", |cx, n, d| {
+        d.fifos.set_reader(cx, n, FifoScope::Lvs);
+    }),
+    Keyword::boolean("vrrp_notify_priority_changes", "vrrp_notify_priority_changes [on|off]", |cx, n, d| {
+        d.notify_priority_changes = cx.boolean(n).unwrap_or_default();
+    }),
+    Keyword::flag("fifo_write_vrrp_states_on_reload", |cx, n, _| cx.no_effect(Subject::Reload, n)),
     // VRRP: what instances inherit.
     Keyword::value("vrrp_version", "vrrp_version 2|3", |cx, n, d| d.version = version(cx, n)),
     Keyword::value("vrrp_mcast_group4", "vrrp_mcast_group4 224.0.0.18", |cx, n, d| {
@@ -149,12 +170,6 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::flag("enable_dbus", dbus),
     Keyword::value("dbus_service_name", "dbus_service_name NAME", dbus),
     Keyword::value("dbus_no_interface_name", "dbus_no_interface_name NAME", dbus),
-    Keyword::boolean("vrrp_notify_priority_changes", "vrrp_notify_priority_changes [on|off]", |cx, n, _| {
-        if cx.boolean(n).is_some() {
-            cx.no_effect(Subject::Fifo, n);
-        }
-    }),
-    Keyword::flag("fifo_write_vrrp_states_on_reload", |cx, n, _| cx.no_effect(Subject::Fifo, n)),
     // How keepalived's processes look and are treated.
     Keyword::flag("process_names", names),
     Keyword::value("process_name", "process_name NAME", names),
@@ -164,11 +179,19 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("bfd_process_name", "bfd_process_name NAME", names),
     Keyword::value("tmp_config_directory", "tmp_config_directory DIRECTORY", files),
     Keyword::value("config_save_dir", "config_save_dir DIRECTORY", files),
-    Keyword::boolean("data_use_instance", "data_use_instance [on|off]", files),
-    Keyword::value("state_dump_file", "state_dump_file PATH", files),
-    Keyword::value("stats_dump_file", "stats_dump_file PATH", files),
-    Keyword::value("json_dump_file", "json_dump_file PATH", files),
-    Keyword::value("json_version", "json_version 1|2", files),
+    // Neither instance names nor network namespaces can be given yet.
+    Keyword::boolean("data_use_instance", "data_use_instance [on|off]", |cx, n, _| {
+        if cx.boolean(n) == Some(true) {
+            cx.no_effect(Subject::InstanceNames, n);
+        }
+    }),
+    Keyword::value("state_dump_file", "state_dump_file /PATH", |cx, n, d| d.dumps.data = cx.dump_file(n)),
+    Keyword::value("stats_dump_file", "stats_dump_file /PATH", |cx, n, d| d.dumps.stats = cx.dump_file(n)),
+    Keyword::value("json_dump_file", "json_dump_file /PATH", |cx, n, d| d.dumps.json = cx.dump_file(n)),
+    Keyword::value("json_version", "json_version 1|2", |cx, n, d| {
+        let versions = [("1", JsonVersion::Array), ("2", JsonVersion::Object)];
+        d.dumps.json_version = cx.one_of("json_version", first(n), &versions).unwrap_or_default();
+    }),
     Keyword::value("checker_priority", "checker_priority -20-19", |cx, n, d| {
         if cx.niceness(n).is_some() {
             processes(cx, n, d);
@@ -245,6 +268,14 @@ fn spacing(cx: &mut Cx<'_>, node: &Node) -> Duration {
 /// `2` or `3`
 pub(in crate::conf::check) fn version(cx: &mut Cx<'_>, node: &Node) -> Option<Version> {
     cx.one_of(&node.keyword.text, first(node), &[("2", Version::V2), ("3", Version::V3)])
+}
+
+const fn fifo(
+    name: &'static str,
+    syntax: &'static str,
+    apply: fn(&mut Cx<'_>, &Node, &mut Draft),
+) -> Keyword<Draft> {
+    Keyword::words(name, syntax, 1, 3, apply)
 }
 
 const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {

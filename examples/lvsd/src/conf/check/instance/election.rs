@@ -57,7 +57,7 @@ impl Draft {
 
     /// It is for a router that may not take back what it lost; keepalived wants `nopreempt`, too.
     pub(super) fn lateness(&mut self, cx: &mut Cx<'_>) {
-        if let (Some(at), None) = (self.timer_expired_backup, self.nopreempt) {
+        if let (Some((_, at)), None) = (self.timer_expired_backup, self.nopreempt) {
             cx.report(
                 Diagnostic::warning(
                     Code::Conflict,

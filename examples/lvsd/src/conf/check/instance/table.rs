@@ -194,10 +194,8 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
         d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
     }),
-    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, _| {
-        if cx.boolean(n).is_some() {
-            cx.no_effect(Subject::Fifo, n);
-        }
+    Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, d| {
+        d.notify_priority_changes = cx.boolean(n);
     }),
     Keyword::boolean("smtp_alert", "smtp_alert [on|off]", |cx, n, _| {
         if cx.boolean(n).is_some() {
@@ -239,9 +237,12 @@ const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
 
 const fn timer_expired(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
     let keyword = Keyword::words(name, syntax, 0, 1, |cx: &mut Cx<'_>, n: &Node, d: &mut Draft| {
-        let is_right =
-            n.args.first().is_none_or(|word| cx.number_u8(&n.keyword.text, word, 1..=254).is_some());
-        d.timer_expired_backup = is_right.then_some(n.keyword.span);
+        let others = match n.args.first() {
+            // The highest there is beside an owner, as in keepalived.
+            None => Some(254),
+            Some(word) => cx.number_u8(&n.keyword.text, word, 1..=254),
+        };
+        d.timer_expired_backup = others.and_then(NonZeroU8::new).map(|others| (others, n.keyword.span));
     });
     keyword.sets("timer_expired_backup")
 }
