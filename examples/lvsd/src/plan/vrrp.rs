@@ -66,18 +66,8 @@ fn config(instance: &model::VrrpInstance, priority: Priority) -> Result<Config, 
         (true, Duration::ZERO) => Preempt::Always,
         (true, delay) => Preempt::After(delay),
     };
-<<<<<<< HEAD
     // Whatever `state` says, it listens for a whole master down interval first, as keepalived does.
-    Ok(Config::new(interval, priority)
-=======
-    let start = match (instance.state, &instance.authentication) {
-        // As in keepalived: who has not heard the other's numbers sends what the other refuses.
-        (model::InitialState::Master, Some(model::Authentication::Ah(_))) => Start::Backup,
-        (model::InitialState::Master, Some(model::Authentication::Pass(_)) | None) => Start::Master,
-        (model::InitialState::Backup, _) => Start::Backup,
-    };
     let config = Config::new(interval, priority)
->>>>>>> main
         .with_preempt(preempt)
         .with_down_timer_adverts(DownTimerAdverts::new(instance.down_timer_adverts)?)
         .with_yield_when_late(instance.yield_when_late.is_some())
