@@ -286,7 +286,7 @@ fn an_address_beside_the_routers_own_that_cannot_be_had_is_told_of_and_decides_n
 fn an_address_of_the_routers_own_that_cannot_be_had_decides_whatever_is_beside_it() {
     let (mut claims, beside) = with_one_beside();
     claims.set_ownership(0, master(0));
-    let half = host(&[beside.clone()]);
+    let half = host(std::slice::from_ref(&beside));
     assert_eq!(claims.confirm(&host(&[]), &half), [claimed(ClaimResult::Missing, &[vip(1)])]);
 }
 
