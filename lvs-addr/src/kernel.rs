@@ -66,8 +66,7 @@ impl Kernel {
     }
 
     async fn links(&mut self) -> Result<Vec<LinkFact>, lvs_netlink::Error> {
-        let messages = self.netlink.dump(&rtnl::dump_links()).await?;
-        Ok(messages.iter().filter_map(LinkFact::parse).collect())
+        self.netlink.dump_as(&rtnl::dump_links(), |entry| LinkFact::parse(&entry)).await
     }
 }
 
@@ -77,11 +76,11 @@ impl Addresses for Kernel {
         let links = self.links().await.map_err(|error| failed("list interfaces", &error))?;
         let addresses = self
             .netlink
-            .dump(&rtnl::dump_addresses(None))
+            .dump_as(&rtnl::dump_addresses(None), |entry| AddressFact::parse(&entry))
             .await
             .map_err(|error| failed("list addresses", &error))?;
         let names: BTreeMap<u32, &str> = links.iter().map(|link| (link.index, link.name.as_str())).collect();
-        let addresses = addresses.iter().filter_map(AddressFact::parse).filter_map(|fact| {
+        let addresses = addresses.iter().filter_map(|fact| {
             let interface = (*names.get(&fact.index)?).to_owned();
             let key =
                 AddressKey { interface, address: fact.address.address, prefix_len: fact.address.prefix_len };
@@ -103,28 +102,30 @@ impl Addresses for Kernel {
             Ok(links) => links.into_iter().map(|link| (link.name, link.index)).collect(),
             Err(error) => return changes.iter().map(|change| Err(failed(change, &error))).collect(),
         };
+        let mut requests = Vec::new();
         // What needs no message has its result here already.
-        let planned: Vec<Plan> = changes.iter().map(|change| plan(change, &indexes)).collect();
-        let requests: Vec<Request> = planned
-            .iter()
-            .filter_map(|plan| match plan {
-                Plan::Send(request) => Some(request.clone()),
-                Plan::Done | Plan::Refused(_) => None,
-            })
-            .collect();
+        let mut planned = Vec::with_capacity(changes.len());
+        for change in &changes {
+            planned.push(match plan(change, &indexes) {
+                Plan::Send(request) => {
+                    requests.push(request);
+                    None
+                }
+                Plan::Done => Some(Ok(())),
+                Plan::Refused(why) => Some(Err(AddressError::new(change.to_string(), why))),
+            });
+        }
         let mut answers = match self.netlink.batch(&requests).await {
             Ok(answers) => answers.into_iter(),
             Err(error) => return changes.iter().map(|change| Err(failed(change, &error))).collect(),
         };
-        let results = changes.iter().zip(planned).map(|(change, plan)| match plan {
-            Plan::Done => Ok(()),
-            Plan::Refused(why) => Err(AddressError::new(change.to_string(), why)),
-            Plan::Send(_) => match answers.next() {
+        let results = changes.iter().zip(planned).map(|(change, planned)| {
+            planned.unwrap_or_else(|| match answers.next() {
                 Some(Err(error)) if !is_fulfilled(change, &error) => {
                     Err(AddressError::new(change.to_string(), error))
                 }
                 _ => Ok(()),
-            },
+            })
         });
         results.collect()
     }

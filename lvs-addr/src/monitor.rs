@@ -187,10 +187,8 @@ impl LinkMonitor {
         if self.notifications.is_none() {
             self.notifications = Some(open_notifications(self.receive_buffer)?);
         }
-        let links = self.dump("list links", rtnl::dump_links()).await?;
-        let addresses = self.dump("list addresses", rtnl::dump_addresses(None)).await?;
-        let links = links.iter().filter_map(LinkFact::parse).collect();
-        let addresses: Vec<_> = addresses.iter().filter_map(AddressFact::parse).collect();
+        let links = self.dump("list links", rtnl::dump_links(), LinkFact::parse).await?;
+        let addresses = self.dump("list addresses", rtnl::dump_addresses(None), AddressFact::parse).await?;
         self.links.handle_dump(links, &addresses);
         if std::mem::take(&mut self.resync) {
             self.links.handle_resync();
@@ -205,12 +203,12 @@ impl LinkMonitor {
         let started = Instant::now();
         let outdated = self.links.outdated();
         let only = outdated.first().copied().filter(|_| outdated.len() == 1);
-        let messages = match self.dump("list addresses", rtnl::dump_addresses(only)).await {
+        let read = self.dump("list addresses", rtnl::dump_addresses(only), AddressFact::parse);
+        let addresses = match read.await {
             // The link is gone; its RTM_DELLINK is on the way.
             Err(error) if is_no_device(&error) => Vec::new(),
             other => other?,
         };
-        let addresses: Vec<_> = messages.iter().filter_map(AddressFact::parse).collect();
         self.links.handle_addresses(&addresses);
         self.read_addresses = None;
         // Reading takes at most a fifth of the time.
@@ -218,12 +216,16 @@ impl LinkMonitor {
         Ok(())
     }
 
-    async fn dump(
+    async fn dump<T>(
         &mut self,
         operation: &'static str,
         request: lvs_netlink::Request,
-    ) -> Result<Vec<Message>, Error> {
-        self.netlink.dump(&request).await.map_err(|source| Error::Netlink { operation, source })
+        parse: fn(&Message) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.netlink
+            .dump_as(&request, |entry| parse(&entry))
+            .await
+            .map_err(|source| Error::Netlink { operation, source })
     }
 
     /// After a failure: everything again, a little later.

@@ -62,15 +62,15 @@ const LAST_TRIES: u32 = 5;
 /// Owns the addresses. Cancelling it is safe: the next run observes first.
 pub async fn keep_addresses<A: Addresses>(
     addresses: A,
-    mut owned: Vec<OwnedAddresses>,
+    owned: Vec<OwnedAddresses>,
     changed: Arc<Notify>,
     events: mpsc::Sender<ClaimEvent>,
     stop: impl Future<Output = ()>,
 ) -> Released<A> {
-    let claims = Claims::new(owned.iter().map(|owned| owned.set.clone()).collect());
+    let (sets, mut owners): (_, Vec<_>) = owned.into_iter().map(|owned| (owned.set, owned.ownership)).unzip();
     let mut keeper = Keeper {
         addresses,
-        claims,
+        claims: Claims::new(sets),
         events,
         waiting: Announcements::default(),
         complaint: Complaint::default(),
@@ -81,9 +81,9 @@ pub async fn keep_addresses<A: Addresses>(
     let mut stop = pin!(stop);
     let mut stopping = false;
     loop {
-        for (index, owned) in owned.iter_mut().enumerate() {
-            let open = owned.ownership.has_changed().is_ok() && !stopping;
-            let latest = *owned.ownership.borrow_and_update();
+        for (index, owner) in owners.iter_mut().enumerate() {
+            let open = owner.has_changed().is_ok() && !stopping;
+            let latest = *owner.borrow_and_update();
             let nobody = Ownership { role: Role::Initialize, ..latest };
             keeper.claims.set_ownership(index, if open { latest } else { nobody });
         }
@@ -103,7 +103,7 @@ pub async fn keep_addresses<A: Addresses>(
                 failures = 0;
             }
             // What has failed for others so far must not slow the tries of a new master.
-            () = any_changed(&mut owned) => failures = 0,
+            () = any_changed(&mut owners) => failures = 0,
             () = keeper.announce_and_wait(&changed, failures) => {}
         }
     }
@@ -132,7 +132,8 @@ impl<A: Addresses> Keeper<A> {
     async fn announce_and_wait(&mut self, changed: &Notify, failures: u32) {
         if !self.waiting.is_empty() {
             let failures = self.addresses.announce(&mut self.waiting).await;
-            self.waiting.clear();
+            // With its room: there are many only when many masters are new.
+            self.waiting = Announcements::default();
             if let Some((first, more)) = failures.split_first() {
                 warn!("{first} (and {} more)", more.len());
             }
@@ -166,17 +167,19 @@ impl<A: Addresses> Keeper<A> {
         let before = self.addresses.observe().await?;
         let changes = self.claims.changes(&before);
         let mut complete = true;
+        let edited;
         let after = if changes.is_empty() {
-            before.clone()
+            &before
         } else {
             complete = self.edit(changes).await;
-            self.addresses.observe().await?
+            edited = self.addresses.observe().await?;
+            &edited
         };
-        for event in self.claims.confirm(&before, &after) {
+        for event in self.claims.confirm(&before, after) {
             complete &= self.report(event);
         }
         self.claims.retain_held(&mut self.waiting);
-        let announcements = self.claims.announcements(&after);
+        let announcements = self.claims.announcements(after);
         if !announcements.is_empty() {
             debug!("announcing {} addresses", announcements.len());
         }
@@ -186,21 +189,24 @@ impl<A: Addresses> Keeper<A> {
 
     /// Whether every edit was made.
     async fn edit(&mut self, changes: Vec<AddressChange>) -> bool {
+        let count = changes.len();
+        let shown = if count <= LOGGED_EDITS { changes.clone() } else { Vec::new() };
+        let mut shown = shown.iter();
         // The first failure speaks for all.
         let mut failure = None;
         let mut done = 0;
-        for (change, result) in changes.iter().zip(self.addresses.apply(changes.clone()).await) {
-            match result {
-                Ok(()) if changes.len() <= LOGGED_EDITS => info!("{change}: done"),
-                Ok(()) => done += 1,
-                Err(error) => {
+        for result in self.addresses.apply(changes).await {
+            match (result, shown.next()) {
+                (Ok(()), Some(change)) => info!("{change}: done"),
+                (Ok(()), None) => done += 1,
+                (Err(error), _) => {
                     debug!("{error}");
                     failure.get_or_insert(error);
                 }
             }
         }
         if done > 0 {
-            info!("{done} of {} edits of addresses done", changes.len());
+            info!("{done} of {count} edits of addresses done");
         }
         if let Some(error) = &failure {
             self.complaint.update(Some(&error.to_string()), "");
@@ -235,11 +241,11 @@ impl<A: Addresses> Keeper<A> {
 }
 
 /// Waits until an ownership changes or its owner is gone; only open channels count.
-async fn any_changed(owned: &mut [OwnedAddresses]) {
-    let mut waits: Vec<_> = owned
+async fn any_changed(owners: &mut [watch::Receiver<Ownership>]) {
+    let mut waits: Vec<_> = owners
         .iter_mut()
-        .filter(|owned| owned.ownership.has_changed().is_ok())
-        .map(|owned| Box::pin(owned.ownership.changed()))
+        .filter(|owner| owner.has_changed().is_ok())
+        .map(|owner| Box::pin(owner.changed()))
         .collect();
     std::future::poll_fn(|context| {
         for wait in &mut waits {

@@ -96,10 +96,15 @@ impl Installed {
     /// addresses that this node must not hold now, whatever its prefix length and whoever put it there. Anything else
     /// is left alone.
     #[must_use]
-    pub fn changes_to(&self, wanted: &[VirtualAddress], released: &[VirtualAddress]) -> Vec<AddressChange> {
+    pub fn changes_to<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a VirtualAddress>,
+        released: impl IntoIterator<Item = &'a VirtualAddress>,
+    ) -> Vec<AddressChange> {
+        let wanted: Vec<&VirtualAddress> = wanted.into_iter().collect();
         let wanted_keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
-        let released: BTreeSet<(&str, IpAddr)> =
-            released.iter().map(|address| (address.key.interface.as_str(), address.key.address)).collect();
+        let key = |address: &'a VirtualAddress| (address.key.interface.as_str(), address.key.address);
+        let released: BTreeSet<(&str, IpAddr)> = released.into_iter().map(key).collect();
         // Removals first: an address that moves to another interface must not be on both.
         let removals = self
             .addresses
@@ -113,7 +118,7 @@ impl Installed {
             .filter(|address| {
                 self.interfaces.contains(&address.key.interface) && !self.addresses.contains_key(&address.key)
             })
-            .map(|address| AddressChange::Add(address.clone()));
+            .map(|address| AddressChange::Add((*address).clone()));
         removals.chain(additions).collect()
     }
 }

@@ -22,12 +22,6 @@ pub struct AddressSet {
     pub owner: bool,
 }
 
-impl AddressSet {
-    fn all(&self) -> impl Iterator<Item = &VirtualAddress> {
-        self.addresses.iter().chain(&self.beside)
-    }
-}
-
 /// Something that the claims found out. The set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimEvent {
@@ -89,17 +83,7 @@ impl Claims {
     /// Claims of these sets; nothing is owned yet.
     #[must_use]
     pub fn new(sets: Vec<AddressSet>) -> Self {
-        let claim = |set| Claim {
-            set,
-            ownership: Ownership::default(),
-            answered: None,
-            lacking: BTreeSet::new(),
-            announced: 0,
-            burst: 0,
-            absent: BTreeSet::new(),
-            added: BTreeSet::new(),
-        };
-        Self { instances: sets.into_iter().map(claim).collect(), hardware: BTreeMap::new() }
+        Self { instances: sets.into_iter().map(Claim::new).collect(), hardware: BTreeMap::new() }
     }
 
     /// The latest word on the instance with that index.
@@ -107,10 +91,9 @@ impl Claims {
         let Some(claim) = self.instances.get_mut(index) else { return };
         if ownership.epoch != claim.ownership.epoch || !ownership.is_master() {
             claim.answered = None;
-            claim.lacking.clear();
             claim.announced = 0;
             claim.burst = 0;
-            claim.absent.clear();
+            claim.held.iter_mut().for_each(|held| (held.was_absent, held.is_lacking) = (false, false));
         }
         claim.ownership = ownership;
     }
@@ -118,23 +101,25 @@ impl Claims {
     /// The edits that the host needs now.
     #[must_use]
     pub fn changes(&mut self, installed: &Installed) -> Vec<AddressChange> {
-        let mut wanted = Vec::new();
+        for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
+            claim.note_additions(installed);
+        }
+        let mut wanted: Vec<&VirtualAddress> = Vec::new();
         let mut released = Vec::new();
         let mut own = Vec::new();
-        for claim in &mut self.instances {
+        for claim in &self.instances {
             if claim.ownership.is_master() {
-                claim.note_additions(installed);
-                wanted.extend(claim.set.all().cloned());
-            } else if claim.set.owner {
+                wanted.extend(claim.addresses());
+            } else if claim.owner {
                 own.extend(claim.own_additions(installed));
             } else {
-                released.extend(claim.set.all().cloned());
+                released.extend(claim.addresses());
             }
         }
         let wanted_keys: BTreeSet<&AddressKey> = wanted.iter().map(|address| &address.key).collect();
         let mut changes: Vec<AddressChange> =
             own.into_iter().filter(|key| !wanted_keys.contains(key)).map(AddressChange::Remove).collect();
-        changes.extend(installed.changes_to(&wanted, &released));
+        changes.extend(installed.changes_to(wanted, released));
         changes
     }
 
@@ -144,38 +129,35 @@ impl Claims {
         let mut events = Vec::new();
         let changed = self.note_hardware(after);
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
-            let missing = missing(&claim.set.addresses, after);
-            let lacking: BTreeSet<AddressKey> = self::missing(&claim.set.beside, after).into_iter().collect();
             claim.note_absent(before);
             claim.note_absent(after);
             claim.note_changed(&changed);
             // The one place that decides whether a master has what it needs.
+            let missing = claim.missing(after, |held| !held.is_beside);
             let result = if missing.is_empty() { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
-                let is_back = |address: &&VirtualAddress| {
-                    let key = &address.key;
-                    let was_there = before.addresses.contains_key(key) || claim.lacking.contains(key);
-                    !was_there && !lacking.contains(key)
-                };
-                let restored: Vec<VirtualAddress> = claim.set.all().filter(is_back).cloned().collect();
+                let has = |seen: &Installed, held: &Held| seen.addresses.contains_key(&held.address.key);
+                let is_back = |held: &&Held| has(after, held) && !has(before, held) && !held.is_lacking;
+                let restored = claim.held.iter().filter(is_back);
+                let restored: Vec<VirtualAddress> = restored.map(|held| held.address.clone()).collect();
                 if !restored.is_empty() {
-                    let instance = claim.set.instance.clone();
+                    let instance = claim.instance.clone();
                     events.push(ClaimEvent::Restored { instance, addresses: restored });
                 }
             }
             if claim.answered != Some(result) {
                 claim.answered = Some(result);
                 events.push(ClaimEvent::Claimed {
-                    instance: claim.set.instance.clone(),
+                    instance: claim.instance.clone(),
                     epoch: claim.ownership.epoch,
                     result,
                     missing,
                 });
             }
-            if claim.lacking != lacking {
-                let missing = lacking.iter().cloned().collect();
-                events.push(ClaimEvent::Lacking { instance: claim.set.instance.clone(), missing });
-                claim.lacking = lacking;
+            if claim.note_lacking(after) {
+                let (instance, missing) =
+                    (claim.instance.clone(), claim.missing(after, |held| held.is_beside));
+                events.push(ClaimEvent::Lacking { instance, missing });
             }
         }
         events
@@ -198,9 +180,9 @@ impl Claims {
 
     /// What was found out about an instance did not reach its reader: it is told again by the next pass.
     pub fn forget_answer(&mut self, instance: &str) {
-        for claim in self.instances.iter_mut().filter(|claim| claim.set.instance == instance) {
+        for claim in self.instances.iter_mut().filter(|claim| claim.instance == instance) {
             claim.answered = None;
-            claim.lacking.clear();
+            claim.held.iter_mut().for_each(|held| held.is_lacking = false);
         }
     }
 
@@ -221,12 +203,15 @@ impl Claims {
             if claim.announced == 0 {
                 continue;
             }
-            let Claim { set, absent, burst, .. } = claim;
-            let confirmed = set.all().filter(|address| installed.addresses.contains_key(&address.key));
-            announcements.extend(confirmed.filter_map(|VirtualAddress { key, .. }| {
-                let repeat = if absent.remove(key) { asked.max(*burst) } else { asked };
-                let interface = key.interface.clone();
-                (repeat > 0).then_some(Announcement { interface, address: key.address, repeat })
+            let Claim { held, burst, .. } = claim;
+            let confirmed =
+                held.iter_mut().filter(|held| installed.addresses.contains_key(&held.address.key));
+            announcements.extend(confirmed.filter_map(|Held { address, was_absent, .. }| {
+                let repeat = if std::mem::take(was_absent) { asked.max(*burst) } else { asked };
+                let AddressKey { interface, address, .. } = &address.key;
+                let announcement =
+                    || Announcement { interface: interface.clone(), address: *address, repeat };
+                (repeat > 0).then(announcement)
             }));
         }
         announcements
@@ -236,7 +221,7 @@ impl Claims {
     pub fn retain_held(&self, announcements: &mut Announcements) {
         let masters = self.instances.iter().filter(|claim| claim.ownership.is_master());
         let held: BTreeSet<(&str, IpAddr)> = masters
-            .flat_map(|claim| claim.set.all())
+            .flat_map(Claim::addresses)
             .map(|address| (address.key.interface.as_str(), address.key.address))
             .collect();
         announcements.retain(|waiting| held.contains(&(waiting.interface.as_str(), waiting.address)));
@@ -245,73 +230,111 @@ impl Claims {
     /// Whether every master has all its addresses, and nobody else has one.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.instances
-            .iter()
-            .filter(|claim| claim.ownership.is_master())
-            .all(|claim| claim.answered == Some(ClaimResult::Confirmed) && claim.lacking.is_empty())
+        self.instances.iter().filter(|claim| claim.ownership.is_master()).all(|claim| {
+            claim.answered == Some(ClaimResult::Confirmed) && !claim.held.iter().any(|held| held.is_lacking)
+        })
     }
 }
 
 #[derive(Clone, Debug)]
 struct Claim {
-    set: AddressSet,
+    instance: String,
+    owner: bool,
+    held: Box<[Held]>,
     ownership: Ownership,
     /// The answer given for this epoch.
     answered: Option<ClaimResult>,
-    /// What decides nothing and is not there, as it was told last; at most what is beside the set's own.
-    lacking: BTreeSet<AddressKey>,
     /// Packets per address of this epoch that were handed out.
     announced: u64,
     /// The first of them.
     burst: u8,
-    /// Addresses that were not there for a while, or whose interface has another hardware address, until they are announced;
-    /// at most those of the set.
-    absent: BTreeSet<AddressKey>,
-    /// Addresses that were not there when this process claimed them; at most those of the set.
-    added: BTreeSet<AddressKey>,
+}
+
+/// An address of a claim, and what became of it.
+#[derive(Clone, Debug)]
+struct Held {
+    address: VirtualAddress,
+    /// It decides nothing.
+    is_beside: bool,
+    /// It decides nothing and is not there, as it was told last.
+    is_lacking: bool,
+    /// It was not there for a while, or its interface has another hardware address, and it was not announced since.
+    was_absent: bool,
+    /// It was not there when this process claimed it.
+    is_added: bool,
 }
 
 impl Claim {
+    fn new(set: AddressSet) -> Self {
+        let AddressSet { instance, addresses, beside, owner } = set;
+        let held = |is_beside| {
+            move |address| Held { address, is_beside, is_lacking: false, was_absent: false, is_added: false }
+        };
+        Self {
+            instance,
+            owner,
+            held: addresses.into_iter().map(held(false)).chain(beside.into_iter().map(held(true))).collect(),
+            ownership: Ownership::default(),
+            answered: None,
+            announced: 0,
+            burst: 0,
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.held.iter().map(|held| &held.address)
+    }
+
+    fn missing(&self, installed: &Installed, counts: impl Fn(&Held) -> bool) -> Vec<AddressKey> {
+        let keys = self.held.iter().filter(|held| counts(held)).map(|held| &held.address.key);
+        keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
+    }
+
     fn note_absent(&mut self, installed: &Installed) {
-        self.absent.extend(missing(self.set.all(), installed));
+        for held in &mut self.held {
+            held.was_absent |= !installed.addresses.contains_key(&held.address.key);
+        }
+    }
+
+    /// Remembers which of the addresses that decide nothing are not there; answers whether they are others than before.
+    fn note_lacking(&mut self, installed: &Installed) -> bool {
+        let mut has_changed = false;
+        for held in self.held.iter_mut().filter(|held| held.is_beside) {
+            let is_lacking = !installed.addresses.contains_key(&held.address.key);
+            has_changed |= std::mem::replace(&mut held.is_lacking, is_lacking) != is_lacking;
+        }
+        has_changed
     }
 
     /// Remembers what the neighbours know the wrong hardware address of.
     fn note_changed(&mut self, interfaces: &BTreeSet<String>) {
-        if !interfaces.is_empty() {
-            let keys = self.set.all().map(|address| &address.key);
-            self.absent.extend(keys.filter(|key| interfaces.contains(&key.interface)).cloned());
+        for held in &mut self.held {
+            held.was_absent |= interfaces.contains(&held.address.key.interface);
         }
     }
 
     /// Remembers what this process is about to add: kernels before 5.18 do not keep the tag.
     fn note_additions(&mut self, installed: &Installed) {
-        self.added.extend(missing(self.set.all(), installed));
+        for held in &mut self.held {
+            held.is_added |= !installed.addresses.contains_key(&held.address.key);
+        }
     }
 
     /// What an owner has to give back: the addresses that this software put there, in this run or in an earlier one. Its
     /// own addresses, which nobody tagged, stay.
     fn own_additions(&self, installed: &Installed) -> Vec<AddressKey> {
         let ours = |key: &AddressKey| {
-            self.set
-                .all()
+            self.addresses()
                 .any(|address| address.key.address == key.address && address.key.interface == key.interface)
         };
+        let added = |key: &AddressKey| self.held.iter().any(|held| held.is_added && held.address.key == *key);
         installed
             .addresses
             .iter()
-            .filter(|(key, seen)| ours(key) && (seen.tagged || self.added.contains(*key)))
+            .filter(|(key, seen)| ours(key) && (seen.tagged || added(key)))
             .map(|(key, _)| key.clone())
             .collect()
     }
-}
-
-fn missing<'a>(
-    addresses: impl IntoIterator<Item = &'a VirtualAddress>,
-    installed: &Installed,
-) -> Vec<AddressKey> {
-    let keys = addresses.into_iter().map(|address| &address.key);
-    keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
 }
 
 #[cfg(test)]

@@ -142,10 +142,24 @@ impl Socket {
     /// # Errors
     /// [`Error::Kernel`] if the kernel refuses it, [`Error::Interrupted`] if the table never held still.
     pub async fn dump(&mut self, request: &Request) -> Result<Vec<Message>, Error> {
+        self.dump_as(request, Some).await
+    }
+
+    /// As [`dump`](Self::dump), but keeps of each entry only what `read` makes of it: a table may have a million.
+    ///
+    /// `read` is called again for all entries when the dump is repeated.
+    ///
+    /// # Errors
+    /// As [`dump`](Self::dump).
+    pub async fn dump_as<T>(
+        &mut self,
+        request: &Request,
+        mut read: impl FnMut(Message) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
         self.check_length(0, request)?;
         for attempt in 1..=DUMP_ATTEMPTS {
             self.finish_dump().await?;
-            match self.dump_once(request).await {
+            match self.dump_once(request, &mut read).await {
                 Ok(Some(entries)) => return Ok(entries),
                 Ok(None) => tracing::debug!(attempt, kind = request.kind(), "dump interrupted"),
                 Err(Error::Kernel { source, .. })
@@ -161,7 +175,11 @@ impl Socket {
     }
 
     /// One attempt; `None` if what was received is not one consistent table.
-    async fn dump_once(&mut self, request: &Request) -> Result<Option<Vec<Message>>, Error> {
+    async fn dump_once<T>(
+        &mut self,
+        request: &Request,
+        read: &mut impl FnMut(Message) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Error> {
         let sequence = self.take_sequences(1);
         self.outgoing.clear();
         request.emit(&mut self.outgoing, NLM_F_DUMP, sequence, self.channel.port());
@@ -200,7 +218,7 @@ impl Socket {
                         end.map_err(|source| Error::Kernel { operation: DUMP, source })?;
                         return Ok(consistent.then_some(entries));
                     }
-                    None => entries.push(frame.to_message()),
+                    None => entries.extend(read(frame.to_message())),
                 }
             }
         }

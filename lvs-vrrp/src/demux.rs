@@ -61,7 +61,10 @@ impl Demux {
         let before = self.take(id);
         let key = key(listener.delivery.family(), listener.vrid);
         let entry = Entry::new(id, listener, before);
-        self.listeners.entry(key).or_default().push(entry);
+        let entries = self.listeners.entry(key).or_default();
+        // Usually it is the only one.
+        entries.reserve_exact(1);
+        entries.push(entry);
     }
 
     /// Removes an instance; nothing happens if there is none with this number.

@@ -137,7 +137,7 @@ impl Router {
             state: State::Disabled,
             epoch: Epoch::NONE,
             failed_claims: 0,
-            actions: VecDeque::with_capacity(8),
+            actions: VecDeque::with_capacity(USUAL_ACTIONS),
         }
     }
 
@@ -332,7 +332,11 @@ impl Router {
     #[must_use]
     #[inline]
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > USUAL_ACTIONS {
+            self.actions.shrink_to(USUAL_ACTIONS);
+        }
+        action
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` if nothing is waited for.
@@ -515,6 +519,10 @@ impl Router {
         self.config.master_down_interval(self.config.interval())
     }
 }
+
+/// As many as an input brings while the role stays: an advert and an announcement. There is room for more only until they
+/// were taken.
+const USUAL_ACTIONS: usize = 2;
 
 /// The pause after failed claims grows up to 64 claim timeouts.
 const MAX_DOUBLINGS: u32 = 6;

@@ -1,5 +1,6 @@
 //! What an instance has sent, heard, refused and become, counted.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lvs_core::Role;
@@ -136,7 +137,8 @@ pub(crate) struct Counters {
     became_master: AtomicU64,
     released_master: AtomicU64,
     conflicts: AtomicU64,
-    refused: [AtomicU64; Refusal::ALL.len()],
+    /// There from the first refusal on: most instances of a network that is in order have none.
+    refused: OnceLock<Box<[AtomicU64; Refusal::ALL.len()]>>,
 }
 
 impl Counters {
@@ -187,7 +189,7 @@ impl Counters {
 
     /// Answers how many there were before.
     pub(crate) fn refused(&self, refusal: Refusal) -> u64 {
-        self.refused.get(refusal.index()).map_or(0, add)
+        self.refused.get_or_init(Box::default).get(refusal.index()).map_or(0, add)
     }
 
     pub(crate) fn changed(&self, transition: &Transition) {
@@ -236,7 +238,8 @@ impl Counters {
             (&self.released_master, released_master),
             (&self.conflicts, conflicts),
         ];
-        for (counter, seen) in counters.into_iter().chain(self.refused.iter().zip(refused)) {
+        let refusals = self.refused.get().into_iter().flat_map(|all| all.iter().zip(refused));
+        for (counter, seen) in counters.into_iter().chain(refusals) {
             let rest = |count: u64| Some(count.saturating_sub(*seen));
             // It never fails: there is a rest for every count.
             let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
@@ -245,6 +248,7 @@ impl Counters {
 
     pub(crate) fn snapshot(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let refused = self.refused.get();
         Stats {
             adverts_sent: read(&self.adverts_sent),
             resignations_sent: read(&self.resignations_sent),
@@ -259,7 +263,7 @@ impl Counters {
             became_master: read(&self.became_master),
             released_master: read(&self.released_master),
             conflicts: read(&self.conflicts),
-            refused: std::array::from_fn(|place| self.refused.get(place).map_or(0, read)),
+            refused: std::array::from_fn(|place| refused.and_then(|all| all.get(place)).map_or(0, read)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Adverts that are sent and heard while nothing changes take no memory.
+//! Adverts that are sent and heard while nothing changes take no memory, and an instance takes little.
 #![cfg(feature = "tokio")]
 #![allow(clippy::unwrap_used)] // A value that cannot be had is a failed test.
 
@@ -64,4 +64,25 @@ fn a_driver_allocates_nothing_while_it_sends_and_hears() {
         }
     }
     unreachable!("no 200 ms without a change of roles");
+}
+
+#[test]
+fn an_instance_takes_less_than_two_and_a_half_kibibytes() {
+    let taken_by = |count: u8| {
+        let router = Config::new(Interval::centis(100).unwrap(), Priority::DEFAULT);
+        let mut kept = None;
+        let taken = allocation_counter::measure(|| {
+            let configs = (1..=count).map(|vrid| {
+                let vips = vec![[10, 0, 0, vrid].into()];
+                InstanceConfig::new(format!("VI_{vrid}"), "lo", Vrid::new(vrid).unwrap(), vips, router)
+            });
+            kept = Some(Driver::new(configs.collect::<Vec<_>>()).unwrap());
+        });
+        drop(kept);
+        taken.bytes_current
+    };
+    let each = (taken_by(250) - taken_by(50)) / 200;
+    // Beside these: its place in the tables of sockets and timers while the driver runs.
+    assert!(each < 2_560, "{each}");
+    assert!(each > 500, "{each} bytes cannot be all");
 }

@@ -1,5 +1,6 @@
 //! The thread that owns the host's virtual addresses and watches its interfaces.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -18,14 +19,14 @@ use crate::worker::{self, Waiting};
 
 /// What the thread works on.
 pub(crate) struct VirtualAddresses {
-    /// The instances' addresses.
+    /// The instances' addresses, in the order of the instances.
     pub(crate) sets: Vec<AddressSet>,
     /// How far apart they are announced.
     pub(crate) pacing: Pacing,
     /// The driver that owns the instances.
     pub(crate) vrrp: Handle,
     /// The interfaces that the instances use.
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) interfaces: BTreeSet<String>,
     /// Hears of all interfaces.
     pub(crate) links: watch::Sender<Links>,
     /// Ends the work: the addresses are released. Also when the sender is dropped.
@@ -63,23 +64,22 @@ async fn may_edit_addresses(kernel: &mut Kernel) -> anyhow::Result<()> {
 /// Owns the addresses and the monitor; ends when it is told to stop. Whether everything was released.
 async fn keep_virtual_addresses(mut kernel: Kernel, monitor: LinkMonitor, work: VirtualAddresses) -> bool {
     tell_absent_interfaces(&mut kernel, &work).await;
-    let owned: Vec<OwnedAddresses> = work
-        .vrrp
-        .instances()
-        .filter_map(|instance| {
-            let set = work.sets.iter().find(|set| set.instance == instance.name())?.clone();
-            Some(OwnedAddresses { set, ownership: instance.ownership() })
-        })
+    let VirtualAddresses { sets, vrrp, links, stop, .. } = work;
+    // Both are in the order of the configuration.
+    let owned: Vec<OwnedAddresses> = sets
+        .into_iter()
+        .zip(vrrp.instances())
+        .map(|(set, instance)| OwnedAddresses { set, ownership: instance.ownership() })
         .collect();
     let changed = Arc::new(Notify::new());
     // Three events of each instance have room, as the applier asks for.
     let (events, answers) = mpsc::channel(3 * owned.len().max(1));
-    let stop = async { work.stop.await.unwrap_or_default() };
+    let stop = async { stop.await.unwrap_or_default() };
     tokio::select! {
         released = keep_addresses(kernel, owned, Arc::clone(&changed), events, stop) => released.complete,
         // These never end.
-        () = forward_links(monitor, &work.vrrp, &work.links, &changed) => false,
-        () = forward_answers(answers, &work.vrrp) => false,
+        () = forward_links(monitor, &vrrp, &links, &changed) => false,
+        () = forward_answers(answers, &vrrp) => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -77,6 +78,8 @@ pub fn run(cli: &Cli) -> u8 {
     // Nobody who could be told is left if this fails; the exit status remains.
     let _ = stderr.lock().write_all(conf::render(&loaded.report, style).as_bytes());
     let (Some(plan), Some(config)) = (plan, loaded.config.take()) else { return cli::status_of(&loaded) };
+    // The files' text, and what was said about it.
+    drop(loaded);
 
     match start_and_run(cli, plan, config) {
         Ok(status) => status,
@@ -215,9 +218,9 @@ impl Daemon {
         });
 
         let names: Vec<String> = plan.scripts.keys().cloned().collect();
-        let notices = Notices::start(names, &ScriptRunner::new(plan.scripts));
+        let notices = Notices::new(names, ScriptRunner::new(plan.scripts));
         let names: Vec<String> = plan.group_scripts.keys().cloned().collect();
-        let group_notices = Notices::start(names, &ScriptRunner::of_groups(plan.group_scripts));
+        let group_notices = Notices::new(names, ScriptRunner::of_groups(plan.group_scripts));
         let fifos = Fifos::start(plan.fifos, plan.tastes)?;
         let listeners = Listeners::new(notices, group_notices, fifos, groups);
         // Everything is opened before anything is changed.
@@ -338,7 +341,7 @@ impl Daemon {
         }
         match event.kind {
             EventKind::Changed(transition) => {
-                let instance = event.instance.to_string();
+                let instance = Arc::clone(&event.instance);
                 self.listeners.role(instance, transition.to, transition.priority.get());
             }
             EventKind::PriorityChanged(priority) => {
@@ -359,7 +362,7 @@ impl Daemon {
         let Some(routers) = &self.routers else { return };
         let instances = routers.handle.instances().map(|instance| {
             let status = instance.status();
-            (instance.name().to_owned(), status.role, status.priority.get())
+            (instance.name().into(), status.role, status.priority.get())
         });
         self.listeners.catch_up(instances.collect::<Vec<_>>());
     }

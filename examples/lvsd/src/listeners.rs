@@ -1,12 +1,14 @@
 //! Tells scripts and FIFOs what happens, each thing once, by what they heard of last.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_core::{Health, Notice, Role, ServerKey, ServiceKey};
 
 use crate::fifos::{Fifos, News};
 use crate::notices::Notices;
+use crate::scripts::ScriptRunner;
 
 /// How long scripts may still run when the daemon stops.
 const LAST_SCRIPTS: Duration = Duration::from_secs(5);
@@ -16,11 +18,11 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Whoever is told.
 pub(crate) struct Listeners {
-    pub(crate) instances: Notices,
-    pub(crate) groups: Notices,
+    pub(crate) instances: Notices<ScriptRunner>,
+    pub(crate) groups: Notices<ScriptRunner>,
     pub(crate) fifos: Option<Fifos>,
     /// Role and priority of each virtual router that they heard of last.
-    told: BTreeMap<String, (Role, u8)>,
+    told: BTreeMap<Arc<str>, (Role, u8)>,
     /// The members of each sync group, and its role that they heard of last.
     told_groups: BTreeMap<String, (Vec<String>, Role)>,
 }
@@ -28,8 +30,8 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Nobody has heard of anything; `members` are those of each group.
     pub(crate) fn new(
-        instances: Notices,
-        groups: Notices,
+        instances: Notices<ScriptRunner>,
+        groups: Notices<ScriptRunner>,
         fifos: Option<Fifos>,
         members: impl IntoIterator<Item = (String, Vec<String>)>,
     ) -> Self {
@@ -39,9 +41,10 @@ impl Listeners {
     }
 
     /// The role of a virtual router changed.
-    pub(crate) fn role(&mut self, instance: String, role: Role, priority: u8) {
-        self.told.insert(instance.clone(), (role, priority));
-        self.instance(Notice::Role { instance, role, priority });
+    pub(crate) fn role(&mut self, instance: Arc<str>, role: Role, priority: u8) {
+        let notice = Notice::Role { instance: instance.to_string(), role, priority };
+        self.told.insert(instance, (role, priority));
+        self.instance(notice);
     }
 
     /// The effective priority of a virtual router changed.
@@ -55,7 +58,7 @@ impl Listeners {
     }
 
     /// A virtual router is master and hears another one, which has to yield.
-    pub(crate) fn contested(&self, instance: &str) {
+    pub(crate) fn contested(&mut self, instance: &str) {
         let Some((_, priority)) = self.told.get(instance) else { return };
         self.instance(Notice::Contested { instance: instance.to_owned(), priority: *priority });
     }
@@ -70,7 +73,7 @@ impl Listeners {
     }
 
     /// Events were missed: the roles and priorities now, for what led to them.
-    pub(crate) fn catch_up(&mut self, now: impl IntoIterator<Item = (String, Role, u8)>) {
+    pub(crate) fn catch_up(&mut self, now: impl IntoIterator<Item = (Arc<str>, Role, u8)>) {
         for (instance, role, priority) in now {
             match self.told.get(&instance) {
                 Some((told, _)) if *told != role => self.role(instance, role, priority),
@@ -78,7 +81,7 @@ impl Listeners {
                 None => {}
             }
         }
-        let role_of = |member: &String| self.told.get(member).map_or(Role::Initialize, |(role, _)| *role);
+        let role_of = |member: &String| self.told.get(&**member).map_or(Role::Initialize, |(role, _)| *role);
         let roles = self.told_groups.iter().filter_map(|(name, (members, _))| {
             let first = members.first().map(role_of)?;
             // On its way it has no role of its own; its next event is still to come.
@@ -102,7 +105,7 @@ impl Listeners {
     /// Every virtual router of which anything was told stops, and so do their groups.
     pub(crate) fn stopped(&mut self) {
         for (instance, (_, priority)) in std::mem::take(&mut self.told) {
-            self.instance(Notice::Stopped { instance, priority });
+            self.instance(Notice::Stopped { instance: instance.to_string(), priority });
         }
         for (instance, (_, role)) in std::mem::take(&mut self.told_groups) {
             if role != Role::Initialize {
@@ -121,12 +124,12 @@ impl Listeners {
         tokio::join!(self.instances.finish(LAST_SCRIPTS), self.groups.finish(LAST_SCRIPTS), read);
     }
 
-    fn instance(&self, notice: Notice) {
+    fn instance(&mut self, notice: Notice) {
         self.fifos(&News::Instance(notice.clone()));
         self.instances.push(notice);
     }
 
-    fn of_group(&self, notice: Notice) {
+    fn of_group(&mut self, notice: Notice) {
         self.fifos(&News::Group(notice.clone()));
         self.groups.push(notice);
     }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,7 +72,9 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// The standard error output, written by a thread of its own: a console that stands still stops nobody.
 #[derive(Clone)]
 struct Console {
-    lines: SyncSender<Vec<u8>>,
+    lines: Sender<Vec<u8>>,
+    /// How many lines wait: the channel itself has room for those that do, and not for all that may.
+    waiting: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
 }
 
@@ -85,8 +87,8 @@ pub(crate) struct Flush {
 impl Drop for Flush {
     fn drop(&mut self) {
         // An empty line ends the thread.
-        let asked = self.console.take().map(|console| console.lines.try_send(Vec::new()));
-        if let (Some(Ok(())), Some(ended)) = (asked, &self.ended) {
+        let asked = self.console.take().is_some_and(|console| console.hand_over(Vec::new()));
+        if let (true, Some(ended)) = (asked, &self.ended) {
             // A console that stands still keeps its lines.
             let _ = ended.recv_timeout(LAST_LINES);
         }
@@ -95,13 +97,15 @@ impl Drop for Flush {
 
 impl Console {
     fn start() -> io::Result<(Self, Flush)> {
-        let (lines, waiting) = mpsc::sync_channel::<Vec<u8>>(WAITING);
+        let (lines, taken) = mpsc::channel::<Vec<u8>>();
         let (end, ended) = mpsc::sync_channel(1);
         let lost = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&lost);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (counter, left) = (Arc::clone(&lost), Arc::clone(&waiting));
         thread::Builder::new().name("log".into()).spawn(move || {
             let mut stderr = io::stderr();
-            for line in waiting {
+            for line in taken {
+                left.fetch_sub(1, Ordering::Relaxed);
                 if line.is_empty() {
                     break;
                 }
@@ -114,8 +118,18 @@ impl Console {
             }
             let _ = end.send(());
         })?;
-        let console = Self { lines, lost };
+        let console = Self { lines, waiting, lost };
         Ok((console.clone(), Flush { ended: Some(ended), console: Some(console) }))
+    }
+
+    /// Never waits; answers whether the line was taken.
+    fn hand_over(&self, line: Vec<u8>) -> bool {
+        let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < WAITING;
+        let is_taken = has_room && self.lines.send(line).is_ok();
+        if !is_taken {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_taken
     }
 }
 
@@ -147,7 +161,7 @@ impl io::Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         let text = std::mem::take(&mut self.text);
-        if !text.is_empty() && self.console.lines.try_send(text).is_err() {
+        if !text.is_empty() && !self.console.hand_over(text) {
             self.console.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -42,9 +42,9 @@ pub(crate) struct Plan {
     pub(crate) routers: Setup,
     /// Their addresses, in the same order.
     pub(crate) addresses: Vec<AddressSet>,
-    /// Their scripts.
+    /// The scripts of those that have any.
     pub(crate) scripts: BTreeMap<String, InstanceScripts>,
-    /// The scripts of sync groups.
+    /// The scripts of the sync groups that have any.
     pub(crate) group_scripts: BTreeMap<String, InstanceScripts>,
     /// The FIFOs that are told of changes.
     pub(crate) fifos: Vec<WantedFifo>,
@@ -170,7 +170,9 @@ impl Plan {
         });
         let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;
         self.note_unrunnable(instance.at, &place, &instance.notify);
-        self.scripts.insert(instance.name.clone(), scripts);
+        if scripts.each().next().is_some() {
+            self.scripts.insert(instance.name.clone(), scripts);
+        }
         Ok(())
     }
 
@@ -179,7 +181,9 @@ impl Plan {
         let scripts = instance_scripts(&group.notify, global)
             .map_err(|reason| PlanError::new(group.at, &place, reason))?;
         self.note_unrunnable(group.at, &place, &group.notify);
-        self.group_scripts.insert(group.name.clone(), scripts);
+        if scripts.each().next().is_some() {
+            self.group_scripts.insert(group.name.clone(), scripts);
+        }
         self.routers.groups.push(GroupConfig::new(&group.name, &group.members));
         Ok(())
     }
@@ -350,13 +354,7 @@ impl Plan {
 
 /// A warning if a script runs as root and nobody said so; `root` is whether this process does.
 fn root_scripts(block: &str, instances: &BTreeMap<String, InstanceScripts>, root: bool) -> Option<String> {
-    let unnamed = |scripts: &InstanceScripts| {
-        let InstanceScripts { master, backup, fault, stop, master_rx_lower_pri, any } = scripts;
-        [master, backup, fault, stop, master_rx_lower_pri, any]
-            .into_iter()
-            .flatten()
-            .any(|script| script.identity.is_none())
-    };
+    let unnamed = |scripts: &InstanceScripts| scripts.each().any(|script| script.identity.is_none());
     let (name, _) = instances.iter().find(|(_, scripts)| root && unnamed(scripts))?;
     Some(run_as_root(&format!("{block} {name}")))
 }

@@ -44,6 +44,14 @@ pub(crate) struct InstanceScripts {
     pub(crate) any: Option<Script>,
 }
 
+impl InstanceScripts {
+    /// All of them.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Script> {
+        let Self { master, backup, fault, stop, master_rx_lower_pri, any } = self;
+        [master, backup, fault, stop, master_rx_lower_pri, any].into_iter().flatten()
+    }
+}
+
 /// Runs the scripts of all instances, or of all sync groups.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptRunner {

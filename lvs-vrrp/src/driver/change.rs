@@ -219,6 +219,7 @@ impl Driver {
         let now = clock::now();
         let mut before: Vec<Option<Member>> =
             std::mem::take(&mut self.members).into_iter().map(Some).collect();
+        self.members.reserve_exact(registry.instances.len());
         for (index, (instance, fate)) in registry.instances.iter().zip(&difference.instances).enumerate() {
             let config = &instance.config;
             let (interface, outlet) = (places[&config.interface], places[config.outlet()]);

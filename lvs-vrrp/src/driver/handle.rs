@@ -278,7 +278,7 @@ impl Instance {
     /// When the last advert of a mastership went out, for whoever renews the lease of its addresses.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
-        Pulse(Arc::clone(&self.facts.pulse))
+        Pulse(Arc::clone(&self.facts))
     }
 
     /// What the router was told so far, or the latest of it, as text for [`record::replay`](crate::record::replay); `None` if
@@ -303,19 +303,14 @@ impl fmt::Debug for Instance {
 
 /// The time of the last advert that left, readable from any thread without a lock.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<PulseCell>);
+pub struct Pulse(Arc<InstanceFacts>);
 
 impl Pulse {
     /// When the last advert of this mastership left, on [`now`](crate::clock::now)'s clock; `None` if another
     /// mastership began, or none left yet.
     #[must_use]
     pub fn sent_at(&self, epoch: Epoch) -> Option<Instant> {
-        let cell = &*self.0;
-        let before = cell.epoch.load(Ordering::SeqCst);
-        let sent_at = cell.sent_at.load(Ordering::SeqCst);
-        let after = cell.epoch.load(Ordering::SeqCst);
-        let is_current = before == epoch.value() && after == before && sent_at != 0;
-        is_current.then(|| Instant::from_nanos(sent_at))
+        self.0.pulse.sent_at(epoch)
     }
 }
 
@@ -334,6 +329,14 @@ impl PulseCell {
             self.epoch.store(epoch.value(), Ordering::SeqCst);
         }
         self.sent_at.store(now.as_nanos(), Ordering::SeqCst);
+    }
+
+    fn sent_at(&self, epoch: Epoch) -> Option<Instant> {
+        let before = self.epoch.load(Ordering::SeqCst);
+        let sent_at = self.sent_at.load(Ordering::SeqCst);
+        let after = self.epoch.load(Ordering::SeqCst);
+        let is_current = before == epoch.value() && after == before && sent_at != 0;
+        is_current.then(|| Instant::from_nanos(sent_at))
     }
 }
 
@@ -387,13 +390,12 @@ mod tests {
 
     #[test]
     fn a_pulse_belongs_to_one_mastership() {
-        let cell = Arc::new(PulseCell::default());
-        let pulse = Pulse(Arc::clone(&cell));
+        let pulse = PulseCell::default();
         let (first, second) = (Epoch::NONE.next(), Epoch::NONE.next().next());
         assert_eq!(pulse.sent_at(first), None);
-        cell.beat(first, Instant::from_nanos(7));
+        pulse.beat(first, Instant::from_nanos(7));
         assert_eq!(pulse.sent_at(first), Some(Instant::from_nanos(7)));
-        cell.beat(second, Instant::from_nanos(9));
+        pulse.beat(second, Instant::from_nanos(9));
         assert_eq!(pulse.sent_at(first), None);
         assert_eq!(pulse.sent_at(second), Some(Instant::from_nanos(9)));
     }

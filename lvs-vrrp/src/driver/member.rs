@@ -26,7 +26,7 @@ pub(super) struct Member {
     pub(super) facts: Arc<InstanceFacts>,
     pub(super) router: Router,
     /// Takes down what the router is told, if that is wanted.
-    recorder: Option<Recorder>,
+    recorder: Option<Box<Recorder>>,
     /// Puts authentication headers in front of its adverts, where it has a key.
     #[cfg(feature = "ah")]
     pub(super) ah: Option<AhSender>,
@@ -69,7 +69,7 @@ impl Member {
         Self {
             status: Status::new(&router, now),
             router,
-            recorder: facts.record.clone().map(Recorder::new),
+            recorder: facts.record.clone().map(|recording| Box::new(Recorder::new(recording))),
             #[cfg(feature = "ah")]
             ah: sender(config.authentication),
             interface,

@@ -68,8 +68,10 @@ impl Registry {
                 Registered { config: Arc::new(config), facts: Arc::clone(&self.instances[place].facts) }
             }
         };
-        let instances: Vec<Registered> =
+        let mut instances: Vec<Registered> =
             setup.instances.into_iter().zip(&difference.instances).map(register).collect();
+        // It may have taken over the room of the configurations.
+        instances.shrink_to_fit();
         let names: BTreeSet<&str> = instances.iter().map(|known| &*known.config.interface).collect();
         let counters = |name: &str| (name.to_owned(), self.interfaces.get(name).cloned().unwrap_or_default());
         let interfaces = names.into_iter().map(counters).collect();
@@ -102,7 +104,7 @@ pub(crate) struct InstanceFacts {
     pub(crate) name: Arc<str>,
     pub(crate) ownership: watch::Sender<Ownership>,
     pub(crate) counters: Counters,
-    pub(crate) pulse: Arc<PulseCell>,
+    pub(crate) pulse: PulseCell,
     pub(crate) record: Option<SharedRecording>,
     status: Mutex<Status>,
 }
@@ -119,7 +121,7 @@ impl InstanceFacts {
             name: config.name.as_str().into(),
             ownership: watch::Sender::new(Ownership::default()),
             counters: Counters::default(),
-            pulse: Arc::default(),
+            pulse: PulseCell::default(),
             record,
             status: Mutex::new(Status::new(&router, now)),
         }

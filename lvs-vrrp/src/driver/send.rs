@@ -256,6 +256,8 @@ impl Driver {
             };
             self.events.push(name, at, kind);
         }
+        // All instances may have changed their roles at once.
+        self.space.news.shrink_to(MOST_WAITING);
     }
 }
 

@@ -288,15 +288,16 @@ impl Builder<'_> {
     }
 
     fn pop(&mut self) {
-        if let Some(Frame { keyword, args, open, nodes, .. }) = self.stack.pop() {
+        if let Some(Frame { keyword, args, open, mut nodes, .. }) = self.stack.pop() {
+            nodes.shrink_to_fit();
             self.nodes().push(Node { keyword, args, block: Some(Block { open, nodes }) });
         }
     }
 
-    fn node(&mut self, words: Vec<Word>) -> Option<Node> {
-        let mut words = words.into_iter();
-        let keyword = words.next()?;
-        let args: Vec<Word> = words.collect();
+    fn node(&mut self, mut args: Vec<Word>) -> Option<Node> {
+        let keyword = args.drain(..1.min(args.len())).next()?;
+        // Thousands of statements are in memory together.
+        args.shrink_to_fit();
         self.statements += 1;
         if self.statements > MAX_STATEMENTS {
             self.diagnostics.push(
