@@ -11,6 +11,7 @@ use lvs_health::Change;
 use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, error, info, warn};
@@ -107,6 +108,8 @@ fn start_and_run(cli: &Cli, mut plan: Plan, config: model::Config) -> anyhow::Re
     // After the fork: threads do not survive it.
     let _flush = log::install(log_destination(cli), cli.log_detail > 0)?;
     pid_file.write()?;
+    // As keepalived: what a script creates is for its own user only. This process says the mode of each file itself.
+    umask(Mode::S_IXUSR | Mode::S_IRWXG | Mode::S_IRWXO);
     if let Some(warning) = plan.script_user_warning() {
         warn!("{warning}");
     }

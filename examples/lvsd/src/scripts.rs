@@ -19,9 +19,6 @@ pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The search path of every script, as keepalived sets it.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// A program with its arguments, and who it runs as. No shell is involved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Script {
@@ -128,7 +125,8 @@ pub(crate) async fn run(script: &Script, timeout: Duration) -> io::Result<Outcom
     run_until(script, tokio::time::sleep(timeout)).await
 }
 
-/// Runs a script in a process group of its own, without input and output, in a clean environment.
+/// Runs a script in a process group of its own, without input and output. As with keepalived it has this
+/// process's environment, directory and umask ([`crate::daemon`] sets the latter).
 ///
 /// A script that has not ended by itself when `limit` comes, or when this is cancelled, is ended with everything that it
 /// started. One that ends by itself may leave processes behind: they stay, as with keepalived.
@@ -153,9 +151,6 @@ pub(crate) fn spawn(script: &Script) -> io::Result<Running> {
     let mut command = Command::new(program);
     command
         .args(arguments)
-        .env_clear()
-        .env("PATH", PATH)
-        .env("LANG", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -354,9 +349,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_script_sees_a_clean_environment_and_reports_its_exit() {
-        let outcome = run(&script(&["sh", "-c", "test -z \"$HOME\" && exit 3"]), SCRIPT_TIMEOUT).await;
-        assert!(matches!(outcome, Ok(Outcome::Exited(status)) if status.code() == Some(3)), "{outcome:?}");
+    async fn a_script_inherits_the_environment_and_reports_its_exit() {
+        // Whatever this process was started with, and a shell does not set by itself.
+        let (name, value) = std::env::vars()
+            .find(|(name, value)| {
+                let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                is_plain(name) && is_plain(value) && !value.is_empty() && name != "PWD" && name != "_"
+            })
+            .expect("a variable is set");
+        let test = format!("test \"${name}\" = {value} && exit 3");
+        let outcome = run(&script(&["sh", "-c", &test]), SCRIPT_TIMEOUT).await;
+        assert!(
+            matches!(outcome, Ok(Outcome::Exited(status)) if status.code() == Some(3)),
+            "{name}: {outcome:?}"
+        );
     }
 
     #[tokio::test]

@@ -1,18 +1,20 @@
 //! War: faults of every kind that is on, one after the other and on top of each other, and their end.
 
+mod forged;
+mod punctual;
+
 use std::time::Duration;
 
 use lvs_core::{Instant, Role};
-use lvs_vrrp::{Advertised, Interval, Preempt, Version};
+use lvs_vrrp::{Interval, Preempt, Version};
 
 use crate::clock::Rate;
-use crate::decoder::{self, Receiver};
 use crate::fault::Fault;
 use crate::network::Link;
 use crate::options::priority;
 use crate::random::Random;
 use crate::wire;
-use crate::world::{Process, World, nanos};
+use crate::world::{Process, World};
 
 /// The script of the faults.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ enum End {
     Node(usize, usize),
     Lag(usize),
     Priority(usize),
+    Password(usize),
 }
 
 impl Chaos {
@@ -98,9 +101,11 @@ impl Chaos {
             End::Node(host, segment) => {
                 world.node_mut(host, segment).claims_fail = false;
                 world.node_mut(host, segment).is_held = false;
+                world.node_mut(host, segment).tracked_is_down = false;
                 world.look_at_addresses(host, segment);
                 world.set_link(host, segment, true);
             }
+            End::Password(host) => world.set_password(host, true),
             End::Lag(host) => world.hosts[host].lag = world.options.lag,
             End::Priority(host) => {
                 let base = world.options.hosts[host].config.priority();
@@ -122,6 +127,7 @@ impl Chaos {
             for segment in 0..world.segments() {
                 let node = world.node_mut(host, segment);
                 (node.claims_fail, node.is_held, node.link_is_up) = (false, false, true);
+                node.tracked_is_down = false;
             }
             world.resume(host);
             for segment in 0..world.segments() {
@@ -130,6 +136,7 @@ impl Chaos {
             }
             let config = world.options.hosts[host].config;
             world.configure(host, |_| config);
+            world.set_password(host, true);
             world.start(host);
             world.enable(host);
         }
@@ -231,6 +238,12 @@ impl Chaos {
                 world.look_at_addresses(host, segment);
                 self.ends.push((until + interval * 3, End::Node(host, segment)));
             }
+            // With something else that is tracked the packets still come.
+            Fault::LinkDown if self.random.happens(500) => {
+                world.node_mut(host, segment).tracked_is_down = true;
+                world.apply_gate(host, segment);
+                self.ends.push((until, End::Node(host, segment)));
+            }
             Fault::LinkDown => {
                 world.set_link(host, segment, false);
                 self.ends.push((until, End::Node(host, segment)));
@@ -246,6 +259,11 @@ impl Chaos {
                 }
             }
             Fault::Flood => self.forge(world, segment, 20),
+            Fault::Password => {
+                world.set_password(host, false);
+                self.ends.push((until, End::Password(host)));
+            }
+            Fault::Punctual => self.be_punctual(world, segment),
             Fault::Damaged => self.damage(world, host, segment),
             Fault::Address => {
                 let last = u8::try_from(10 + self.random.below(8) + 8 * (host as u64 + 1)).unwrap_or(200);
@@ -297,47 +315,6 @@ impl Chaos {
         }
     }
 
-    /// Adverts that nobody sent, to one host or to all.
-    fn forge(&mut self, world: &mut World, segment: usize, count: u64) {
-        let host = self.victim(world, segment);
-        let own = *world.node(host, segment).router.config();
-        let interval = match (world.options.version, self.random.below(4)) {
-            (Version::V3, 0) => {
-                let longest = u64::try_from(own.interval().duration().as_millis() / 10 * 8).unwrap_or(1);
-                Interval::centis(1 + u16::try_from(self.random.below(longest.min(4094))).unwrap_or(0))
-            }
-            _ => Ok(own.interval()),
-        };
-        let interval = interval.unwrap_or(own.interval());
-        let number = match self.random.below(5) {
-            0 => 255,
-            1 => 1,
-            2 => 0,
-            _ => own.priority().get(),
-        };
-        let number = if count > 1 { number.clamp(0, 1) } else { number };
-        let is_echo = count == 1 && self.random.happens(300);
-        let number = if is_echo { own.priority().get() } else { number };
-        let advertised = Advertised::from_octet(number);
-        let source = match self.random.below(3) {
-            _ if is_echo => world.source(host, segment),
-            0 => world.source(host, segment),
-            1 => wire::address(world.options.family, segment, 1),
-            _ => wire::address(world.options.family, segment, 250),
-        };
-        let octets = world.forge(segment, source, advertised, interval);
-        let to_all = self.random.happens(500);
-        for _ in 0..count {
-            let after = self.random.time(own.interval().duration());
-            let at = if is_echo { world.now } else { world.now + after };
-            for to in 0..world.hosts.len() {
-                if to_all || to == host {
-                    world.deliver(at, to, segment, &octets);
-                }
-            }
-        }
-    }
-
     /// Backups are many: half of the time somebody else, if there is one.
     fn victim(&mut self, world: &World, segment: usize) -> usize {
         let any = self.random.place(world.hosts.len());
@@ -345,46 +322,5 @@ impl Chaos {
         let others: Vec<usize> = (0..world.hosts.len()).filter(|host| !is_backup(host)).collect();
         let other = self.random.one_of(&others).unwrap_or(any);
         if self.random.happens(500) { other } else { any }
-    }
-
-    /// Packets that are wrong in some respect, of a number of its own.
-    fn damage(&mut self, world: &mut World, host: usize, segment: usize) {
-        let own = world.options.hosts[host].config;
-        let header = if world.options.family == lvs_core::Family::Ipv4 { 20 } else { 40 };
-        for _ in 0..10 {
-            let source = wire::address(world.options.family, segment, 240);
-            let number = u8::try_from(self.damage.below(256)).unwrap_or(0);
-            let mut octets = world.forge(segment, source, Advertised::from_octet(number), own.interval());
-            match self.damage.below(6) {
-                0 => octets.truncate(self.damage.place(octets.len())),
-                1 => octets.push(0),
-                2 => octets.clear(),
-                3 => {
-                    for octet in octets.iter_mut().skip(header) {
-                        *octet = u8::try_from(self.damage.below(256)).unwrap_or(0);
-                    }
-                }
-                // One bit; those that do not matter (type of service, identification, TTL is one that does)
-                // make a packet that is right, and would not be damage.
-                _ => {
-                    let place = header + self.damage.place(octets.len().saturating_sub(header));
-                    if let Some(octet) = octets.get_mut(place) {
-                        *octet ^= 1 << self.damage.below(8);
-                    }
-                }
-            }
-            let at = world.now + self.damage.time(own.interval().duration());
-            // Whatever interval it may have been changed to when it arrives.
-            let receiver = Receiver { own_address: None, ..*world.receiver(host, segment) };
-            let is_right = [1, 2, 3]
-                .into_iter()
-                .map(|seconds| seconds * 1_000_000_000)
-                .chain([receiver.interval])
-                .chain([nanos(own.interval().duration())])
-                .any(|interval| decoder::read(&octets, &Receiver { interval, ..receiver }).is_some());
-            if self.sends_damaged && !is_right {
-                world.deliver_damaged(at, host, segment, &octets);
-            }
-        }
     }
 }

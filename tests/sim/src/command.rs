@@ -203,9 +203,15 @@ impl Totals {
                 lacks.push(format!("{count} faults of the kind {fault}, of 1,000"));
             }
         }
+        let kinds =
+            [("unicast", self.unicast), ("password", self.with_password), ("recorded", self.recorded)];
+        for (kind, count) in kinds {
+            if count < 50 {
+                lacks.push(format!("{count} networks of the kind {kind}, of 50"));
+            }
+        }
         for (number, count) in self.plays.into_iter().enumerate().skip(1) {
-            // E16 is a matter of lvs-core.
-            if count < 50 && number != 16 {
+            if count < 50 {
                 lacks.push(format!("E{number} was played {count} times, of 50"));
             }
         }
@@ -223,6 +229,11 @@ impl fmt::Display for Totals {
             self.runs,
             self.years(),
             self.fast_share() * 100.0
+        )?;
+        let Self { unicast, with_password, recorded, .. } = self;
+        writeln!(
+            f,
+            "{unicast} networks unicast, {with_password} with a password, {recorded} recorded and replayed"
         )?;
         writeln!(f, "{} faults:", self.all_faults())?;
         for row in Fault::ALL.chunks(5) {

@@ -28,21 +28,47 @@ pub struct Receiver {
     pub vrid: u8,
     /// Its own interval in nanoseconds; version 2 demands the same.
     pub interval: u64,
-    /// The group it listens to.
-    pub group: IpAddr,
+    /// What adverts to it are addressed to.
+    pub ears: Ears,
+    /// The password that it demands; version 2 only.
+    pub password: Option<[u8; 8]>,
     /// Its own address, from which nothing may come, if it looks at that.
     pub own_address: Option<IpAddr>,
+}
+
+/// How adverts reach a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ears {
+    /// By a group.
+    Group(IpAddr),
+    /// By its own address; from these only, if strangers are refused.
+    Own(IpAddr, Option<[Option<IpAddr>; 8]>),
+}
+
+impl Ears {
+    fn is_ipv4(&self) -> bool {
+        let (Self::Group(address) | Self::Own(address, _)) = self;
+        address.is_ipv4()
+    }
+
+    /// VR-075, VR-222, VR-224.
+    fn hear(&self, source: IpAddr, destination: IpAddr) -> bool {
+        match self {
+            Self::Group(group) => destination == *group,
+            Self::Own(address, peers) => {
+                destination == *address && peers.is_none_or(|peers| peers.contains(&Some(source)))
+            }
+        }
+    }
 }
 
 /// Reads an IP datagram as this receiver has to (RFC 9568 §7.1, RFC 3768 §7.1); `None` if it is to be
 /// discarded.
 #[must_use]
 pub fn read(datagram: &[u8], receiver: &Receiver) -> Option<Heard> {
-    let (source, destination, message) = match receiver.group {
-        IpAddr::V4(_) => read_ipv4(datagram)?,
-        IpAddr::V6(_) => read_ipv6(datagram)?,
-    };
-    if destination != receiver.group || Some(source) == receiver.own_address {
+    let is_ipv4 = receiver.ears.is_ipv4();
+    let (source, destination, message) = if is_ipv4 { read_ipv4(datagram)? } else { read_ipv6(datagram)? };
+    if !receiver.ears.hear(source, destination) || Some(source) == receiver.own_address {
         return None;
     }
     let &[kind, vrid, priority, count, fifth, sixth, ..] = message else { return None };
@@ -75,8 +101,12 @@ pub fn read(datagram: &[u8], receiver: &Receiver) -> Option<Heard> {
         return None;
     }
     let interval = if version == 2 {
-        // Authentication type 0: these routers have no passwords.
-        if fifth != 0 {
+        // VR-200, VR-201: no authentication, or this password.
+        let is_authentic = match receiver.password {
+            None => fifth == 0,
+            Some(password) => fifth == 1 && message.ends_with(&password),
+        };
+        if !is_authentic {
             return None;
         }
         u64::from(sixth) * 1_000_000_000
@@ -151,7 +181,14 @@ mod tests {
     const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
 
     fn receiver(version: Version) -> Receiver {
-        Receiver { version, vrid: 7, interval: 1_000_000_000, group: GROUP, own_address: None }
+        Receiver {
+            version,
+            vrid: 7,
+            interval: 1_000_000_000,
+            ears: Ears::Group(GROUP),
+            password: None,
+            own_address: None,
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum Fault {
     Priority,
     /// The virtual addresses cannot be put on the host, or are taken from it.
     Claims,
-    /// The interface goes down.
+    /// The interface goes down, or something else that the application tracks.
     LinkDown,
     /// The application holds mastership back.
     Held,
@@ -55,11 +55,15 @@ pub enum Fault {
     Damaged,
     /// The interface gets another address.
     Address,
+    /// A host gets another password than the others have.
+    Password,
+    /// Something happens at the very moment at which a router decides something, or a nanosecond before or after.
+    Punctual,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Loss,
         Self::Delay,
         Self::Jitter,
@@ -85,6 +89,8 @@ impl Fault {
         Self::Flood,
         Self::Damaged,
         Self::Address,
+        Self::Password,
+        Self::Punctual,
     ];
 
     /// Its place in [`Fault::ALL`].
@@ -122,6 +128,8 @@ impl fmt::Display for Fault {
             Self::Flood => "flood",
             Self::Damaged => "damaged",
             Self::Address => "address",
+            Self::Password => "password",
+            Self::Punctual => "punctual",
         })
     }
 }

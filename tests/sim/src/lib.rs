@@ -16,6 +16,7 @@ pub mod command;
 pub mod coverage;
 pub mod decoder;
 pub mod fault;
+pub mod kernel;
 pub mod network;
 pub mod node;
 pub mod observer;

@@ -1,18 +1,27 @@
 //! Watches one router from outside and says at every event what it must do: the invariants A1 to A10, A13 and
 //! A14 by name.
 //!
-//! It keeps a picture of its own, made from what the router was told and from the RFCs, and compares: roles,
-//! timers to the nanosecond, every advert. It does not ask the router for anything but what it compares.
+//! It keeps a picture of its own, made from what the router was told and from the RFCs, and compares: roles and the
+//! reasons for their changes, timers to the nanosecond, every advert, every round of announcements, every word on
+//! other masters. It does not ask the router for anything but what it compares.
+
+mod expect;
+mod rivals;
+mod rounds;
 
 use std::net::IpAddr;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
-use lvs_vrrp::{Action, Advertised, Config, ConflictEvent, Gate, Preempt, Router, Start};
+use lvs_vrrp::{Action, Advertised, Config, ConflictEvent, Gate, Preempt, Reason, Router, Start};
 
-use crate::bounds::{Rules, skew};
+use crate::bounds::{Given, Rules};
 use crate::coverage::{Cell, Coverage, Happening};
 use crate::decoder::Heard;
-use crate::told::{Allowance, Rivals};
+use crate::observer::expect::{Deed, Expected};
+use crate::observer::rivals::{Rivals, Told};
+use crate::observer::rounds::Rounds;
+use crate::options::priority;
+use crate::told::Allowance;
 
 /// Something happened that must not: the letter or number of the rule, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +56,7 @@ pub enum Input {
 /// The picture of one router.
 #[derive(Clone, Debug)]
 pub struct Watch {
+    given: Given,
     rules: Rules,
     start: Start,
     address: IpAddr,
@@ -60,6 +70,7 @@ pub struct Watch {
 
 /// What the router must be. Times are its own, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // There is one per router.
 enum Stand {
     Off,
     /// Enabled, and out until then.
@@ -78,6 +89,26 @@ struct Listening {
     gone_by: u64,
     /// A lower master is put up with until then.
     patient_until: Option<u64>,
+    /// Why it would be master if the timer fired now.
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Silent,
+    Resigned,
+    /// The master has this address and this lower priority.
+    Lower(IpAddr, u8),
+}
+
+impl Cause {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Silent => Reason::MasterSilent,
+            Self::Resigned => Reason::MasterResigned,
+            Self::Lower(master, number) => Reason::Preempted { master, priority: priority(number) },
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,46 +119,28 @@ struct Ruling {
     overtaken_at: u64,
     /// No answer before.
     answer_from: u64,
-    /// Without addresses until then; `None` if it has them.
-    give_up_at: Option<u64>,
-    /// When it announced last because it was late.
-    demanded_at: Option<u64>,
+    addresses: Addresses,
     /// What may still be announced, and told of conflicts: these fill up by time (A13).
     rounds: Allowance,
     reports: Allowance,
     /// The other masters that it told of.
-    rivals: [Option<IpAddr>; 4],
+    rivals: Rivals,
 }
 
-/// What an input must lead to.
-#[derive(Default)]
-struct Expected {
-    /// Everything but announcements and conflicts, in order.
-    actions: Vec<Deed>,
-    /// There may be announcements.
-    may_announce: bool,
-    /// There must be one.
-    must_announce: bool,
-    /// Another master that is heard.
-    rival: Option<IpAddr>,
-}
-
-/// An action, as far as it is foretold.
+/// Whether the host has the virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
-    Advertise(u8),
-    Claim(u64),
-    Release(u64),
-    Changed(Role, Role),
-    WantsMaster,
+enum Addresses {
+    Missing { give_up_at: u64, last_round: Option<u64> },
+    There(Rounds),
 }
 
 impl Watch {
     /// The picture of a router that was just made.
     #[must_use]
-    pub fn new(config: &Config, address: IpAddr, is_tie: bool) -> Self {
+    pub fn new(config: &Config, given: Given, address: IpAddr, is_tie: bool) -> Self {
         Self {
-            rules: Rules::of(config),
+            given,
+            rules: Rules::of(config, &given),
             start: config.start(),
             address,
             gate: Gate::Open,
@@ -182,368 +195,9 @@ impl Watch {
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
         self.cover(there.as_nanos(), input, coverage);
-        let rivals = match self.stand {
-            Stand::Ruling(ruling) => ruling.rivals,
-            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) | Stand::Listening(_) => [None; 4],
-        };
         let expected = self.expect(there.as_nanos(), input);
-        self.compare(there.as_nanos(), input, &expected, rivals, actions)?;
-        self.look_at(there.as_nanos(), input, router)
-    }
-
-    /// Moves the picture on, and says which actions that takes.
-    fn expect(&mut self, there: u64, input: Input) -> Expected {
-        let mut expected = Expected::default();
-        match input {
-            Input::Enable => self.on_enable(there, &mut expected),
-            Input::Disable => match self.stand {
-                Stand::Off => {}
-                Stand::Starting(_) => self.stand = Stand::Off,
-                Stand::Faulty(_) | Stand::Listening(_) => self.go(Stand::Off, &mut expected),
-                Stand::Ruling(_) => self.resign(Stand::Off, &mut expected),
-            },
-            Input::Gate(gate) => self.on_gate(there, gate, &mut expected),
-            Input::Claimed(epoch, result) => self.on_claimed(there, epoch, result, &mut expected),
-            // VR-066.
-            Input::Advert(_) if self.rules.is_owner() && self.rules.is_deaf_as_owner => {}
-            Input::Advert(heard) => match self.stand {
-                // VR-115 to VR-121, first column.
-                Stand::Off | Stand::Starting(_) | Stand::Faulty(_) => {}
-                Stand::Listening(listening) => {
-                    self.stand = Stand::Listening(self.listening_hears(listening, there, heard));
-                }
-                Stand::Ruling(ruling) => self.ruling_hears(ruling, there, heard, &mut expected),
-            },
-            Input::Timeout => self.on_timeout(there, &mut expected),
-            Input::Configured(config) => self.on_configured(there, &config, &mut expected),
-            Input::Address(address) => self.address = address,
-        }
-        expected
-    }
-
-    fn on_enable(&mut self, there: u64, expected: &mut Expected) {
-        match self.stand {
-            Stand::Off if self.rules.start_delay > 0 => {
-                self.stand = Stand::Starting(there + self.rules.start_delay);
-            }
-            Stand::Off => self.start_up(there, expected),
-            Stand::Starting(_) | Stand::Faulty(_) | Stand::Listening(_) | Stand::Ruling(_) => {}
-        }
-    }
-
-    /// VR-110, VR-111.
-    fn start_up(&mut self, there: u64, expected: &mut Expected) {
-        if let Gate::Fault(_) = self.gate {
-            self.go(Stand::Faulty(None), expected);
-            return;
-        }
-        let wait = match self.start {
-            Start::Backup => self.rules.down(self.rules.interval),
-            // One interval and the skew of priority 254.
-            Start::Master => self.rules.interval + skew(self.rules.version, self.rules.interval, 254),
-        };
-        self.take_part(there, wait, expected);
-    }
-
-    fn on_gate(&mut self, there: u64, gate: Gate, expected: &mut Expected) {
-        self.gate = gate;
-        match (self.stand, gate) {
-            (Stand::Off | Stand::Starting(_), _)
-            | (Stand::Faulty(None), Gate::Fault(_))
-            | (Stand::Faulty(Some(_)), Gate::Open | Gate::Held)
-            | (Stand::Listening(_), Gate::Held)
-            | (Stand::Ruling(_), Gate::Open) => {}
-            (Stand::Faulty(Some(_)), Gate::Fault(_)) => self.stand = Stand::Faulty(None),
-            // VR-126.
-            (Stand::Faulty(None), Gate::Open | Gate::Held) => {
-                self.take_part(there, self.rules.down(self.rules.interval), expected);
-            }
-            (Stand::Listening(listening), Gate::Open) => {
-                if listening.down_at.is_none() {
-                    self.rule(there, expected);
-                }
-            }
-            (Stand::Listening(_), Gate::Fault(_)) => self.go(Stand::Faulty(None), expected),
-            // VR-127.
-            (Stand::Ruling(_), Gate::Held) => {
-                let listening = self.listening(there, self.rules.down(self.rules.interval));
-                self.resign(Stand::Listening(listening), expected);
-            }
-            // VR-125.
-            (Stand::Ruling(_), Gate::Fault(_)) => self.resign(Stand::Faulty(None), expected),
-        }
-    }
-
-    fn on_claimed(&mut self, there: u64, epoch: Epoch, result: ClaimResult, expected: &mut Expected) {
-        let Stand::Ruling(ruling) = &mut self.stand else { return };
-        if epoch.value() != self.epoch {
-            return;
-        }
-        match (result, ruling.give_up_at) {
-            (ClaimResult::Confirmed, Some(_)) => {
-                self.given_up = 0;
-                ruling.give_up_at = None;
-                ruling.demanded_at = None;
-                // The first round and the delayed one.
-                ruling.rounds.grant(2);
-                expected.may_announce = true;
-            }
-            (ClaimResult::Missing, None) => ruling.give_up_at = Some(there + self.rules.claim_timeout),
-            (ClaimResult::Confirmed, None) | (ClaimResult::Missing, Some(_)) => {}
-        }
-    }
-
-    fn listening_hears(&self, mut listening: Listening, there: u64, heard: Heard) -> Listening {
-        // VR-115, VR-100.
-        if heard.priority == 0 {
-            if listening.down_at.is_some() {
-                listening.down_at = Some(there + self.rules.skew(listening.gone_by));
-            }
-            return listening;
-        }
-        if heard.priority < self.rules.priority {
-            match self.rules.preempt {
-                // VR-120; an owner takes over whatever the flag says (RFC 9568 §6.1).
-                Preempt::Always => return listening,
-                Preempt::Never | Preempt::After(_) if self.rules.is_owner() => return listening,
-                // VR-121.
-                Preempt::Never => {}
-                // VR-129.
-                Preempt::After(delay) => {
-                    let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-                    let until = *listening.patient_until.get_or_insert(there.saturating_add(delay));
-                    if there >= until {
-                        return listening;
-                    }
-                }
-            }
-        } else {
-            listening.patient_until = None;
-        }
-        self.yield_to(&mut listening, there, heard);
-        listening
-    }
-
-    /// VR-097.
-    fn yield_to(&self, listening: &mut Listening, there: u64, heard: Heard) {
-        listening.gone_by = match self.rules.version {
-            lvs_vrrp::Version::V2 => self.rules.interval,
-            lvs_vrrp::Version::V3 => heard.interval,
-        };
-        listening.down_at = Some(there + self.rules.down(listening.gone_by));
-    }
-
-    fn ruling_hears(&mut self, mut ruling: Ruling, there: u64, heard: Heard, expected: &mut Expected) {
-        let is_due = there >= ruling.advert_at;
-        if heard.priority == 0 {
-            // VR-115; what is due anyway is the answer, and one that would come too soon waits its turn (A7).
-            if is_due {
-            } else if there >= ruling.answer_from {
-                self.answer(&mut ruling, there, expected);
-                ruling.advert_at = there + self.rules.interval;
-            } else if ruling.advert_at > ruling.answer_from {
-                ruling.advert_at = ruling.answer_from;
-                ruling.answer_from += self.rules.interval / 10;
-            }
-            self.stand = Stand::Ruling(ruling);
-            return;
-        }
-        let (theirs, ours) = ((heard.priority, heard.source), (self.rules.priority, self.address));
-        if theirs > ours {
-            // A5, VR-116, VR-117.
-            if self.rules.sends_before_yielding {
-                expected.actions.push(Deed::Advertise(self.rules.priority));
-            }
-            let mut listening = Listening { down_at: None, gone_by: 0, patient_until: None };
-            self.yield_to(&mut listening, there, heard);
-            self.step_down(listening, expected);
-            return;
-        }
-        if self.rules.yields_when_late && there >= ruling.overtaken_at {
-            let listening = self.listening(there, self.rules.down(self.rules.interval));
-            let listening = self.listening_hears(listening, there, heard);
-            self.step_down(listening, expected);
-            return;
-        }
-        if theirs < ours {
-            // VR-118, VR-120, A7.
-            if !is_due && there >= ruling.answer_from && !self.rules.is_silent_to_losers {
-                self.answer(&mut ruling, there, expected);
-            }
-            expected.may_announce = true;
-        }
-        expected.rival = Some(heard.source);
-        self.stand = Stand::Ruling(ruling);
-    }
-
-    /// A7: the next one not before a tenth of the interval.
-    fn answer(&self, ruling: &mut Ruling, there: u64, expected: &mut Expected) {
-        expected.actions.push(Deed::Advertise(self.rules.priority));
-        ruling.answer_from = there + self.rules.interval / 10;
-        ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
-    }
-
-    fn step_down(&mut self, listening: Listening, expected: &mut Expected) {
-        expected.actions.push(Deed::Release(self.epoch));
-        self.go(Stand::Listening(listening), expected);
-    }
-
-    fn on_timeout(&mut self, there: u64, expected: &mut Expected) {
-        match self.stand {
-            Stand::Off | Stand::Faulty(None) => {}
-            Stand::Starting(at) => {
-                if there >= at {
-                    self.start_up(there, expected);
-                }
-            }
-            Stand::Faulty(Some(retry_at)) => {
-                if there >= retry_at {
-                    self.take_part(there, self.rules.down(self.rules.interval), expected);
-                }
-            }
-            Stand::Listening(mut listening) => {
-                // VR-113, A6: not a nanosecond sooner.
-                if listening.down_at.is_some_and(|down_at| there >= down_at) {
-                    if self.gate == Gate::Held {
-                        listening.down_at = None;
-                        self.stand = Stand::Listening(listening);
-                        expected.actions.push(Deed::WantsMaster);
-                    } else {
-                        self.rule(there, expected);
-                    }
-                }
-            }
-            Stand::Ruling(ruling) => self.ruling_expires(ruling, there, expected),
-        }
-    }
-
-    fn ruling_expires(&mut self, mut ruling: Ruling, there: u64, expected: &mut Expected) {
-        let is_late = there >= ruling.overtaken_at;
-        if is_late && self.rules.yields_when_late {
-            let listening = self.listening(there, self.rules.down(self.rules.interval));
-            self.step_down(listening, expected);
-            return;
-        }
-        match &mut ruling.give_up_at {
-            // Who puts the addresses there was not run either.
-            Some(give_up_at) if is_late => *give_up_at = there + self.rules.claim_timeout,
-            Some(give_up_at) if there >= *give_up_at => {
-                let pause = self.rules.claim_timeout << self.given_up.min(6);
-                self.given_up = self.given_up.saturating_add(1);
-                self.resign(Stand::Faulty(Some(there + pause)), expected);
-                return;
-            }
-            Some(_) | None => {}
-        }
-        expected.may_announce = true;
-        // VR-114, VR-101, VR-103: late or not, one advert, and the period goes on.
-        if there >= ruling.advert_at {
-            expected.actions.push(Deed::Advertise(self.rules.priority));
-            // E8a, VR-163.
-            // On a machine that is late again and again once per second is enough.
-            let is_again = ruling.demanded_at.is_some_and(|at| there - at < SECOND);
-            expected.must_announce = is_late && ruling.give_up_at.is_none() && !is_again;
-            if expected.must_announce {
-                ruling.demanded_at = Some(there);
-                ruling.rounds.grant(1);
-            }
-            ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
-            ruling.advert_at += self.rules.interval;
-            if ruling.advert_at <= there {
-                ruling.advert_at = there + self.rules.interval;
-            }
-        }
-        self.stand = Stand::Ruling(ruling);
-    }
-
-    fn on_configured(&mut self, there: u64, config: &Config, expected: &mut Expected) {
-        let before = std::mem::replace(&mut self.rules, Rules::of(config));
-        self.start = config.start();
-        let is_new = before.interval != self.rules.interval;
-        match &mut self.stand {
-            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) => {}
-            Stand::Listening(listening) => {
-                if is_new && self.rules.version == lvs_vrrp::Version::V2 {
-                    listening.gone_by = self.rules.interval;
-                    listening.down_at = Some(there + self.rules.down(self.rules.interval));
-                }
-                if !matches!(self.rules.preempt, Preempt::After(_)) {
-                    listening.patient_until = None;
-                }
-            }
-            // E14.
-            Stand::Ruling(ruling) => {
-                if is_new && there < ruling.advert_at {
-                    expected.actions.push(Deed::Advertise(self.rules.priority));
-                    ruling.overtaken_at = there + self.rules.missed(self.rules.interval);
-                    ruling.advert_at = there + self.rules.interval;
-                }
-            }
-        }
-    }
-
-    fn take_part(&mut self, there: u64, wait: u64, expected: &mut Expected) {
-        let mut listening = self.listening(there, wait);
-        match (self.rules.is_owner(), self.gate) {
-            (false, _) => self.go(Stand::Listening(listening), expected),
-            // VR-110.
-            (true, Gate::Open) => self.rule(there, expected),
-            (true, Gate::Held | Gate::Fault(_)) => {
-                listening.down_at = None;
-                self.go(Stand::Listening(listening), expected);
-                expected.actions.push(Deed::WantsMaster);
-            }
-        }
-    }
-
-    fn listening(&self, there: u64, wait: u64) -> Listening {
-        let patient_until = match self.rules.preempt {
-            Preempt::Always | Preempt::Never => None,
-            Preempt::After(delay) => {
-                Some(there.saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)))
-            }
-        };
-        Listening { down_at: Some(there + wait), gone_by: self.rules.interval, patient_until }
-    }
-
-    fn rule(&mut self, there: u64, expected: &mut Expected) {
-        self.epoch += 1;
-        // VR-009: the advert is first.
-        expected.actions.push(Deed::Advertise(self.rules.priority));
-        expected.actions.push(Deed::Claim(self.epoch));
-        let ruling = Ruling {
-            advert_at: there + self.rules.interval,
-            overtaken_at: there + self.rules.missed(self.rules.interval),
-            answer_from: 0,
-            demanded_at: None,
-            give_up_at: Some(there + self.rules.claim_timeout),
-            rounds: Allowance::new(there, 1),
-            reports: Allowance::new(there, REPORTS),
-            rivals: [None; 4],
-        };
-        self.go(Stand::Ruling(ruling), expected);
-    }
-
-    /// A3: priority 0, once, and nothing after it.
-    fn resign(&mut self, stand: Stand, expected: &mut Expected) {
-        expected.actions.push(Deed::Advertise(0));
-        expected.actions.push(Deed::Release(self.epoch));
-        self.go(stand, expected);
-    }
-
-    fn go(&mut self, stand: Stand, expected: &mut Expected) {
-        let from = self.role();
-        self.stand = stand;
-        expected.actions.push(Deed::Changed(from, self.role()));
-    }
-
-    fn role(&self) -> Role {
-        match self.stand {
-            Stand::Off | Stand::Starting(_) => Role::Initialize,
-            Stand::Faulty(_) => Role::Fault,
-            Stand::Listening(_) => Role::Backup,
-            Stand::Ruling(_) => Role::Master,
-        }
+        self.compare(there.as_nanos(), input, &expected, actions)?;
+        self.look_at(router)
     }
 
     fn compare(
@@ -551,28 +205,40 @@ impl Watch {
         there: u64,
         input: Input,
         expected: &Expected,
-        rivals: [Option<IpAddr>; 4],
         actions: &[Action],
     ) -> Result<(), Violation> {
         let mut awaited = expected.actions.iter();
-        let mut announced = 0;
-        let mut rivals = Rivals(rivals);
+        let mut told = expected.told.iter();
+        let mut announced = None;
         for action in actions {
             let deed = match *action {
                 Action::Advertise(Advertised::Running(priority)) => Deed::Advertise(priority.get()),
                 Action::Advertise(Advertised::Resigning) => Deed::Advertise(0),
                 Action::Claim { epoch } => Deed::Claim(epoch.value()),
                 Action::Release { epoch } => Deed::Release(epoch.value()),
-                Action::Changed(transition) => Deed::Changed(transition.from, transition.to),
+                Action::Changed(change) => Deed::Changed(
+                    change.from,
+                    change.to,
+                    change.reason,
+                    change.priority.get(),
+                    change.epoch.value(),
+                ),
                 Action::WantsMaster => Deed::WantsMaster,
                 Action::Announce { epoch, packets } => {
-                    announced += 1;
-                    self.check_announcement(there, epoch, packets, expected)?;
+                    if announced.replace(packets).is_some() {
+                        let what = format!("{input:?} led to {actions:?}: two rounds at once");
+                        return Err(Violation { rule: "A13", what });
+                    }
+                    self.check_announcement(there, epoch, packets)?;
                     continue;
                 }
                 Action::Conflict(event) => {
-                    rivals.note(event)?;
                     self.check_report(there, event)?;
+                    let (said, expected) = (Told::of(event), told.next());
+                    if expected != Some(&said) {
+                        let what = format!("{input:?} led to {actions:?}: expected {expected:?}");
+                        return Err(Violation { rule: "VR-252", what });
+                    }
                     continue;
                 }
             };
@@ -588,44 +254,29 @@ impl Watch {
             let what = format!("{input:?} led to {actions:?}, which lacks {missing:?}");
             return Err(Violation { rule: rule_of(*missing), what });
         }
-        if expected.must_announce && announced == 0 {
-            let what = format!("{input:?} led to {actions:?} without an announcement");
-            return Err(Violation { rule: "E8a", what });
+        if let Some(missing) = told.next() {
+            let what = format!("{input:?} led to {actions:?}, which lacks {missing:?}");
+            return Err(Violation { rule: "VR-252", what });
         }
-        if announced > 1 {
-            let what = format!("{input:?} led to {actions:?}: two rounds at once");
-            return Err(Violation { rule: "A13", what });
-        }
-        // VR-252: every other master is told of, up to four; and of none once it is over.
-        let is_told = expected.rival.is_none_or(|rival| rivals.is_full() || rivals.has(rival));
-        match &mut self.stand {
-            Stand::Ruling(ruling) if is_told => ruling.rivals = rivals.0,
-            Stand::Off | Stand::Starting(_) | Stand::Faulty(_) | Stand::Listening(_) if rivals.is_empty() => {
-            }
-            _ => {
-                let what = format!("{input:?} led to {actions:?} with the rivals {rivals:?}");
-                return Err(Violation { rule: "VR-252", what });
-            }
+        if announced != expected.announced {
+            let Expected { announced, is_demanded, .. } = expected;
+            let what =
+                format!("{input:?} led to {actions:?}, expected {announced:?} packets: {:?}", self.stand);
+            return Err(Violation { rule: if *is_demanded { "E8a" } else { "VR-158" }, what });
         }
         Ok(())
     }
 
     /// A3 and A13.
-    fn check_announcement(
-        &mut self,
-        there: u64,
-        epoch: Epoch,
-        packets: u8,
-        expected: &Expected,
-    ) -> Result<(), Violation> {
+    fn check_announcement(&mut self, there: u64, epoch: Epoch, packets: u8) -> Result<(), Violation> {
         // By the schedule at most one per refresh; two kinds of rounds that others cause, each once per second.
         let per_second =
             2 + SECOND.checked_div(self.rules.refresh).unwrap_or(0) + u64::from(self.rules.refresh > 0);
         let Stand::Ruling(ruling) = &mut self.stand else {
             return Err(Violation { rule: "A3", what: "announced without being master".to_owned() });
         };
-        let has_addresses = ruling.give_up_at.is_none();
-        if !has_addresses || !expected.may_announce || epoch.value() != self.epoch || packets == 0 {
+        let has_addresses = matches!(ruling.addresses, Addresses::There(_));
+        if !has_addresses || epoch.value() != self.epoch || packets == 0 {
             let what = format!("{packets} packets of {epoch} were announced as {ruling:?}, out of place");
             return Err(Violation { rule: "A3", what });
         }
@@ -646,29 +297,33 @@ impl Watch {
         Ok(())
     }
 
-    /// A1, A2 and A14: what the router is now, and what it waits for.
-    fn look_at(&self, there: u64, input: Input, router: &Router) -> Result<(), Violation> {
+    /// A1, A2 and A14: what the router is now, what it waits for, and what it says of others.
+    fn look_at(&self, router: &Router) -> Result<(), Violation> {
         if router.role() != self.role() {
             let what = format!("is {}, must be {:?}", router.role(), self.stand);
             return Err(Violation { rule: "A1", what });
         }
         let timer = router.poll_timeout().map(Instant::as_nanos);
-        let is_right = match self.stand {
-            Stand::Off | Stand::Faulty(None) => timer.is_none(),
-            Stand::Starting(at) => timer == Some(at),
-            Stand::Faulty(retry_at) => timer == retry_at,
-            Stand::Listening(listening) => timer == listening.down_at,
-            // There may be an announcement or the end of a conflict before; after the time was told nothing is overdue.
+        let (awaited, rivals) = match &self.stand {
+            Stand::Off | Stand::Faulty(None) => (None, Rivals::default()),
+            Stand::Starting(at) | Stand::Faulty(Some(at)) => (Some(*at), Rivals::default()),
+            Stand::Listening(listening) => (listening.down_at, Rivals::default()),
             Stand::Ruling(ruling) => {
-                let last = ruling.give_up_at.unwrap_or(u64::MAX).min(ruling.advert_at);
-                timer.is_some_and(|timer| {
-                    timer == last || (timer < last && (timer > there || !matches!(input, Input::Timeout)))
-                })
+                let addresses = match &ruling.addresses {
+                    Addresses::Missing { give_up_at, .. } => Some(*give_up_at),
+                    Addresses::There(rounds) => rounds.next(),
+                };
+                let awaited = [Some(ruling.advert_at), addresses, ruling.rivals.next()];
+                (awaited.into_iter().flatten().min(), ruling.rivals)
             }
         };
-        if !is_right {
-            let what = format!("waits for {timer:?}, must be {:?}", self.stand);
+        if timer != awaited {
+            let what = format!("waits for {timer:?} instead of {awaited:?}, must be {:?}", self.stand);
             return Err(Violation { rule: "A2", what });
+        }
+        if !rivals.are(router.conflicts()) {
+            let what = format!("knows of {:?}, must be {rivals:?}", router.conflicts().collect::<Vec<_>>());
+            return Err(Violation { rule: "VR-252", what });
         }
         let learnt = router.master_interval().duration().as_nanos();
         if learnt != u128::from(self.gone_by()) {
@@ -710,7 +365,7 @@ impl Watch {
                     std::cmp::Ordering::Greater => Happening::EqualHigher,
                 },
             },
-            Input::Configured(config) if Rules::of(&config).interval != self.rules.interval => {
+            Input::Configured(config) if Rules::of(&config, &self.given).interval != self.rules.interval => {
                 Happening::Interval
             }
             Input::Configured(_) => Happening::Priority,
@@ -737,8 +392,8 @@ fn rule_of(deed: Deed) -> &'static str {
         Deed::Advertise(0) => "A3",
         Deed::Advertise(_) => "A7",
         Deed::Claim(_) | Deed::Release(_) => "A4",
-        Deed::Changed(Role::Backup, Role::Master) => "A6",
-        Deed::Changed(Role::Master, Role::Backup) => "A5",
+        Deed::Changed(Role::Backup, Role::Master, ..) => "A6",
+        Deed::Changed(Role::Master, Role::Backup, ..) => "A5",
         Deed::Changed(..) | Deed::WantsMaster => "A1",
     }
 }

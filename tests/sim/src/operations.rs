@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
+use lvs_core::AddressChange;
+use lvs_vrrp::record::{Recording, replay};
 use lvs_vrrp::{Advertised, Config, Interval, Router, Standing, SyncGroup};
 
 use crate::clock::{NEVER, Rate};
 use crate::observer::{Input, Watch};
-use crate::wire::Sender;
+use crate::options::Delivers;
+use crate::wire::{self, Sender};
 use crate::world::{Process, World};
 
 impl World {
@@ -20,12 +23,16 @@ impl World {
         self.trace.note(now, 1000 + host as u64, || format!("host {host} starts"));
         for segment in 0..self.instances {
             let config = *self.node(host, segment).router.config();
-            let tie = self.options.tie;
+            let (given, tie) = (self.options.hosts[host].given, self.options.tie);
+            let there = self.hosts[host].clock.read(now);
+            let room = self.options.room;
             let node = self.node_mut(host, segment);
             node.router = Router::new(config, node.sender.source);
-            node.watch = Watch::new(&config, node.sender.source, tie);
+            node.watch = Watch::new(&config, given, node.sender.source, tie);
+            node.recording = (room > 0).then(|| Recording::new(there, &config, node.sender.source, room));
             // E13: what an earlier process left behind goes before any waiting.
-            node.has_addresses = false;
+            node.kernel.set_addresses(&node.sender.addresses);
+            self.keep_addresses(host * self.instances + segment);
         }
         if self.instances > 1 {
             let first = host * self.instances;
@@ -69,13 +76,14 @@ impl World {
         self.trace.note(now, 3000 + host as u64, || format!("host {host} dies, power lost: {loses_power}"));
         if loses_power {
             for segment in 0..self.instances {
-                self.node_mut(host, segment).has_addresses = false;
+                self.node_mut(host, segment).kernel.clear();
             }
         }
         self.end(host);
     }
 
     fn end(&mut self, host: usize) {
+        self.check_recordings(host);
         let now = self.now;
         self.hosts[host].process = Process::Dead;
         self.hosts[host].clock.set_standing_still(now, false);
@@ -86,6 +94,7 @@ impl World {
             node.claimed = None;
             node.backlog.clear();
             node.armed = None;
+            node.recording = None;
             self.timers[host * self.instances + segment] = NEVER;
         }
     }
@@ -158,26 +167,112 @@ impl World {
                 let node = &mut self.nodes[index];
                 if self.hosts[host].process == Process::Dead {
                     node.router = Router::new(config, node.sender.source);
-                    node.watch = Watch::new(&config, node.sender.source, self.options.tie);
+                    let given = self.options.hosts[host].given;
+                    node.watch = Watch::new(&config, given, node.sender.source, self.options.tie);
                     node.configured(&config, &self.options);
                 }
             }
         }
     }
 
-    /// Writes an advert that nobody sent, as if it came from that address.
+    /// The addresses are what the router's ownership asks for, edit by edit (A4).
+    pub(crate) fn keep_addresses(&mut self, index: usize) -> Vec<AddressChange> {
+        let node = &mut self.nodes[index];
+        match node.kernel.pass(node.router.ownership()) {
+            Ok(changes) => changes,
+            Err(wrong) => {
+                self.fail("A4", || format!("router {index}: {wrong}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Gives an instance of a running host another list of virtual addresses; answers what that changed there.
+    pub fn change_addresses(
+        &mut self,
+        host: usize,
+        segment: usize,
+        addresses: &[IpAddr],
+    ) -> Vec<AddressChange> {
+        let (now, count) = (self.now, addresses.len() as u64);
+        self.trace.note(now, 8000 + 100 * host as u64 + count, || {
+            format!("host {host} gets the addresses {addresses:?}")
+        });
+        let index = host * self.instances + segment;
+        let node = &mut self.nodes[index];
+        node.sender.addresses = addresses.to_vec();
+        let config = *node.router.config();
+        node.configured(&config, &self.options);
+        node.kernel.set_addresses(addresses);
+        self.keep_addresses(index)
+    }
+
+    /// Gives a host the password that all have, or another one.
+    pub fn set_password(&mut self, host: usize, is_right: bool) {
+        if !self.options.has_password {
+            return;
+        }
+        let now = self.now;
+        self.trace.note(now, 7000 + host as u64 + 100 * u64::from(is_right), || {
+            format!("password of host {host} is right: {is_right}")
+        });
+        for segment in 0..self.instances {
+            let node = &mut self.nodes[host * self.instances + segment];
+            node.sender.password = Some(if is_right { wire::PASSWORD } else { wire::WRONG_PASSWORD });
+            let config = *node.router.config();
+            node.configured(&config, &self.options);
+        }
+    }
+
+    /// What adverts of an instance to a host are addressed to.
+    pub(crate) fn destination(&self, to: usize, segment: usize) -> IpAddr {
+        match self.options.delivers {
+            Delivers::ToGroup => lvs_vrrp::group(self.options.family),
+            Delivers::ToPeers { .. } => self.node(to, segment).sender.source,
+        }
+    }
+
+    /// Replays what the routers of a host were told lately: they must be what they are (A11), and no recording may need
+    /// more room than it has (A13).
+    pub(crate) fn check_recordings(&mut self, host: usize) {
+        for index in host * self.instances..(host + 1) * self.instances {
+            self.check_recording(index);
+        }
+    }
+
+    pub(crate) fn check_recording(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let Some(recording) = &node.recording else { return };
+        let text = recording.text();
+        if text.len() > self.options.room + LINES {
+            let what = format!("a recording has {} octets instead of {}", text.len(), self.options.room);
+            self.fail("A13", || what);
+            return;
+        }
+        let replayed = replay(&text);
+        if !replayed.as_ref().is_ok_and(|replayed| *replayed.router() == node.router) {
+            let what = format!("{:?} was recorded, which replayed gives {replayed:?}", node.router);
+            self.fail("A11", || what);
+        }
+    }
+
+    /// Writes an advert to a host that nobody sent, as if it came from that address.
     pub fn forge(
         &mut self,
+        to: usize,
         segment: usize,
         source: IpAddr,
         advertised: Advertised,
         interval: Interval,
     ) -> Vec<u8> {
         let sender = Sender { source, ..self.node(0, segment).sender.clone() };
-        let mut datagram = Vec::new();
-        if !sender.write(advertised, interval, &mut self.buffers.packet, &mut datagram) {
+        let (destination, mut datagram) = (self.destination(to, segment), Vec::new());
+        if !sender.write(destination, advertised, interval, &mut self.buffers.packet, &mut datagram) {
             self.fail("A9", || "a forged advert cannot be written".to_owned());
         }
         datagram
     }
 }
+
+/// What a recording needs beside its room: what it begins with, and a few lines.
+const LINES: usize = 3000;

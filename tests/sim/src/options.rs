@@ -7,6 +7,7 @@ use std::time::Duration;
 use lvs_core::Family;
 use lvs_vrrp::{AnnounceSchedule, Config, DownTimerAdverts, Interval, Preempt, Priority, Start, Version};
 
+use crate::bounds::Given;
 use crate::clock::Rate;
 use crate::fault::{Fault, Faults};
 use crate::random::Random;
@@ -36,6 +37,12 @@ pub struct Options {
     pub addresses: usize,
     /// Whether routers refuse packets from their own address, as the driver has them do.
     pub knows_own_address: bool,
+    /// How adverts travel.
+    pub delivers: Delivers,
+    /// Whether version 2 has a password.
+    pub has_password: bool,
+    /// Octets in which it is recorded what a router is told, to be replayed now and then; 0 for no recording.
+    pub room: usize,
     /// The kinds of faults that are on.
     pub faults: Faults,
     /// How many faults there are between two times of peace.
@@ -46,11 +53,25 @@ pub struct Options {
     pub gap: Duration,
 }
 
+/// How adverts travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivers {
+    /// To the group.
+    ToGroup,
+    /// To each of the others by itself.
+    ToPeers {
+        /// Whether adverts from anybody else are refused.
+        refuses_strangers: bool,
+    },
+}
+
 /// One router of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct HostOptions {
     /// Its configuration at the start and in peace.
     pub config: Config,
+    /// What that was made of.
+    pub given: Given,
     /// The rate of its clock.
     pub rate: Rate,
 }
@@ -77,7 +98,7 @@ impl Options {
         if tie {
             chosen.sort_unstable();
             let best = chosen.len() - 1;
-            if chosen.get(best) == Some(&255) && random.happens(800) {
+            if chosen.get(best) == Some(&255) && random.happens(600) {
                 chosen[best] = 252;
             }
             chosen[best - 1] = chosen[best];
@@ -92,7 +113,12 @@ impl Options {
         };
         let common_start = random.one_of(&[Some(Start::Backup), Some(Start::Backup), None]).flatten();
         let drift = random.one_of(&[0, 50, 2_000, 20_000, 150_000]).unwrap_or(0);
-        let misses = random.one_of(&[3, 3, 3, 3, 2, 5]).and_then(|misses| DownTimerAdverts::new(misses).ok());
+        let delay = random.one_of(&[0, 50, 300, 2_000]).unwrap_or(0);
+        let lag = random.one_of(&[0, 0, 20, 500]).unwrap_or(0);
+        // If no advert may fail to come, there is nothing but the skew for whatever is late.
+        let is_exact = drift <= 50 && delay <= 50 && lag <= 20 && interval.duration() >= TENTH && !is_mixed;
+        let misses = if is_exact { random.one_of(&[3, 1]) } else { random.one_of(&[3, 3, 3, 3, 2, 5]) };
+        let misses = misses.and_then(|misses| DownTimerAdverts::new(misses).ok());
         let hosts = chosen
             .into_iter()
             .map(|priority| {
@@ -112,8 +138,10 @@ impl Options {
                 });
                 let mut config =
                     Config::new(interval, self::priority(priority)).with_preempt(preempt).with_start(start);
+                let mut given = Given::default();
                 if random.happens(300) {
-                    config = config.with_announcements(schedule(&mut random));
+                    given = announcements(&mut random);
+                    config = config.with_announcements(schedule(&given));
                 }
                 if random.happens(150) {
                     config = config.with_start_delay(random.time(longest_down));
@@ -130,17 +158,16 @@ impl Options {
                 // At short intervals three seconds, the least otherwise, are very many adverts.
                 if is_short || random.happens(200) {
                     let least = if is_short { CLAIM * 10 } else { Duration::from_secs(1) };
+                    given.claim_timeout = Some(longest_down.max(least));
                     config = config.with_claim_timeout(longest_down.max(least));
                 }
                 let ppm = i32::try_from(random.below(2 * drift + 1)).unwrap_or(0)
                     - i32::try_from(drift).unwrap_or(0);
-                HostOptions { config, rate: Rate::ppm(ppm) }
+                HostOptions { config, given, rate: Rate::ppm(ppm) }
             })
             .collect();
         let longest_claim = if is_short { CLAIM } else { CLAIM * 15 };
         let shortest = interval.duration();
-        let delay = random.one_of(&[0, 50, 300, 2_000]).unwrap_or(0);
-        let lag = random.one_of(&[0, 0, 20, 500]).unwrap_or(0);
         let mut faults = Faults::NONE;
         let share = 200 + random.below(700);
         for fault in Fault::ALL {
@@ -152,6 +179,22 @@ impl Options {
         // Members of a group have to agree on who wins, and with equal priorities the addresses decide.
         if tie && instances > 1 {
             faults = faults.without(Fault::Address);
+        }
+        let delivers = if random.happens(200) {
+            Delivers::ToPeers { refuses_strangers: random.happens(500) }
+        } else {
+            Delivers::ToGroup
+        };
+        // Who is addressed by itself cannot change its address alone.
+        if delivers != Delivers::ToGroup {
+            faults = faults.without(Fault::Address);
+        }
+        let has_password = version == Version::V2 && random.happens(600);
+        // In few networks there is one; there it is always changed.
+        faults = if has_password { faults.with(Fault::Password) } else { faults.without(Fault::Password) };
+        // Faults of clocks outlast the war, and would be false takeovers in peace.
+        if misses.is_some_and(|misses| misses.get() == 1) {
+            faults = faults.without(Fault::ClockRate);
         }
         // An interval costs the same however long it is: most of them where the time is to be lived.
         let patience = match shortest.cmp(&Duration::from_secs(1)) {
@@ -170,7 +213,11 @@ impl Options {
             lag: Duration::from_micros(lag),
             claim: random.one_of(&[Duration::ZERO, CLAIM / 20, CLAIM, longest_claim]).unwrap_or(CLAIM),
             addresses: 1 + random.place(3),
-            knows_own_address: random.happens(600),
+            knows_own_address: random.happens(400),
+            delivers,
+            has_password,
+            // So little that most recordings begin in the middle of a router's life.
+            room: if random.happens(150) { random.one_of(&[1, 2_000, 10_000]).unwrap_or(1) } else { 0 },
             faults,
             faults_per_round: 5 + random.below(40),
             rounds: 4,
@@ -218,24 +265,55 @@ impl Options {
     }
 }
 
+/// The smallest skew of this interval is 390 microseconds.
+const TENTH: Duration = Duration::from_millis(100);
+
 /// What a kernel that is not quick takes for the addresses.
 const CLAIM: Duration = Duration::from_millis(20);
 
 /// Any announcements, from none too many to very many.
-fn schedule(random: &mut Random) -> AnnounceSchedule {
-    let packets = |random: &mut Random| NonZeroU8::new(random.one_of(&[1, 5, 255]).unwrap_or(1));
-    let mut schedule = AnnounceSchedule::default()
-        .with_repeat(packets(random).unwrap_or(NonZeroU8::MIN))
-        .with_delay(random.time(Duration::from_secs(10)))
-        .with_refresh_repeat(packets(random).unwrap_or(NonZeroU8::MIN));
+fn announcements(random: &mut Random) -> Given {
+    let packets = |random: &mut Random| random.one_of(&[1, 2, 5, 255]).unwrap_or(1);
+    // Of rounds that are due at the same time the larger counts; a whole number of seconds makes them so.
+    let is_even = random.happens(500);
+    let time = |random: &mut Random, longest: u64| {
+        if is_even {
+            Duration::from_secs(random.below(longest + 1))
+        } else {
+            random.time(Duration::from_secs(longest))
+        }
+    };
+    let mut given = Given {
+        repeat: packets(random),
+        delay: time(random, 10),
+        refresh_repeat: packets(random),
+        ..Given::default()
+    };
     if random.happens(500) {
-        schedule = schedule.with_refresh(random.time(Duration::from_secs(100)));
+        let longest = random.one_of(&[1, 10, 100]).unwrap_or(1);
+        given.refresh = time(random, longest);
     }
     if random.happens(500) {
-        let longest = random.one_of(&[0, 1, 10_000]).unwrap_or(0);
-        schedule = schedule
-            .with_lower_prio_repeat(random.one_of(&[0, 1, 5]).unwrap_or(0))
-            .with_lower_prio_delay(random.time(Duration::from_millis(longest)));
+        let longest = random.one_of(&[0, 1, 10]).unwrap_or(0);
+        given.losing_repeat = random.one_of(&[0, 1, 5]);
+        given.losing_delay = Some(time(random, longest));
+    }
+    given
+}
+
+/// The same for the router.
+fn schedule(given: &Given) -> AnnounceSchedule {
+    let packets = |packets| NonZeroU8::new(packets).unwrap_or(NonZeroU8::MIN);
+    let mut schedule = AnnounceSchedule::default()
+        .with_repeat(packets(given.repeat))
+        .with_delay(given.delay)
+        .with_refresh(given.refresh)
+        .with_refresh_repeat(packets(given.refresh_repeat));
+    if let Some(packets) = given.losing_repeat {
+        schedule = schedule.with_lower_prio_repeat(packets);
+    }
+    if let Some(delay) = given.losing_delay {
+        schedule = schedule.with_lower_prio_delay(delay);
     }
     schedule
 }
@@ -262,6 +340,7 @@ impl fmt::Display for Options {
             "delay {:?}, lag {:?}, claim {:?}, {} addresses, refuses own address: {}",
             self.delay, self.lag, self.claim, self.addresses, self.knows_own_address
         )?;
+        writeln!(f, "adverts {:?}, password: {}", self.delivers, self.has_password)?;
         for (place, host) in self.hosts.iter().enumerate() {
             writeln!(
                 f,

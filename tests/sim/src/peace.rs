@@ -1,11 +1,13 @@
 //! Peace: no faults, and so a time after which there is one master, the right one, and no more change.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_vrrp::Preempt;
 
 use crate::bounds::Rules;
 use crate::options::Options;
+use crate::wire;
 use crate::world::{Process, World, nanos};
 
 impl World {
@@ -45,6 +47,13 @@ impl World {
     #[must_use]
     pub fn delay_and_lag(&self) -> Duration {
         self.options.delay + self.options.lag
+    }
+
+    /// The virtual addresses of a segment as they are configured in peace.
+    #[must_use]
+    pub fn configured_addresses(&self, segment: usize) -> Vec<IpAddr> {
+        let Options { family, addresses, .. } = self.options;
+        (0..addresses).map(|number| wire::virtual_address(family, segment, number)).collect()
     }
 
     /// Hosts with a process.

@@ -1,6 +1,4 @@
 //! The situations E1 to E20, each with its bound, played in peace.
-//!
-//! E16 is not among them: which addresses change with a list is decided by `Claims` of lvs-core, not by a router.
 
 mod failures;
 mod handovers;
@@ -53,7 +51,7 @@ pub fn play_some(world: &mut World, random: &mut Random) {
 /// Answers whether the situation could be played in this network.
 type Play = fn(&mut World, &mut Random, &Cast) -> bool;
 
-const PLAYS: [(usize, Play); 20] = [
+const PLAYS: [(usize, Play); 21] = [
     (1, cold_start_again),
     (2, failures::silent_crash),
     (3, handovers::shutdown),
@@ -71,6 +69,7 @@ const PLAYS: [(usize, Play); 20] = [
     (13, failures::crash_and_restart),
     (14, handovers::interval_changes),
     (15, handovers::priority_changes),
+    (16, handovers::addresses_change),
     (18, handovers::intervals_differ),
     (19, failures::member_of_group_dies),
     (20, handovers::hostile_advert),
@@ -158,7 +157,9 @@ fn expect_takeover(world: &mut World, rule: &'static str, since: Instant, waits:
     let Some(last) = last else { return };
     // A member of a group that was first and yields resigns on the other segments, and who was about to take over
     // there waits for its Skew_i once more.
-    if patience || best.len() > 1 || world.segments() > 1 {
+    // A resignation that arrives after the first advert of who took over makes one false master more (E11).
+    let is_overtaken = first <= world.options.delay;
+    if patience || best.len() > 1 || world.segments() > 1 || is_overtaken {
         let bound = world.peace_bound();
         world.run_for(bound);
     }

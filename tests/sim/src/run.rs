@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::chaos::Chaos;
 use crate::observer::Violation;
-use crate::options::Options;
+use crate::options::{Delivers, Options};
 use crate::plays;
 use crate::random::Random;
 use crate::totals::Totals;
@@ -72,6 +72,9 @@ pub fn play(options: &Options, manner: Manner) -> Result<Outcome, Box<Failure>> 
         return Err(Box::new(Failure { options: options.clone(), violation, trace: trace.to_string() }));
     }
     totals.runs = 1;
+    totals.unicast = u64::from(options.delivers != Delivers::ToGroup);
+    totals.with_password = u64::from(options.has_password);
+    totals.recorded = u64::from(options.room > 0);
     if options.is_fast_and_wide() {
         totals.fast_router_time = totals.router_time;
     }
@@ -91,6 +94,9 @@ fn play_in(world: &mut World, manner: Manner) {
         let quiet = world.peace_bound() * 3;
         world.expect_no_change("E-all", quiet);
         plays::play_some(world, &mut random);
+        for host in 0..world.hosts.len() {
+            world.check_recordings(host);
+        }
         if world.violation.is_some() {
             return;
         }

@@ -1,10 +1,4 @@
-//! Keeps account of what a router says to the outside: how much, and about whom (A13, VR-252).
-
-use std::net::IpAddr;
-
-use lvs_vrrp::ConflictEvent;
-
-use crate::observer::Violation;
+//! Keeps account of how much a router says to the outside (A13).
 
 /// How much of something there may be: it grows with time, to a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,41 +29,6 @@ impl Allowance {
 
     pub(crate) fn grant(&mut self, count: u64) {
         self.left += count * SECOND;
-    }
-}
-
-/// The other masters that a router told of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rivals(pub(crate) [Option<IpAddr>; 4]);
-
-impl Rivals {
-    pub(crate) fn has(&self, rival: IpAddr) -> bool {
-        self.0.contains(&Some(rival))
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        !self.0.contains(&None)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0 == [None; 4]
-    }
-
-    /// Begins once, ends once, and nothing is told of who is none.
-    pub(crate) fn note(&mut self, event: ConflictEvent) -> Result<(), Violation> {
-        let (from, to) = match event {
-            ConflictEvent::Began(conflict) if !self.has(conflict.other) => (None, Some(conflict.other)),
-            ConflictEvent::Unheard(conflict) if self.has(conflict.other) => return Ok(()),
-            ConflictEvent::Ended(conflict, _) => (Some(conflict.other), None),
-            ConflictEvent::Began(_) | ConflictEvent::Unheard(_) => (Some(IpAddr::from([0; 4])), None),
-        };
-        match self.0.iter_mut().find(|rival| **rival == from) {
-            Some(rival) => {
-                *rival = to;
-                Ok(())
-            }
-            None => Err(Violation { rule: "VR-252", what: format!("{event:?} after {:?}", self.0) }),
-        }
     }
 }
 

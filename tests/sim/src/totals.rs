@@ -10,6 +10,12 @@ use crate::fault::Fault;
 pub struct Totals {
     /// Networks that were played.
     pub runs: u64,
+    /// Those of them in which adverts went to each peer by itself.
+    pub unicast: u64,
+    /// Those of them with a password.
+    pub with_password: u64,
+    /// Those of them that were recorded and replayed.
+    pub recorded: u64,
     /// Time that routers lived through, summed over the routers.
     pub router_time: Duration,
     /// Of this, with all intervals at most a second and at least three routers.
@@ -39,6 +45,9 @@ impl Totals {
     /// Adds those of another run.
     pub fn add(&mut self, other: &Self) {
         self.runs += other.runs;
+        self.unicast += other.unicast;
+        self.with_password += other.with_password;
+        self.recorded += other.recorded;
         self.router_time += other.router_time;
         self.fast_router_time += other.fast_router_time;
         for (count, more) in self.faults.iter_mut().zip(other.faults) {

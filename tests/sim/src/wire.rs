@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_core::Family;
-use lvs_vrrp::{AddressList, Advert, Advertised, Datagram, Endpoints, Interval, Ipv4Header, Vrid, group};
+use lvs_vrrp::{
+    AddressList, Advert, Advertised, AuthPass, Authentication, Datagram, Endpoints, Interval, Ipv4Header,
+    Vrid,
+};
 
 /// What a sender puts into its adverts, apart from the priority.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Sender {
     pub vrid: Vrid,
     /// The virtual addresses.
     pub addresses: Vec<IpAddr>,
+    /// The password in its adverts; version 2 only.
+    pub password: Option<[u8; 8]>,
 }
 
 impl Sender {
@@ -23,36 +28,34 @@ impl Sender {
         // The order of the addresses is not that of the hosts.
         let last = u8::try_from(10 + host * 3 % 8).unwrap_or(u8::MAX);
         let place = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
-        let virtual_address = |n: usize| match (family, n) {
-            (Family::Ipv4, n) => address(family, segment, 100 + place(n)),
-            // VR-027: the first is link-local.
-            (Family::Ipv6, 0) => address(family, segment, 100),
-            (Family::Ipv6, n) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(place(n)))),
-        };
         Self {
             source: address(family, segment, last),
             vrid: Vrid::new(place(segment + 1)).unwrap_or(FIRST),
-            addresses: (0..addresses).map(virtual_address).collect(),
+            addresses: (0..addresses).map(|n| virtual_address(family, segment, n)).collect(),
+            password: None,
         }
     }
 
-    /// Writes the advert as it travels into `datagram`, IP header included; `packet` is space to work in. False
-    /// if there can be no such advert.
+    /// Writes the advert as it travels there into `datagram`, IP header included; `packet` is space to work in.
+    /// False if there can be no such advert.
     pub fn write(
         &self,
+        destination: IpAddr,
         advertised: Advertised,
         interval: Interval,
         packet: &mut Vec<u8>,
         datagram: &mut Vec<u8>,
     ) -> bool {
         let Some(addresses) = AddressList::of(&self.addresses) else { return false };
-        let destination = group(Family::of(&self.source));
         let (Ok(advert), Some(endpoints)) = (
             Advert::new(self.vrid, advertised, interval, addresses),
             Endpoints::new(self.source, destination),
         ) else {
             return false;
         };
+        let password = self.password.map(AuthPass::from_octets);
+        let advert =
+            advert.with_authentication(password.map_or(Authentication::None, Authentication::Password));
         advert.write_to(&endpoints, packet);
         match endpoints {
             Endpoints::V4 { source, destination } => {
@@ -76,6 +79,23 @@ const FIRST: Vrid = match Vrid::new(1) {
     Ok(vrid) => vrid,
     Err(_) => unreachable!(),
 };
+
+/// The password where there is one, and one that an operator got wrong.
+pub const PASSWORD: [u8; 8] = *b"s3cr3t\0\0";
+/// It differs at the very end.
+pub const WRONG_PASSWORD: [u8; 8] = *b"s3cr3t\0\x01";
+
+/// The virtual address with that number, from 0.
+#[must_use]
+pub fn virtual_address(family: Family, segment: usize, number: usize) -> IpAddr {
+    let place = u8::try_from(number).unwrap_or(u8::MAX);
+    match (family, number) {
+        (Family::Ipv4, _) => address(family, segment, 100_u8.saturating_add(place)),
+        // VR-027: the first is link-local.
+        (Family::Ipv6, 0) => address(family, segment, 100),
+        (Family::Ipv6, _) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(place))),
+    }
+}
 
 /// An address of a segment's network with this end.
 #[must_use]

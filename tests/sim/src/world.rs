@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_core::{ClaimResult, Epoch, Instant, Role};
-use lvs_vrrp::{Action, Advertised, Gate, Standing, SyncGroup};
+use lvs_vrrp::{Action, Advertised, Config, Gate, Standing, SyncGroup, record};
 
 use crate::clock::{Clock, NEVER};
 use crate::coverage::Happening;
-use crate::decoder::{self, Heard, Receiver};
+use crate::decoder::{self, Ears, Heard, Receiver};
 use crate::network::{Fate, Network};
 use crate::node::Node;
 use crate::observer::{Input, Violation};
@@ -43,6 +43,7 @@ pub struct World {
     /// When each node's timer is looked at.
     pub(crate) timers: Vec<Instant>,
     agenda: BinaryHeap<Reverse<(Instant, u64, Event)>>,
+    plans: Vec<Config>,
     entries: u64,
     last_arrival: Instant,
     /// Events at this very moment.
@@ -85,6 +86,8 @@ enum Event {
     Arrives { node: usize, packet: usize },
     /// The kernel is done with a claim.
     Claimed { node: usize, epoch: Epoch, process: u64 },
+    /// A node gets the configuration that was planned.
+    Configured { node: usize, plan: usize },
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +133,7 @@ impl World {
             nodes,
             hosts,
             agenda: BinaryHeap::new(),
+            plans: Vec::new(),
             entries: 0,
             last_arrival: now,
             standstill: 0,
@@ -174,6 +178,14 @@ impl World {
     #[must_use]
     pub fn is_master(&self, host: usize, segment: usize) -> bool {
         self.hosts[host].process != Process::Dead && self.node(host, segment).router.role() == Role::Master
+    }
+
+    /// Whether the instance of a host hears what comes, but is neither master nor backup.
+    #[must_use]
+    pub fn is_idle(&self, host: usize, segment: usize) -> bool {
+        let node = self.node(host, segment);
+        let is_idle = matches!(node.router.role(), Role::Initialize | Role::Fault);
+        is_idle && node.link_is_up && self.hosts[host].process == Process::Runs
     }
 
     /// When the last packet that is under way arrives.
@@ -270,6 +282,10 @@ impl World {
                 self.buffers.free.push(packet);
             }
             Event::Claimed { node, epoch, process } => self.claim_is_done(node, epoch, process),
+            Event::Configured { node, plan } => {
+                let config = self.plans[plan];
+                self.feed(node, Input::Configured(config));
+            }
         }
     }
 
@@ -295,6 +311,10 @@ impl World {
                     return;
                 }
                 let there = self.hosts[index / self.instances].clock.read(self.now);
+                if let Some(recording) = &mut node.recording {
+                    let input = record::Input::advert(accepted.source, &accepted.advert);
+                    recording.note(there, &input, &node.router);
+                }
                 node.router.handle_advert(there, accepted.source, &accepted.advert);
                 self.probe_duplicate(index, there, octets);
                 self.carry_out(index, Input::Advert(heard));
@@ -348,6 +368,9 @@ impl World {
         let there = self.hosts[host].clock.read(self.now);
         let probes = matches!(input, Input::Timeout) && self.probes.happens(PROBES);
         let node = &mut self.nodes[index];
+        if let (Some(recording), Some(input)) = (&mut node.recording, recorded(input)) {
+            recording.note(there, &input, &node.router);
+        }
         match input {
             Input::Enable => node.router.enable(there),
             Input::Disable => node.router.disable(there),
@@ -413,6 +436,9 @@ impl World {
             self.act(index, action);
         }
         self.buffers.actions = actions;
+        if self.options.room > 0 && self.probes.happens(PROBES) {
+            self.check_recording(index);
+        }
         self.arm(index);
         self.settle_group(host, index);
     }
@@ -434,7 +460,7 @@ impl World {
             Action::Release { epoch } => {
                 let node = &mut self.nodes[index];
                 let was = node.claimed.take();
-                node.has_addresses = false;
+                self.keep_addresses(index);
                 self.check("A4", was == Some(epoch), |_| {
                     format!("router {index} releases {epoch} of {was:?}")
                 });
@@ -453,10 +479,41 @@ impl World {
     fn send(&mut self, index: usize, advertised: Advertised) {
         let now = self.now;
         let node = &mut self.nodes[index];
+        if let Advertised::Running(_) = advertised {
+            node.adverts += 1;
+            node.advertised_at = now;
+        }
+        if !node.link_is_up {
+            return;
+        }
+        self.totals.sent += 1;
+        let (from, segment) = (index / self.instances, index % self.instances);
+        let mut octets = std::mem::take(&mut self.buffers.datagram);
+        let mut written = None;
+        for to in (0..self.hosts.len()).filter(|to| *to != from) {
+            let destination = self.destination(to, segment);
+            if written.replace(destination) != Some(destination) {
+                self.write(index, advertised, destination, &mut octets);
+            }
+            match self.network.carry(now, segment, from, to) {
+                Fate::Lost => self.totals.lost += 1,
+                Fate::Arrives(at) => self.deliver(at, to, segment, &octets),
+                Fate::Twice(first, second) => {
+                    self.totals.doubled += 1;
+                    self.deliver(first, to, segment, &octets);
+                    self.deliver(second, to, segment, &octets);
+                }
+            }
+        }
+        self.buffers.datagram = octets;
+    }
+
+    /// A9: what is sent is what is configured, as the second decoder reads it.
+    fn write(&mut self, index: usize, advertised: Advertised, destination: IpAddr, octets: &mut Vec<u8>) {
+        let node = &self.nodes[index];
         let interval = node.router.config().interval();
-        let Buffers { packet, datagram, .. } = &mut self.buffers;
-        let is_written = node.sender.write(advertised, interval, packet, datagram);
-        // A9.
+        let is_written =
+            node.sender.write(destination, advertised, interval, &mut self.buffers.packet, octets);
         let expected = Heard {
             source: node.sender.source,
             priority: match advertised {
@@ -466,37 +523,15 @@ impl World {
             interval: node.watch.rules().interval,
             count: u8::try_from(node.sender.addresses.len()).unwrap_or(u8::MAX),
         };
-        let reader = Receiver { own_address: None, ..node.receiver };
-        let says = decoder::read(datagram, &reader);
+        let ears = match node.receiver.ears {
+            Ears::Group(group) => Ears::Group(group),
+            Ears::Own(..) => Ears::Own(destination, None),
+        };
+        let says = decoder::read(octets, &Receiver { own_address: None, ears, ..node.receiver });
         if !is_written || says != Some(expected) {
-            let what = format!("router {index} sent {datagram:?}: {says:?}, expected {expected:?}");
+            let what = format!("router {index} sent {octets:?}: {says:?}, expected {expected:?}");
             self.fail("A9", || what);
-            return;
         }
-        node.adverts += 1;
-        if let Advertised::Running(_) = advertised {
-            node.advertised_at = now;
-        }
-        if !node.link_is_up {
-            return;
-        }
-        self.totals.sent += 1;
-        let (from, segment) = (index / self.instances, index % self.instances);
-        let octets = std::mem::take(&mut self.buffers.datagram);
-        for to in 0..self.hosts.len() {
-            if to != from {
-                match self.network.carry(now, segment, from, to) {
-                    Fate::Lost => self.totals.lost += 1,
-                    Fate::Arrives(at) => self.deliver(at, to, segment, &octets),
-                    Fate::Twice(first, second) => {
-                        self.totals.doubled += 1;
-                        self.deliver(first, to, segment, &octets);
-                        self.deliver(second, to, segment, &octets);
-                    }
-                }
-            }
-        }
-        self.buffers.datagram = octets;
     }
 
     /// Lets a packet reach a host then.
@@ -525,6 +560,13 @@ impl World {
         &self.node(host, segment).receiver
     }
 
+    /// Gives an instance another configuration then, before a timer that is due at the same moment.
+    pub fn configure_later(&mut self, at: Instant, host: usize, segment: usize, config: Config) {
+        self.plans.push(config);
+        let (node, plan) = (host * self.instances + segment, self.plans.len() - 1);
+        self.enter(at, Event::Configured { node, plan });
+    }
+
     fn await_claim(&mut self, delay: Duration, node: usize, epoch: Epoch) {
         let process = self.nodes[node].processes;
         self.enter(self.now + delay, Event::Claimed { node, epoch, process });
@@ -549,7 +591,9 @@ impl World {
             return;
         }
         let result = if node.claims_fail { ClaimResult::Missing } else { ClaimResult::Confirmed };
-        node.has_addresses = result == ClaimResult::Confirmed;
+        if result == ClaimResult::Confirmed {
+            self.keep_addresses(index);
+        }
         if result == ClaimResult::Missing {
             self.await_claim(RETRY, index, epoch);
         }
@@ -560,7 +604,9 @@ impl World {
     pub fn look_at_addresses(&mut self, host: usize, segment: usize) {
         let node = host * self.instances + segment;
         if let Some(epoch) = self.nodes[node].claimed {
-            self.nodes[node].has_addresses &= !self.nodes[node].claims_fail;
+            if self.nodes[node].claims_fail {
+                self.nodes[node].kernel.clear();
+            }
             self.await_claim(Duration::ZERO, node, epoch);
         }
     }
@@ -628,16 +674,30 @@ impl World {
         self.node(host, segment).sender.source
     }
 
-    /// Whether the addresses of a segment are on a host.
+    /// Whether addresses of a segment are on a host.
     #[must_use]
     pub fn has_addresses(&self, host: usize, segment: usize) -> bool {
-        self.node(host, segment).has_addresses
+        self.node(host, segment).kernel.has_any()
     }
 
     fn enter(&mut self, at: Instant, event: Event) {
         self.entries += 1;
         self.agenda.push(Reverse((at, self.entries, event)));
     }
+}
+
+/// What an input is in a recording; adverts are taken down where they are read.
+fn recorded(input: Input) -> Option<record::Input> {
+    Some(match input {
+        Input::Enable => record::Input::Enable,
+        Input::Disable => record::Input::Disable,
+        Input::Gate(gate) => record::Input::Gate(gate),
+        Input::Claimed(epoch, result) => record::Input::Claimed { epoch, result },
+        Input::Timeout => record::Input::Timeout,
+        Input::Configured(config) => record::Input::Config(config),
+        Input::Address(address) => record::Input::Address(address),
+        Input::Advert(_) => return None,
+    })
 }
 
 /// What an input is in the trace.

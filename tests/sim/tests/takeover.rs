@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lvs_core::{Family, Instant};
+use lvs_sim::bounds::Given;
 use lvs_sim::clock::Rate;
 use lvs_sim::fault::Faults;
-use lvs_sim::options::{HostOptions, Options, priority};
+use lvs_sim::options::{Delivers, HostOptions, Options, priority};
 use lvs_sim::random::Random;
 use lvs_sim::world::World;
 use lvs_vrrp::{Config, Interval, Version};
@@ -95,7 +96,11 @@ fn settle(world: &mut World) {
 
 fn network(loss: u64, backup: u8) -> World {
     let interval = Interval::centis(100).expect("in range");
-    let host = |number| HostOptions { config: Config::new(interval, priority(number)), rate: Rate::TRUE };
+    let host = |number| HostOptions {
+        config: Config::new(interval, priority(number)),
+        given: Given::default(),
+        rate: Rate::TRUE,
+    };
     let options = Options {
         seed: loss * 256 + u64::from(backup),
         version: Version::V3,
@@ -108,6 +113,9 @@ fn network(loss: u64, backup: u8) -> World {
         claim: Duration::from_millis(1),
         addresses: 1,
         knows_own_address: true,
+        delivers: Delivers::ToGroup,
+        has_password: false,
+        room: 0,
         faults: Faults::NONE,
         faults_per_round: 0,
         rounds: 0,

@@ -8,3 +8,4 @@ mod ipv6;
 mod lan;
 mod reachable;
 mod routers;
+mod twins;

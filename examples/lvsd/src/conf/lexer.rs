@@ -1,4 +1,8 @@
-//! Text to tokens: words with quoting and escapes, braces, line ends; comments vanish.
+//! Text to tokens: words, braces, line ends; comments vanish.
+//!
+//! As in keepalived 2.2.7 (by experiment) there are two ways of reading words. Usually `"` at a word's start takes all
+//! up to the next `"` as it stands, `'` and `\` are letters like others, and `"`, a brace or a comment end a word. In
+//! the command of a script both quotes may stand anywhere, and there are escapes.
 
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
 use super::source::{FileId, Span};
@@ -51,13 +55,20 @@ pub(crate) struct Lexer<'a> {
     text: &'a str,
     file: FileId,
     at: usize,
+    /// Words are those of a script's command.
+    in_command: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str, file: FileId) -> Self {
         // A byte order mark is what some editors put first.
         let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { text, file, at }
+        Self { text, file, at, in_command: false }
+    }
+
+    /// Says whether the next words are a script's command; a new statement's are not.
+    pub(crate) fn set_in_command(&mut self, in_command: bool) {
+        self.in_command = in_command;
     }
 
     pub(crate) fn next_token(&mut self, diagnostics: &mut Diagnostics) -> Option<Token> {
@@ -119,28 +130,37 @@ impl<'a> Lexer<'a> {
             let text = rest.get(..plain).unwrap_or("").into();
             return Word { text, span: self.span(start), secret: false };
         }
+        if !self.in_command && plain == 0 {
+            match self.peek() {
+                Some('"') => return self.verbatim(diagnostics),
+                Some('\'') => self.single_quote(diagnostics),
+                _ => {}
+            }
+        }
         let mut text = String::from(rest.get(..plain).unwrap_or(""));
         while let Some(c) = self.peek() {
             match c {
                 '\n' | ' ' | '\t' | '\r' | '\x0b' | '\x0c' | '{' | '}' => break,
+                '"' if !self.in_command => break,
                 '#' | '!' => {
-                    let here = self.at;
-                    diagnostics.push(
-                        Diagnostic::warning(
-                            Code::BadText,
-                            Span::new(self.file, here..here + 1),
-                            "a comment starts inside a word",
-                        )
-                        .label("the rest of the line is ignored")
-                        .help(
-                            "quote the word if the sign belongs to it, else put a space before the comment",
-                        ),
-                    );
+                    self.comment_in_word(self.at, diagnostics);
                     break;
                 }
-                '"' | '\'' => self.quoted(c, &mut text, diagnostics),
+                // keepalived takes the comment to start with the backslash.
                 '\\' if matches!(self.second(), Some('#' | '!')) => {
-                    self.at += 1;
+                    self.comment_in_word(self.at, diagnostics);
+                    self.skip_line();
+                    break;
+                }
+                '"' | '\'' if self.in_command => self.quoted(c, &mut text, diagnostics),
+                '\\' if self.in_command => {
+                    let mut bytes = Vec::new();
+                    let escape = self.at;
+                    self.escape(&mut bytes);
+                    self.unescaped(bytes, escape, &mut text, diagnostics);
+                }
+                '\\' if self.second() == Some('\\') => {
+                    text.extend(self.bump());
                     text.extend(self.bump());
                 }
                 '$' if self.second() == Some('{') => {
@@ -157,11 +177,7 @@ impl<'a> Lexer<'a> {
                 '\0' => {
                     let here = self.at;
                     self.at += 1;
-                    diagnostics.push(
-                        Diagnostic::error(Code::BadText, self.span(here), "a NUL character in a word")
-                            .label("here")
-                            .help("remove it; is this a text file?"),
-                    );
+                    self.nul(here, diagnostics);
                 }
                 c => {
                     self.at += c.len_utf8();
@@ -172,6 +188,74 @@ impl<'a> Lexer<'a> {
         Word { text: text.into_boxed_str(), span: self.span(start), secret: false }
     }
 
+    /// From one `"` to the next, whatever stands between.
+    fn verbatim(&mut self, diagnostics: &mut Diagnostics) -> Word {
+        let start = self.at;
+        let inner = self.text.get(start + 1..).unwrap_or("");
+        let end = inner.find(['"', '\n']).unwrap_or(inner.len());
+        let text: Box<str> = inner.get(..end).unwrap_or("").into();
+        self.at = start + 1 + end;
+        if self.peek() == Some('"') {
+            self.at += 1;
+        } else {
+            self.not_closed('"', start, diagnostics);
+        }
+        if text.contains('\0') {
+            self.nul(start, diagnostics);
+        }
+        let span = self.span(start);
+        if matches!(self.peek(), Some('#' | '!')) {
+            self.comment_in_word(self.at, diagnostics);
+        }
+        Word { text, span, secret: false }
+    }
+
+    fn single_quote(&self, diagnostics: &mut Diagnostics) {
+        diagnostics.push(
+            Diagnostic::warning(
+                Code::BadText,
+                Span::new(self.file, self.at..self.at + 1),
+                "a single quote does not quote here: it belongs to the word, as in keepalived",
+            )
+            .label("read as it stands")
+            .help("write `\"` before and after a word to quote it, or no quotes at all"),
+        );
+    }
+
+    fn comment_in_word(&self, at: usize, diagnostics: &mut Diagnostics) {
+        diagnostics.push(
+            Diagnostic::warning(
+                Code::BadText,
+                Span::new(self.file, at..at + 1),
+                "a comment starts inside a word, as in keepalived",
+            )
+            .label("the rest of the line is ignored")
+            .help(
+                "put `\"` before and after the word if the sign belongs to it (a backslash does not help), \
+                 else put a space before the comment",
+            ),
+        );
+    }
+
+    fn nul(&self, at: usize, diagnostics: &mut Diagnostics) {
+        diagnostics.push(
+            Diagnostic::error(Code::BadText, self.span(at), "a NUL character in a word")
+                .label("here")
+                .help("remove it; is this a text file?"),
+        );
+    }
+
+    fn not_closed(&self, quote: char, start: usize, diagnostics: &mut Diagnostics) {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::BadText,
+                Span::new(self.file, start..start + 1),
+                format!("the quoted string has no closing `{quote}` on its line"),
+            )
+            .label("it starts here"),
+        );
+    }
+
     fn quoted(&mut self, quote: char, text: &mut String, diagnostics: &mut Diagnostics) {
         let start = self.at;
         self.at += 1;
@@ -179,14 +263,7 @@ impl<'a> Lexer<'a> {
         loop {
             match self.peek() {
                 None | Some('\n') => {
-                    diagnostics.push(
-                        Diagnostic::error(
-                            Code::BadText,
-                            Span::new(self.file, start..start + 1),
-                            format!("the quoted string has no closing `{quote}` on its line"),
-                        )
-                        .label("it starts here"),
-                    );
+                    self.not_closed(quote, start, diagnostics);
                     break;
                 }
                 Some(c) if c == quote => {
@@ -200,6 +277,11 @@ impl<'a> Lexer<'a> {
                 }
             }
         }
+        self.unescaped(bytes, start, text, diagnostics);
+    }
+
+    /// Takes what escapes made of a part of a word, which starts at `start`.
+    fn unescaped(&self, bytes: Vec<u8>, start: usize, text: &mut String, diagnostics: &mut Diagnostics) {
         match String::from_utf8(bytes) {
             Ok(part) if !part.contains('\0') => text.push_str(&part),
             _ => diagnostics.push(
@@ -258,7 +340,8 @@ impl<'a> Lexer<'a> {
         u8::try_from(value).unwrap_or_default()
     }
 
-    fn skip_line(&mut self) {
+    /// Skips the rest of the line.
+    pub(crate) fn skip_line(&mut self) {
         let rest = self.text.get(self.at..).unwrap_or("");
         self.at += rest.find('\n').unwrap_or(rest.len());
     }

@@ -9,6 +9,7 @@ mod routers;
 mod strict;
 mod tracking;
 mod values;
+mod words;
 
 use super::{Code, Loaded, Style, parse, render};
 

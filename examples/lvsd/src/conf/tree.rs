@@ -127,6 +127,9 @@ impl Builder<'_> {
                         word.secret = true;
                     }
                     secret = secret || secrets::announces_secret(&word.text);
+                    if words.is_empty() {
+                        lexer.set_in_command(is_of_script(&word.text));
+                    }
                     if words.is_empty() && self.is_preprocessor(&word) {
                         lexer.skip_continued_line();
                         may_open = false;
@@ -136,6 +139,7 @@ impl Builder<'_> {
                 }
                 Token::EndOfLine => {
                     secret = false;
+                    lexer.set_in_command(false);
                     if !words.is_empty() {
                         may_open = self.statement(std::mem::take(&mut words), path);
                     }
@@ -152,7 +156,21 @@ impl Builder<'_> {
                     words.clear();
                     lexer.skip_continued_line();
                 }
+                Token::Open(open) if is_cut(&words, open) && self.kind() == Kind::Authentication => {
+                    self.diagnostics.push(
+                        Diagnostic::error(
+                            Code::UnexpectedBlock,
+                            open,
+                            "a brace ends the password, as in keepalived",
+                        )
+                        .label("what follows would be read as a block")
+                        .help("write `\"` before and after a password that has a brace"),
+                    );
+                    words.clear();
+                    lexer.skip_line();
+                }
                 Token::Open(open) => {
+                    lexer.set_in_command(false);
                     if words.is_empty()
                         && may_open
                         && let Some(node) = self.nodes().pop()
@@ -164,6 +182,7 @@ impl Builder<'_> {
                     self.open(std::mem::take(&mut words), open, base);
                 }
                 Token::Close(close) => {
+                    lexer.set_in_command(false);
                     if !words.is_empty() {
                         self.statement(std::mem::take(&mut words), path);
                     }
@@ -445,6 +464,20 @@ impl Builder<'_> {
             None => &mut self.root,
         }
     }
+}
+
+/// Whether the words after a keyword are the command of a script, with escapes (keepalived 2.2.7, by experiment).
+fn is_of_script(keyword: &str) -> bool {
+    match keyword {
+        "script" | "misc_path" | "startup_script" | "shutdown_script" | "quorum_up" | "quorum_down" => true,
+        "notify_fifo" | "notify_priority_changes" => false,
+        _ => keyword.starts_with("notify") || keyword.ends_with("notify_fifo_script"),
+    }
+}
+
+/// Whether a brace stands right behind a password.
+fn is_cut(words: &[Word], open: Span) -> bool {
+    matches!(words, [keyword, .., last] if &*keyword.text == "auth_pass" && last.span.end() == open.start())
 }
 
 /// The files that match a pattern, by name, without directories.

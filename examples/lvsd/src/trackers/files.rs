@@ -1,7 +1,7 @@
 //! Watches files that hold a number: written, replaced, removed, or not there yet.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
@@ -46,6 +46,16 @@ struct Known {
     object: Object,
     file: WatchedFile,
     content: Content,
+    /// Where the links lead that its path is.
+    hops: Vec<Hop>,
+    /// A directory on the way does not exist.
+    is_lost: bool,
+}
+
+/// What a symbolic link names: in a directory that is watched for it.
+struct Hop {
+    watch: WatchDescriptor,
+    name: OsString,
 }
 
 /// What a file holds; missing and unreadable ones count as 0, as in keepalived.
@@ -81,7 +91,8 @@ impl Files {
             }
             let parent = file.path.parent().unwrap_or(Path::new("/")).to_path_buf();
             let content = Content::Missing;
-            directories.entry(parent).or_default().push(Known { object, file, content });
+            let known = Known { object, file, content, hops: Vec::new(), is_lost: false };
+            directories.entry(parent).or_default().push(known);
         }
         let directories =
             directories.into_iter().map(|(path, files)| Directory { path, watch: None, files }).collect();
@@ -92,7 +103,7 @@ impl Files {
         let mut facts = Vec::new();
         for directory in &mut opened.directories {
             // What a file holds at first is news in any case.
-            directory.read(|_| true);
+            directory.read(&opened.kernel.get_ref().0, |_| true);
             facts.extend(directory.files.iter().map(|known| (known.object, known.fact())));
         }
         Ok((opened, facts))
@@ -116,19 +127,37 @@ impl Files {
     }
 
     fn is_blind(&self) -> bool {
-        self.directories.iter().any(|directory| directory.watch.is_none())
+        self.directories
+            .iter()
+            .any(|directory| directory.watch.is_none() || directory.files.iter().any(|known| known.is_lost))
     }
 
     /// Watches directories that were not there before; what is new in them.
     fn watch(&mut self) -> Vec<(Object, Fact)> {
+        let kernel = &self.kernel.get_ref().0;
         let mut news = Vec::new();
-        for directory in self.directories.iter_mut().filter(|directory| directory.watch.is_none()) {
-            directory.watch = self.kernel.get_ref().0.add_watch(&directory.path, NOTICES).ok();
+        for directory in &mut self.directories {
             if directory.watch.is_some() {
-                news.extend(directory.read(|_| true));
+                news.extend(directory.read(kernel, |known| known.is_lost));
+                continue;
+            }
+            directory.watch = kernel.add_watch(&directory.path, NOTICES).ok();
+            if directory.watch.is_some() {
+                news.extend(directory.read(kernel, |_| true));
             }
         }
         news
+    }
+
+    /// What is watched at present.
+    fn watches(&self) -> BTreeSet<WatchDescriptor> {
+        let hops = |directory: &Directory| {
+            directory.files.iter().flat_map(|known| &known.hops).map(|hop| hop.watch).collect::<Vec<_>>()
+        };
+        self.directories
+            .iter()
+            .flat_map(|directory| directory.watch.into_iter().chain(hops(directory)))
+            .collect()
     }
 
     /// Waits for notices; what is new.
@@ -150,30 +179,38 @@ impl Files {
             }
         };
         let lost = events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
+        let before = self.watches();
+        let is_news = |watch: WatchDescriptor, name: &OsStr| {
+            events.iter().any(|event| {
+                event.wd == watch && (event.mask.intersects(GONE) || event.name.as_deref() == Some(name))
+            })
+        };
         let mut news = Vec::new();
         for directory in &mut self.directories {
-            let Some(watch) = directory.watch else { continue };
-            let own = || events.iter().filter(|event| event.wd == watch);
-            let is_gone = own().any(|event| event.mask.intersects(GONE));
-            news.extend(
-                directory
-                    .read(|name| lost || is_gone || own().any(|event| event.name.as_deref() == Some(name))),
-            );
-            if is_gone {
+            let watch = directory.watch;
+            if watch.is_some_and(|watch| {
+                events.iter().any(|event| event.wd == watch && event.mask.intersects(GONE))
+            }) {
                 // It may have another name now: its notices are of no use.
-                let _ = self.kernel.get_ref().0.rm_watch(watch);
                 directory.watch = None;
             }
+            news.extend(directory.read(&self.kernel.get_ref().0, |known| {
+                lost || watch.is_some_and(|watch| is_news(watch, known.name()))
+                    || known.hops.iter().any(|hop| is_news(hop.watch, &hop.name))
+            }));
+        }
+        for unused in before.difference(&self.watches()) {
+            let _ = self.kernel.get_ref().0.rm_watch(*unused);
         }
         news
     }
 }
 
 impl Directory {
-    /// Reads the files of these names; what is new.
-    fn read(&mut self, wanted: impl Fn(&OsStr) -> bool) -> Vec<(Object, Fact)> {
-        let wanted = |known: &&mut Known| wanted(known.file.path.file_name().unwrap_or_default());
-        self.files.iter_mut().filter(wanted).filter_map(Known::read).collect()
+    /// Reads some of the files; what is new.
+    fn read(&mut self, kernel: &Inotify, wanted: impl Fn(&Known) -> bool) -> Vec<(Object, Fact)> {
+        let wanted = self.files.iter_mut().filter(|known| wanted(known));
+        wanted.filter_map(|known| known.read(kernel)).collect()
     }
 }
 
@@ -182,8 +219,35 @@ impl Known {
         Fact::Value(self.content.number())
     }
 
+    fn name(&self) -> &OsStr {
+        self.file.path.file_name().unwrap_or_default()
+    }
+
+    /// Watches whatever the path leads to, if it is a symbolic link.
+    ///
+    /// Differs from keepalived, which watches what a link leads to at first and does not see that the link changes.
+    fn follow(&mut self, kernel: &Inotify) {
+        self.hops.clear();
+        self.is_lost = false;
+        let mut path = self.file.path.clone();
+        while let Ok(target) = std::fs::read_link(&path) {
+            path = path.parent().unwrap_or(Path::new("/")).join(target);
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+            match kernel.add_watch(parent, NOTICES) {
+                Ok(watch) => self.hops.push(Hop { watch, name: name.to_owned() }),
+                Err(_) => self.is_lost = true,
+            }
+            // The kernel goes no further, either (path_resolution(7)).
+            if self.is_lost || self.hops.len() > MOST_LINKS {
+                return;
+            }
+        }
+    }
+
     /// Reads it; the fact, if it changed.
-    fn read(&mut self) -> Option<(Object, Fact)> {
+    fn read(&mut self, kernel: &Inotify) -> Option<(Object, Fact)> {
+        // Watched first, so that nothing happens unseen between the two.
+        self.follow(kernel);
         let before = std::mem::replace(&mut self.content, read(&self.file.path));
         if before == self.content {
             return None;
@@ -272,6 +336,9 @@ const GONE: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF
 /// How often a directory is looked for that does not exist.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Links that the kernel follows one after the other.
+const MOST_LINKS: usize = 40;
+
 /// Sign and digits of 64 bits, with room for spaces before.
 const LONGEST_NUMBER: u64 = 64;
 
@@ -340,6 +407,59 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(next(&mut news).await, Fact::Value(0));
         task.abort();
+    }
+
+    #[tokio::test]
+    async fn what_a_symbolic_link_leads_to_is_watched_and_so_is_the_link() {
+        use std::os::unix::fs::symlink;
+
+        let scratch = Scratch::new("link");
+        let far = scratch.0.join("far");
+        std::fs::create_dir(&far).unwrap();
+        let (link, second) = (scratch.0.join("link"), far.join("second"));
+        std::fs::write(far.join("one"), "3").unwrap();
+        symlink("one", &second).unwrap();
+        symlink("far/second", &link).unwrap();
+        let (files, first) = Files::open(vec![watched(link.clone())]).unwrap();
+        assert_eq!(first, [(Object(0), Fact::Value(3))]);
+        let (facts, mut news) = mpsc::channel(1);
+        let task = tokio::spawn(files.keep_watching(facts));
+        // What it leads to is written, replaced, and removed.
+        std::fs::write(far.join("one"), "4").unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(4));
+        std::fs::write(far.join("new"), "5").unwrap();
+        std::fs::rename(far.join("new"), far.join("one")).unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(5));
+        std::fs::remove_file(far.join("one")).unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(0));
+        // A link on the way leads elsewhere, where there is nothing yet.
+        symlink("elsewhere/two", far.join("new")).unwrap();
+        std::fs::rename(far.join("new"), &second).unwrap();
+        std::fs::create_dir(far.join("elsewhere")).unwrap();
+        std::fs::write(far.join("elsewhere/two"), "6").unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(6));
+        // The first link is replaced, by another one and then by a file.
+        std::fs::write(far.join("one"), "7").unwrap();
+        symlink("far/one", scratch.0.join("new")).unwrap();
+        std::fs::rename(scratch.0.join("new"), &link).unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(7));
+        std::fs::write(far.join("one"), "8").unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(8));
+        std::fs::remove_file(&link).unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(0));
+        std::fs::write(&link, "9").unwrap();
+        assert_eq!(next(&mut news).await, Fact::Value(9));
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn links_in_a_circle_count_as_0() {
+        let scratch = Scratch::new("circle");
+        let (one, other) = (scratch.0.join("one"), scratch.0.join("other"));
+        std::os::unix::fs::symlink(&one, &other).unwrap();
+        std::os::unix::fs::symlink(&other, &one).unwrap();
+        let (_files, first) = Files::open(vec![watched(one)]).unwrap();
+        assert_eq!(first, [(Object(0), Fact::Value(0))]);
     }
 
     #[tokio::test]

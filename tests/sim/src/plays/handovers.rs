@@ -1,11 +1,13 @@
 //! What operators do, and adverts that nobody sent: E3, E4, E5, E14, E15, E18, E20.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use lvs_core::AddressChange;
 use lvs_vrrp::{Advertised, Interval, Preempt, Start, Version};
 
 use super::{Cast, ROUNDING, expect_takeover};
-use crate::options::priority;
+use crate::options::{Delivers, priority};
 use crate::random::Random;
 use crate::wire;
 use crate::world::World;
@@ -134,6 +136,60 @@ pub(super) fn priority_changes(world: &mut World, random: &mut Random, cast: &Ca
     true
 }
 
+/// E16: the list of addresses changes on one router after the other. No role changes (VR-073), only the master has
+/// addresses, and there only the difference is added and removed.
+pub(super) fn addresses_change(world: &mut World, random: &mut Random, cast: &Cast) -> bool {
+    let before = world.standings();
+    for is_back in [false, true] {
+        for segment in 0..world.segments() {
+            let old = world.node(cast.master, segment).sender.addresses.clone();
+            let new = if is_back {
+                world.configured_addresses(segment)
+            } else {
+                // The first of version 6 has to be link-local (VR-027).
+                let mut new = old.clone();
+                if new.len() > 1 {
+                    new.remove(1 + random.place(new.len() - 1));
+                }
+                let more = (0..=random.place(2))
+                    .map(|place| wire::virtual_address(world.options.family, segment, 30 + place));
+                new.extend(more);
+                new
+            };
+            let mut wanted: Vec<(IpAddr, bool)> = Vec::new();
+            wanted
+                .extend(old.iter().filter(|address| !new.contains(address)).map(|address| (*address, false)));
+            wanted
+                .extend(new.iter().filter(|address| !old.contains(address)).map(|address| (*address, true)));
+            wanted.sort_unstable();
+            let (count, first) = (world.hosts.len(), random.place(world.hosts.len()));
+            for host in (0..count).map(|place| (first + place) % count) {
+                let mut edits: Vec<(IpAddr, bool)> =
+                    world.change_addresses(host, segment, &new).iter().map(edit).collect();
+                edits.sort_unstable();
+                let is_right = if host == cast.master { edits == wanted } else { edits.is_empty() };
+                world.check("E16", is_right, |_| {
+                    format!("{old:?} became {new:?} on {host} by {edits:?}, master {}", cast.master)
+                });
+                // Lists differ for a while.
+                let meanwhile = random.time(world.interval(cast.master) * 2);
+                world.run_for(meanwhile);
+            }
+        }
+    }
+    let after = world.standings();
+    world.check("E16", before == after, |world| format!("roles changed: {}", world.state()));
+    true
+}
+
+/// Which address, and whether it is added.
+fn edit(change: &AddressChange) -> (IpAddr, bool) {
+    match change {
+        AddressChange::Add(address) => (address.key.address, true),
+        AddressChange::Remove(key) => (key.address, false),
+    }
+}
+
 /// E18: routers of version 2 with different intervals do not believe each other, and say so.
 pub(super) fn intervals_differ(world: &mut World, random: &mut Random, cast: &Cast) -> bool {
     let Some(other) = random.one_of(&cast.backups) else { return false };
@@ -161,6 +217,8 @@ pub(super) fn hostile_advert(world: &mut World, random: &mut Random, cast: &Cast
     if world.rules(cast.master).is_owner() || world.living().any(|host| world.rules(host).is_owner()) {
         return false;
     }
+    let refuses_strangers = world.options.delivers == Delivers::ToPeers { refuses_strangers: true };
+    let before = world.standings();
     let phase = random.time(world.interval(cast.master) * 2);
     world.run_for(phase);
     let interval = world.node(cast.master, 0).router.config().interval();
@@ -172,12 +230,18 @@ pub(super) fn hostile_advert(world: &mut World, random: &mut Random, cast: &Cast
     let since = world.now + slack;
     for segment in 0..world.segments() {
         let source = wire::address(world.options.family, segment, 250);
-        let octets = world.forge(segment, source, Advertised::Running(priority(255)), interval);
         for host in 0..world.hosts.len() {
+            let octets = world.forge(host, segment, source, Advertised::Running(priority(255)), interval);
             world.deliver(since, host, segment, &octets);
         }
     }
     world.run_until(since);
+    if refuses_strangers {
+        // VR-222: nothing comes of it.
+        let after = world.standings();
+        world.check("E20", before == after, |world| format!("strangers are believed: {}", world.state()));
+        return true;
+    }
     let masters = world.masters(0);
     world.check("E20", masters.is_empty(), |world| format!("{masters:?} stay: {}", world.state()));
     let gone_by = world.rules(cast.master).interval;

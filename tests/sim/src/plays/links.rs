@@ -129,8 +129,8 @@ pub(super) fn old_resignation(world: &mut World, random: &mut Random, cast: &Cas
     for segment in 0..world.segments() {
         let own = world.node(cast.master, segment).router.config().interval();
         let source = world.source(cast.master, segment);
-        let octets = world.forge(segment, source, Advertised::Resigning, own);
         for &host in &cast.backups {
+            let octets = world.forge(host, segment, source, Advertised::Resigning, own);
             world.deliver(world.now, host, segment, &octets);
         }
     }
@@ -168,7 +168,7 @@ fn heal(world: &mut World, rule: &'static str, masters: &[usize]) {
     let rank = |host: &usize| (world.rules(*host).priority, world.source(*host, 0));
     let Some(better) = masters.iter().copied().max_by_key(rank) else { return };
     let intervals = masters.iter().map(|&host| world.interval(host));
-    let interval = if world.rules(better).is_silent_to_losers {
+    let interval = if !world.rules(better).answers_losers() {
         world.interval(better)
     } else {
         intervals.min().unwrap_or_default()

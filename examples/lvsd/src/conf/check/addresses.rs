@@ -132,9 +132,17 @@ fn prefix(cx: &mut Cx<'_>, word: &Word, block: &str) -> Option<(IpAddr, u8)> {
         not_an_address(cx, word, block);
         return None;
     };
-    if !is_host(address) || address.is_loopback() {
+    if !is_host(address) {
         cx.bad(word, format!("{} cannot be a virtual address", word.shown()), "no host may announce it");
         return None;
+    }
+    if address.is_loopback() {
+        let message =
+            format!("{} is a loopback address: it is added all the same, as in keepalived", word.shown());
+        cx.report(
+            Diagnostic::warning(Code::BadValue, word.span, message)
+                .label("no other host can reach it (RFC 1122 §3.2.1.3)"),
+        );
     }
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let length = match length {
@@ -248,10 +256,9 @@ fn broadcast(cx: &mut Cx<'_>, word: &Word, address: IpAddr, prefix_len: u8) -> O
     }
 }
 
-/// The entries of `unicast_peer`.
-pub(super) fn peers(cx: &mut Cx<'_>, node: &Node) -> Vec<(Peer, Span)> {
-    let mut peers: Vec<(Peer, Span)> = Vec::new();
-    let mut known = BTreeSet::new();
+/// Adds the entries of a `unicast_peer`.
+pub(super) fn peers(cx: &mut Cx<'_>, node: &Node, peers: &mut Vec<(Peer, Span)>) {
+    let mut known: BTreeSet<IpAddr> = peers.iter().map(|(peer, _)| peer.address).collect();
     for entry in inner(node) {
         no_block(cx, entry);
         let Some(peer) = peer(cx, entry) else { continue };
@@ -275,15 +282,15 @@ pub(super) fn peers(cx: &mut Cx<'_>, node: &Node) -> Vec<(Peer, Span)> {
         }
         peers.push((peer, entry.keyword.span));
     }
-    peers
 }
 
 fn peer(cx: &mut Cx<'_>, entry: &Node) -> Option<Peer> {
-    if entry.keyword.text.parse::<IpAddr>().is_err() {
+    let text = &*entry.keyword.text;
+    if text.split_once('/').map_or(text, |(address, _)| address).parse::<IpAddr>().is_err() {
         not_an_address(cx, &entry.keyword, "unicast_peer");
         return None;
     }
-    let mut peer = Peer { address: cx.host("unicast_peer", &entry.keyword)?, min_ttl: None, max_ttl: None };
+    let mut peer = Peer { address: cx.router("unicast_peer", &entry.keyword)?, min_ttl: None, max_ttl: None };
     let mut words = entry.args.iter();
     while let Some(word) = words.next() {
         let limit = match &*word.text {

@@ -182,7 +182,8 @@ pub(super) const TABLE: &[Keyword<Draft>] = &[
             }
             d.members.extend([&entry.keyword].into_iter().chain(&entry.args).cloned());
         }
-    }),
+    })
+    .first_holds(),
     track::interfaces(),
     track::scripts(),
     track::files(),
@@ -220,5 +221,5 @@ const fn notify(
     syntax: &'static str,
     apply: fn(&mut Cx<'_>, &Node, &mut Draft),
 ) -> Keyword<Draft> {
-    Keyword::words(name, syntax, 1, 3, apply)
+    Keyword::words(name, syntax, 1, 3, apply).first_holds()
 }

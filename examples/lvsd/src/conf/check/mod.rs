@@ -110,8 +110,19 @@ struct Keyword<T> {
     least: usize,
     most: usize,
     block: bool,
-    repeatable: bool,
+    again: Again,
     apply: Apply<T>,
+}
+
+/// What a second statement of the same keyword is in a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// An error, since only one can be meant.
+    Refused,
+    /// Left out with a warning, as in keepalived, which says so, too.
+    LeftOut,
+    /// As good as the first.
+    Taken,
 }
 
 /// Puts what a statement says into the draft; the number of its words and its block are right already.
@@ -125,7 +136,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: false, repeatable: false, apply }
+        Self { name, sets: name, syntax, least, most, block: false, again: Again::Refused, apply }
     }
 
     const fn flag(name: &'static str, apply: Apply<T>) -> Self {
@@ -148,7 +159,7 @@ impl<T> Keyword<T> {
         most: usize,
         apply: Apply<T>,
     ) -> Self {
-        Self { name, sets: name, syntax, least, most, block: true, repeatable: false, apply }
+        Self { name, sets: name, syntax, least, most, block: true, again: Again::Refused, apply }
     }
 
     const fn sets(self, sets: &'static str) -> Self {
@@ -156,7 +167,11 @@ impl<T> Keyword<T> {
     }
 
     const fn repeatable(self) -> Self {
-        Self { repeatable: true, ..self }
+        Self { again: Again::Taken, ..self }
+    }
+
+    const fn first_holds(self) -> Self {
+        Self { again: Again::LeftOut, ..self }
     }
 }
 
@@ -193,7 +208,7 @@ impl Cx<'_> {
                 }
                 continue;
             };
-            if self.has_shape(kind, keyword, node) && self.is_first(keyword, node, seen) {
+            if self.has_shape(kind, keyword, node) && self.is_first(kind, keyword, node, seen) {
                 (keyword.apply)(self, node, draft);
             }
         }
@@ -261,8 +276,8 @@ impl Cx<'_> {
         }
     }
 
-    fn is_first<T>(&mut self, keyword: &Keyword<T>, node: &Node, seen: &mut Seen) -> bool {
-        if keyword.repeatable {
+    fn is_first<T>(&mut self, kind: Kind, keyword: &Keyword<T>, node: &Node, seen: &mut Seen) -> bool {
+        if keyword.again == Again::Taken {
             return true;
         }
         match seen.0.iter().find(|(sets, _)| *sets == keyword.sets) {
@@ -277,12 +292,17 @@ impl Cx<'_> {
                 } else {
                     format!("`{}` is said already, by this or another word for it", keyword.name)
                 };
-                self.report(
-                    Diagnostic::error(Code::Duplicate, node.keyword.span, message)
-                        .label("the second time")
-                        .also(*first, "the first time")
+                let at = node.keyword.span;
+                let diagnostic = match keyword.again {
+                    Again::LeftOut => {
+                        let message = format!("{message}: this one is left out, as in keepalived");
+                        Diagnostic::warning(Code::Duplicate, at, message).help("remove one of them")
+                    }
+                    _ if LAST_HOLDS.contains(&kind) => Diagnostic::error(Code::Duplicate, at, message)
                         .help("remove one of them; keepalived would silently use the last"),
-                );
+                    _ => Diagnostic::error(Code::Duplicate, at, message).help("remove one of them"),
+                };
+                self.report(diagnostic.label("the second time").also(*first, "the first time"));
                 false
             }
         }
@@ -381,6 +401,9 @@ fn inner(node: &Node) -> &[Node] {
 fn first(node: &Node) -> &Word {
     node.args.first().unwrap_or(&node.keyword)
 }
+
+/// Where keepalived 2.2.7 takes the last of several, by experiment.
+const LAST_HOLDS: [Kind; 4] = [Kind::GlobalDefs, Kind::Instance, Kind::Authentication, Kind::Script];
 
 /// More keywords than these are not listed in a message.
 const MOST_NAMES: usize = 30;

@@ -266,14 +266,16 @@ pub(super) const PROCESS: &[Keyword<ProcessDraft>] = &[
     Keyword::words("process", "process NAME [ARGUMENTS]", 1, 500, |_, n, d: &mut ProcessDraft| {
         let words = n.args.iter().map(|word| word.text.to_string()).collect();
         d.command = Some((words, first(n).span));
-    }),
+    })
+    .first_holds(),
     Keyword::value("param_match", "param_match initial|partial", |cx, n, d| {
         let names = [("initial", ArgumentMatch::Initial), ("partial", ArgumentMatch::Partial)];
         d.arguments = cx.one_of("param_match", first(n), &names);
     }),
-    Keyword::words("weight", "weight -254..254 [reverse]", 1, 2, |cx, n, d| {
+    Keyword::words("weight", "weight -254..254 [reverse]", 1, 2, |cx, n, d: &mut ProcessDraft| {
         d.weight = default_weight(cx, n, TrackedKind::Process);
-    }),
+    })
+    .first_holds(),
     Keyword::value("quorum", "quorum 1-65535", |cx, n, d| {
         d.least = cx.number_u32("quorum", first(n), 1..=65_535);
     }),
@@ -305,10 +307,12 @@ pub(super) const FILE: &[Keyword<FileDraft>] = &[
             let message = format!("`file` takes the whole path of a file, not {}", word.shown());
             cx.bad(word, message, "write it with all its directories, from `/` on");
         }
-    }),
-    Keyword::words("weight", "weight -254..254 [reverse]", 1, 2, |cx, n, d| {
+    })
+    .first_holds(),
+    Keyword::words("weight", "weight -254..254 [reverse]", 1, 2, |cx, n, d: &mut FileDraft| {
         d.weight = default_weight(cx, n, TrackedKind::File);
-    }),
+    })
+    .first_holds(),
     Keyword::words("init_file", "init_file [VALUE] [overwrite]", 0, 2, |cx, n, d| {
         let (value, rest) = match n.args.split_first() {
             Some((word, rest)) if &*word.text != "overwrite" => {

@@ -229,19 +229,59 @@ pub(super) fn resolve(
             }
             continue;
         }
+        let mut track = track;
         if let Some(group) = tracker.ignores_weights_of.filter(|_| !track.is_fault_only()) {
-            cx.report(
-                Diagnostic::warning(
-                    Code::Conflict,
-                    entry.at,
-                    format!("the weight of {} is left out, as in keepalived", quoted(name)),
-                )
-                .label(format!("{} is in the sync group {}", tracker.place, quoted(group)))
-                .help("track it in the group, so that the priorities of all members move together"),
-            );
-            continue;
+            let counts = weight_in_group(&mut track, entry.weight.is_some());
+            let message = match counts {
+                InGroup::Silently => None,
+                InGroup::Counts => Some("counts, as in keepalived, which says that it is ignored"),
+                InGroup::AsZero => Some("is taken as 0, as in keepalived: a fault unless the file holds 0"),
+                InGroup::LeftOut => Some("is left out, as in keepalived"),
+            };
+            if let Some(message) = message {
+                cx.report(
+                    Diagnostic::warning(
+                        Code::Conflict,
+                        entry.at,
+                        format!("the weight of {} {message}", quoted(name)),
+                    )
+                    .label(format!("{} is in the sync group {}", tracker.place, quoted(group)))
+                    .help("track it in the group, so that the priorities of all members move together"),
+                );
+            }
+            if counts == InGroup::LeftOut {
+                continue;
+            }
         }
         tracks.push((track, entry.at));
     }
     tracks.into_iter().map(|(track, _)| track).collect()
+}
+
+/// What the weight of a member's own entry is in a sync group that does not track weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InGroup {
+    /// A weight as everywhere.
+    Silently,
+    /// The same, and keepalived says something else.
+    Counts,
+    /// A fault.
+    AsZero,
+    /// It is not tracked at all.
+    LeftOut,
+}
+
+/// What keepalived 2.2.7 makes of it, by experiment; the track is changed to that.
+fn weight_in_group(track: &mut Track, has_own_weight: bool) -> InGroup {
+    match track.kind {
+        TrackedKind::Interface => InGroup::Counts,
+        TrackedKind::Process => InGroup::Silently,
+        TrackedKind::File if !has_own_weight => {
+            track.weight = Weight::FAULT.number;
+            track.reverse = Weight::FAULT.reverse;
+            InGroup::AsZero
+        }
+        // Files and scripts.
+        _ => InGroup::LeftOut,
+    }
 }

@@ -144,6 +144,18 @@ impl Cx<'_> {
         Some(address)
     }
 
+    /// The same of a router: what stands behind a `/`, as in the address of an interface, is left out, as in keepalived.
+    pub(super) fn router(&mut self, what: &str, word: &Word) -> Option<IpAddr> {
+        let Some((address, _)) = word.text.split_once('/') else { return self.host(what, word) };
+        let address = self.host(what, &Word { text: address.into(), ..word.clone() })?;
+        self.instead(
+            word,
+            format!("`{what}` takes an address alone: {address} is taken, as in keepalived"),
+            "a prefix length means nothing here",
+        );
+        Some(address)
+    }
+
     /// A multicast group; of which family, the keyword says with a 4 or a 6 at its end, if it does. One of IPv6 should stay on
     /// the link: keepalived takes another one for the whole file and not for an instance, with a message each.
     pub(super) fn group(&mut self, node: &Node) -> Option<IpAddr> {
@@ -193,7 +205,15 @@ impl Cx<'_> {
     pub(super) fn interface(&mut self, what: &str, word: &Word) -> Option<String> {
         let text = &*word.text;
         let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-        if text.is_empty() || text.len() > 15 || text == "." || text == ".." || text.contains(strange) {
+        // The kernel takes quotes in names. Whoever writes `'eth0'` means eth0, and keepalived finds no such interface.
+        let is_quoted = text.len() > 1 && text.starts_with('\'') && text.ends_with('\'');
+        if text.is_empty()
+            || text.len() > 15
+            || text == "."
+            || text == ".."
+            || is_quoted
+            || text.contains(strange)
+        {
             self.report(
                 Diagnostic::error(
                     Code::BadValue,

@@ -190,3 +190,74 @@ fn members_that_a_sync_group_cannot_have_are_left_out() {
     assert_eq!(members(nobody, &["missing-keyword 1:17", "bad-value 3:2", "bad-value 3:4"]), ["H: A B"]);
     assert_eq!(members("vrrp_sync_group G {\n}\n", &["missing-keyword 1:17"]), [""; 0]);
 }
+
+#[test]
+fn lists_that_are_there_twice_are_one_list() {
+    let addresses = |list: &[lvs_core::VirtualAddress]| -> Vec<String> {
+        list.iter().map(|address| address.key.address.to_string()).collect()
+    };
+    let more = " virtual_ipaddress {\n 10.0.0.2\n }\n virtual_ipaddress_excluded {\n 10.0.0.3\n }\n \
+        virtual_ipaddress_excluded {\n 10.0.0.4\n }\n unicast_peer {\n 10.9.0.2\n }\n unicast_peer {\n 10.9.0.3\n 10.9.0.2\n }";
+    let instance = with(more, &["duplicate 21:2"]);
+    assert_eq!(addresses(&instance.addresses), ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(addresses(&instance.excluded), ["10.0.0.3", "10.0.0.4"]);
+    let Delivery::Unicast { peers, .. } = &instance.delivery else { panic!("unicast: {instance:?}") };
+    let peers: Vec<String> = peers.iter().map(|peer| peer.address.to_string()).collect();
+    assert_eq!(peers, ["10.9.0.2", "10.9.0.3"]);
+}
+
+#[test]
+fn the_first_of_two_holds_where_keepalived_says_so() {
+    for keyword in ["notify_master", "notify_backup", "notify_fault", "notify_stop", "notify"] {
+        let instance = with(&format!(" {keyword} /a\n {keyword} /b"), &["duplicate 8:2"]);
+        let notify = instance.notify;
+        let all = [notify.master, notify.backup, notify.fault, notify.stop, notify.any];
+        let commands: Vec<_> = all.into_iter().flatten().map(|script| script.command).collect();
+        assert_eq!(commands, [["/a"]], "{keyword}");
+    }
+    assert_eq!(with(" version 3\n version 2", &["duplicate 8:2"]).version, Version::V3);
+    let group = "vrrp_sync_group G {\n group {\n A B\n }\n group {\n C\n }\n notify /a\n notify /b\n}\n";
+    let shown = shown(&read(group));
+    assert!(shown.contains("`group` is there twice: this one is left out, as in keepalived"), "{shown}");
+    assert!(shown.contains("`notify` is there twice: this one is left out, as in keepalived"), "{shown}");
+    under("notify_fifo /a\n notify_fifo /b", &["duplicate 3:2"]);
+    let file = "track_file f {\n file /a\n file /b\n weight 1\n weight 2\n}\n".to_owned()
+        + &instance(" track_file {\n f\n }");
+    let config = mended(&file, &["duplicate 3:2", "duplicate 5:2"]);
+    assert_eq!(config.files[0].path, std::path::Path::new("/a"));
+    assert_eq!(config.instances[0].track[0].weight, 1);
+}
+
+#[test]
+fn a_prefix_length_of_a_router_s_address_is_left_out() {
+    for length in ["/24", "/33", "/x", "/"] {
+        let more = format!(
+            " unicast_src_ip 10.9.0.1{length}\n unicast_peer {{\n 10.9.0.2{length}\n 10.9.0.3{length} min_ttl 3\n }}"
+        );
+        let instance = with(&more, &["out-of-range 7:17", "out-of-range 9:2", "out-of-range 10:2"]);
+        let Delivery::Unicast { source, peers, .. } = &instance.delivery else {
+            panic!("unicast: {instance:?}")
+        };
+        assert_eq!(*source, Some([10, 9, 0, 1].into()));
+        let peers: Vec<String> = peers.iter().map(|peer| peer.address.to_string()).collect();
+        assert_eq!(peers, ["10.9.0.2", "10.9.0.3"]);
+    }
+    let instance = with(" mcast_src_ip 10.9.0.1/24", &["out-of-range 7:15"]);
+    let source = Some([10, 9, 0, 1].into());
+    assert_eq!(instance.delivery, Delivery::Multicast { group: [224, 0, 0, 18].into(), source });
+}
+
+#[test]
+fn a_loopback_address_can_be_a_virtual_one() {
+    for address in ["127.0.0.5", "::1"] {
+        let text = instance("").replace("10.0.0.1", address);
+        let loaded = read(&text);
+        let config = loaded.config.as_ref().unwrap_or_else(|| panic!("{}", shown(&loaded)));
+        assert_eq!(config.instances[0].addresses[0].key.address.to_string(), address);
+        assert!(
+            shown(&loaded).contains("is a loopback address: it is added all the same"),
+            "{}",
+            shown(&loaded)
+        );
+    }
+}

@@ -111,20 +111,40 @@ fn sync_group_has_its_members_trackers_and_scripts() {
     assert_eq!(config.instances[0].track, [track(TrackedKind::Script, "s", 0, false)]);
 }
 
+/// As keepalived 2.2.7 does it, by experiment.
 #[test]
-fn weights_of_members_are_left_out_unless_the_group_allows_them() {
-    let text = |more: &str| {
-        format!(
-            "vrrp_script s {{\n script /bin/s\n}}\nvrrp_sync_group G {{\n group {{\n V1\n V2\n }}\n{more}\n}}\n"
-        ) + &two("track_script {\n s weight 5\n }", "track_interface {\n eth1 weight -5\n }")
+fn weights_of_members_are_what_keepalived_makes_of_them_unless_the_group_tracks_weights() {
+    let text = |more: &str, tracked: &str| {
+        let objects = "vrrp_script s {\n script /bin/s\n weight 5\n}\ntrack_file f {\n file /f\n weight 1\n}\n\
+             vrrp_track_process p {\n process p\n weight 5\n}\n";
+        // The second member has all of them in use.
+        let used = "track_script {\n s weight 0\n }\n track_file {\n f weight 0\n }\n track_process {\n p weight 0\n }";
+        format!("{objects}vrrp_sync_group G {{\n group {{\n V1\n V2\n }}\n{more}\n}}\n") + &two(tracked, used)
     };
-    let loaded = read(&text(""));
-    let config = loaded.config.as_ref().expect("warnings only");
-    assert!(config.instances.iter().all(|instance| instance.track.is_empty()));
-    assert_eq!(complaints(&text("")), ["conflict 18:2", "conflict 28:2"]);
-    let config = good(&text("sync_group_tracking_weight"));
-    assert_eq!(config.instances[0].track.len() + config.instances[1].track.len(), 2);
-    assert_eq!(complaints(&text("global_tracking")), ["conflict 9:1"]);
+    for (tracked, weight, said) in [
+        ("track_interface {\n eth1 weight -60\n }", Some(-60), Some("counts")),
+        ("track_interface {\n eth1\n }", Some(0), None),
+        ("track_process {\n p weight -8\n }", Some(-8), None),
+        ("track_process {\n p\n }", Some(5), None),
+        ("track_file {\n f\n }", Some(0), Some("is taken as 0")),
+        ("track_file {\n f weight 2\n }", None, Some("is left out")),
+        ("track_script {\n s\n }", None, Some("is left out")),
+        ("track_script {\n s weight 7\n }", None, Some("is left out")),
+    ] {
+        let loaded = read(&text("", tracked));
+        let config = loaded.config.as_ref().expect("warnings only");
+        let weights: Vec<_> = config.instances[0].track.iter().map(|track| track.weight).collect();
+        assert_eq!(weights, weight.into_iter().collect::<Vec<_>>(), "{tracked}");
+        let shown = shown(&loaded);
+        match said {
+            Some(words) => assert!(shown.contains(&format!("` {words}")), "{tracked}: {shown}"),
+            None => assert_eq!(shown, "", "{tracked}"),
+        }
+        let config = good(&text("sync_group_tracking_weight", tracked));
+        assert_eq!(config.instances[0].track.len(), 1, "{tracked}");
+    }
+    let deprecated = text("global_tracking", "track_script {\n s\n }");
+    assert_eq!(complaints(&deprecated), ["conflict 18:1"]);
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn state_master_without_a_priority_is_an_owner_as_in_keepalived() {
 #[test]
 fn layout_quotes_and_comments_are_keepalived_s() {
     let text = "\u{feff}! 日本語 {\r\nvrrp_instance \"V 1\"\r\n{ interface eth0 # 注釈 }\r\n\
-        virtual_router_id '1'\r\nvirtual_ipaddress{10.0.0.1}\r\n\
+        virtual_router_id \"1\"\r\nvirtual_ipaddress{10.0.0.1}\r\n\
         notify \"/bin/echo 'a b' \\\"c d\\\" \\x41\\102\" root adm\r\n notify_stop /bin/true\r\n}";
     let instance = &good(text).instances[0];
     assert_eq!(instance.name, "V 1");

@@ -275,7 +275,7 @@ const fn fifo(
     syntax: &'static str,
     apply: fn(&mut Cx<'_>, &Node, &mut Draft),
 ) -> Keyword<Draft> {
-    Keyword::words(name, syntax, 1, 3, apply)
+    Keyword::words(name, syntax, 1, 3, apply).first_holds()
 }
 
 const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {

@@ -49,10 +49,11 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let interval = cx.seconds(n, Duration::from_millis(10), Duration::from_secs(255));
         d.advert_interval.set(n, interval);
     }),
-    Keyword::value("version", "version 2|3", |cx, n, d| {
+    Keyword::value("version", "version 2|3", |cx, n, d: &mut Draft| {
         let version = global::version(cx, n);
         d.version.set(n, version);
-    }),
+    })
+    .first_holds(),
     Keyword::flag("nopreempt", |_, n, d: &mut Draft| d.nopreempt = Some(n.keyword.span)).sets("preempt"),
     Keyword::flag("preempt", |_, _, d| d.nopreempt = None),
     Keyword::value("preempt_delay", "preempt_delay SECONDS", |cx, n, d| {
@@ -91,24 +92,25 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     }),
     // Transport.
     Keyword::value("unicast_src_ip", "unicast_src_ip ADDRESS", |cx, n, d| {
-        let address = cx.host("unicast_src_ip", first(n));
+        let address = cx.router("unicast_src_ip", first(n));
         d.unicast_source.set(n, address);
     }),
     Keyword::value("mcast_src_ip", "mcast_src_ip ADDRESS", |cx, n, d| {
-        let address = cx.host("mcast_src_ip", first(n));
+        let address = cx.router("mcast_src_ip", first(n));
         d.mcast_source.set(n, address);
     }),
     Keyword::value("mcast_dst_ip", "mcast_dst_ip GROUP", |cx, n, d| {
         let group = cx.group(n);
         d.group.set(n, group);
     }),
-    Keyword::block("unicast_peer", "unicast_peer { ADDRESS … }", 0, 0, |cx, n, d| {
-        d.peers = addresses::peers(cx, n);
+    Keyword::block("unicast_peer", "unicast_peer { ADDRESS … }", 0, 0, |cx, n, d: &mut Draft| {
+        addresses::peers(cx, n, &mut d.peers);
         // Entries that were all refused do not make the block an empty one.
         if !d.peers.is_empty() || inner(n).is_empty() {
-            d.peers_at = Some(n.keyword.span);
+            d.peers_at.get_or_insert(n.keyword.span);
         }
-    }),
+    })
+    .repeatable(),
     Keyword::value("unicast_ttl", "unicast_ttl 1-255", |cx, n, d| {
         let mut ttl = cx.number_u8("unicast_ttl", first(n), 0..=255);
         // Differs from keepalived: it sends 0, which no host may send (RFC 1122 §3.2.1.7).
@@ -191,9 +193,16 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     script("notify_master_rx_lower_pri", "notify_master_rx_lower_pri COMMAND [USER [GROUP]]", |cx, n, d| {
         d.notify.master_rx_lower_pri = cx.script(n)
     }),
-    Keyword::words("notify_deleted", "notify_deleted [COMMAND [USER [GROUP]]]", 0, 3, |cx, n, d| {
-        d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
-    }),
+    Keyword::words(
+        "notify_deleted",
+        "notify_deleted [COMMAND [USER [GROUP]]]",
+        0,
+        3,
+        |cx, n, d: &mut Draft| {
+            d.notify.deleted = if n.args.is_empty() { None } else { cx.script(n) };
+        },
+    )
+    .first_holds(),
     Keyword::boolean("notify_priority_changes", "notify_priority_changes [on|off]", |cx, n, d| {
         d.notify_priority_changes = cx.boolean(n);
     }),
@@ -203,18 +212,21 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         }
     }),
     // What moves with the instance.
-    Keyword::block("virtual_ipaddress", "virtual_ipaddress { ADDRESS … }", 0, 0, |cx, n, d| {
-        d.addresses_at = Some(n.keyword.span);
-        d.addresses = addresses::addresses(cx, n);
-        d.had_bad_address = d.addresses.len() < inner(n).len();
-    }),
+    Keyword::block("virtual_ipaddress", "virtual_ipaddress { ADDRESS … }", 0, 0, |cx, n, d: &mut Draft| {
+        d.addresses_at.get_or_insert(n.keyword.span);
+        let addresses = addresses::addresses(cx, n);
+        d.had_bad_address |= addresses.len() < inner(n).len();
+        d.addresses.extend(addresses);
+    })
+    .repeatable(),
     Keyword::block(
         "virtual_ipaddress_excluded",
         "virtual_ipaddress_excluded { ADDRESS … }",
         0,
         0,
-        |cx, n, d| d.excluded = addresses::addresses(cx, n),
-    ),
+        |cx, n, d: &mut Draft| d.excluded.extend(addresses::addresses(cx, n)),
+    )
+    .repeatable(),
     Keyword::flag("no_virtual_ipaddress", |_, n, d| d.no_virtual_ipaddress = Some(n.keyword.span)),
     track::interfaces(),
     track::scripts(),
@@ -227,7 +239,7 @@ const fn script(
     syntax: &'static str,
     apply: fn(&mut Cx<'_>, &Node, &mut Draft),
 ) -> Keyword<Draft> {
-    Keyword::words(name, syntax, 1, 3, apply)
+    Keyword::words(name, syntax, 1, 3, apply).first_holds()
 }
 
 const fn extra(name: &'static str, syntax: &'static str) -> Keyword<Draft> {
