@@ -441,7 +441,12 @@ fn the_applier_removes_leftovers_claims_restores_what_others_remove_and_releases
         bed.wait_for_carrier();
         ip("addr add 10.9.0.1/32 dev eth0");
 
-        let set = AddressSet { instance: "VI_1".to_owned(), addresses: vec![vip], owner: false };
+        let set = AddressSet {
+            instance: "VI_1".to_owned(),
+            addresses: vec![vip],
+            beside: Vec::new(),
+            owner: false,
+        };
         let backup = Ownership { role: Role::Backup, ..Ownership::default() };
         let (own, ownership) = watch::channel(backup);
         let (events, mut claimed) = mpsc::channel(16);

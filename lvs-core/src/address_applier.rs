@@ -56,7 +56,7 @@ const LAST_TRIES: u32 = 5;
 /// that fails, and answers the addresses.
 ///
 /// `changed` is rung when the host's addresses or interfaces changed (a monitor saw it). Answers to claims and repairs go
-/// to `events`; that channel needs room for two events per instance and is never waited for: an answer that does not fit
+/// to `events`; that channel needs room for three events per instance and is never waited for: an answer that does not fit
 /// is given again later.
 ///
 /// Owns the addresses. Cancelling it is safe: the next run observes first.
@@ -102,7 +102,8 @@ pub async fn keep_addresses<A: Addresses>(
                 stopping = true;
                 failures = 0;
             }
-            () = any_changed(&mut owners) => {}
+            // What has failed for others so far must not slow the tries of a new master.
+            () = any_changed(&mut owners) => failures = 0,
             () = keeper.announce_and_wait(&changed, failures) => {}
         }
     }
@@ -216,7 +217,7 @@ impl<A: Addresses> Keeper<A> {
     /// Whether the event was taken.
     fn report(&mut self, event: ClaimEvent) -> bool {
         let instance = match &event {
-            ClaimEvent::Claimed { instance, .. } => instance.clone(),
+            ClaimEvent::Claimed { instance, .. } | ClaimEvent::Lacking { instance, .. } => instance.clone(),
             ClaimEvent::Restored { instance, .. } => {
                 self.slow_down();
                 instance.clone()
@@ -313,7 +314,8 @@ mod tests {
         let (ownership, receiver) = watch::channel(Ownership::default());
         let (sender, events) = mpsc::channel(4);
         let changed = Arc::new(Notify::new());
-        let set = AddressSet { instance: "VI_1".into(), addresses: vec![vip()], owner: false };
+        let set =
+            AddressSet { instance: "VI_1".into(), addresses: vec![vip()], beside: Vec::new(), owner: false };
         let owned = vec![OwnedAddresses { set, ownership: receiver }];
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let ended = async { stopped.await.unwrap_or_default() };
@@ -385,8 +387,12 @@ mod tests {
         // A13: the second round is asked for while the first one goes on, and a third one while both do.
         for second_round in [150, 900, 1000, 1001, 1500, 5000].map(Duration::from_millis) {
             let other = VirtualAddress::new("eth0", [10, 0, 0, 101].into(), 32);
-            let set =
-                AddressSet { instance: "VI_1".into(), addresses: vec![vip(), other.clone()], owner: false };
+            let set = AddressSet {
+                instance: "VI_1".into(),
+                addresses: vec![vip(), other.clone()],
+                beside: Vec::new(),
+                owner: false,
+            };
             let (ownership, receiver) = watch::channel(master(4));
             let owned = vec![OwnedAddresses { set, ownership: receiver }];
             let (events, _answers) = mpsc::channel(4);
@@ -411,6 +417,53 @@ mod tests {
             let turns = sent.chunks(2).all(|pair| pair == [vip().key.address, other.key.address]);
             assert!(turns, "after {second_round:?} the addresses do not take turns: {sent:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_master_keeps_trying_what_is_beside_its_own_addresses_without_slowing_others() {
+        let beside = VirtualAddress::new("eth0", "2001:db8::100".parse().unwrap(), 64);
+        let fake = FakeAddresses::with_interfaces(["eth0"]);
+        fake.refuse([beside.key.address]);
+        let set = |name: &str, addresses, beside| AddressSet {
+            instance: name.into(),
+            addresses,
+            beside,
+            owner: false,
+        };
+        let other = VirtualAddress::new("eth0", [10, 0, 0, 101].into(), 32);
+        let (first, first_seen) = watch::channel(master(1));
+        let (second, second_seen) = watch::channel(Ownership::default());
+        let owned = vec![
+            OwnedAddresses { set: set("VI_1", vec![vip()], vec![beside.clone()]), ownership: first_seen },
+            OwnedAddresses { set: set("VI_2", vec![other.clone()], vec![]), ownership: second_seen },
+        ];
+        let (events, mut answers) = mpsc::channel(6);
+        let stop = std::future::pending();
+        let task = tokio::spawn(keep_addresses(fake.clone(), owned, Arc::default(), events, stop));
+        let event = answers.recv().await.unwrap();
+        assert!(matches!(event, ClaimEvent::Claimed { result: ClaimResult::Confirmed, .. }), "{event:?}");
+        let lacking = ClaimEvent::Lacking { instance: "VI_1".into(), missing: vec![beside.key.clone()] };
+        assert_eq!(answers.recv().await.unwrap(), lacking);
+
+        // After a minute of failures another master's address is tried again soon, too.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        fake.refuse([beside.key.address, other.key.address]);
+        second.send_replace(master(0));
+        let event = answers.recv().await.unwrap();
+        assert!(matches!(event, ClaimEvent::Claimed { result: ClaimResult::Missing, .. }), "{event:?}");
+        let begin = Instant::now();
+        fake.refuse([beside.key.address]);
+        let event = answers.recv().await.unwrap();
+        assert!(matches!(event, ClaimEvent::Claimed { result: ClaimResult::Confirmed, .. }), "{event:?}");
+        assert!(begin.elapsed() <= RETRIES.0, "{:?}", begin.elapsed());
+
+        fake.refuse([]);
+        let there = ClaimEvent::Lacking { instance: "VI_1".into(), missing: vec![] };
+        assert_eq!(answers.recv().await.unwrap(), there);
+        assert!(fake.installed().addresses.contains_key(&beside.key));
+        assert!(fake.announced().iter().any(|announced| announced.address == beside.key.address));
+        task.abort();
+        drop(first);
     }
 
     #[tokio::test(start_paused = true)]

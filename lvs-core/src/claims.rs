@@ -13,8 +13,11 @@ use crate::ownership::{ClaimResult, Epoch, Ownership};
 pub struct AddressSet {
     /// Name of the instance.
     pub instance: String,
-    /// Its virtual addresses.
+    /// The virtual router's own addresses: its mastership stands and falls with them.
     pub addresses: Vec<VirtualAddress>,
+    /// Addresses that come and go with those, but decide nothing: what keepalived calls excluded, of any family. One that
+    /// cannot be had is told about ([`ClaimEvent::Lacking`]) and tried again.
+    pub beside: Vec<VirtualAddress>,
     /// The address owner (priority 255): when mastership ends, only what this software added is removed.
     pub owner: bool,
 }
@@ -28,9 +31,16 @@ pub enum ClaimEvent {
         instance: String,
         /// The mastership.
         epoch: Epoch,
-        /// Whether the host has all addresses.
+        /// Whether the host has all addresses that decide.
         result: ClaimResult,
-        /// The addresses that it does not have.
+        /// The ones of these that it does not have.
+        missing: Vec<AddressKey>,
+    },
+    /// A master lacks addresses that decide nothing; given when that begins and whenever they change.
+    Lacking {
+        /// Name of the instance.
+        instance: String,
+        /// The addresses; empty when it has them all.
         missing: Vec<AddressKey>,
     },
     /// Somebody else had removed addresses of a master; they are back.
@@ -56,6 +66,7 @@ pub enum ClaimEvent {
 /// let mut claims = Claims::new(vec![AddressSet {
 ///     instance: "VI_1".into(),
 ///     addresses: vec![vip],
+///     beside: Vec::new(),
 ///     owner: false,
 /// }]);
 /// claims.set_ownership(0, Ownership::default());
@@ -82,7 +93,7 @@ impl Claims {
             claim.answered = None;
             claim.announced = 0;
             claim.burst = 0;
-            claim.held.iter_mut().for_each(|held| held.was_absent = false);
+            claim.held.iter_mut().for_each(|held| (held.was_absent, held.is_lacking) = (false, false));
         }
         claim.ownership = ownership;
     }
@@ -118,15 +129,17 @@ impl Claims {
         let mut events = Vec::new();
         let changed = self.note_hardware(after);
         for claim in self.instances.iter_mut().filter(|claim| claim.ownership.is_master()) {
-            let missing = claim.missing(after);
             claim.note_absent(before);
             claim.note_absent(after);
             claim.note_changed(&changed);
-            let complete = missing.is_empty();
-            let result = if complete { ClaimResult::Confirmed } else { ClaimResult::Missing };
+            // The one place that decides whether a master has what it needs.
+            let missing = claim.missing(after, |held| !held.is_beside);
+            let result = if missing.is_empty() { ClaimResult::Confirmed } else { ClaimResult::Missing };
             if claim.answered == Some(ClaimResult::Confirmed) && result == ClaimResult::Confirmed {
-                let absent = |address: &&VirtualAddress| !before.addresses.contains_key(&address.key);
-                let restored: Vec<VirtualAddress> = claim.addresses().filter(absent).cloned().collect();
+                let has = |seen: &Installed, held: &Held| seen.addresses.contains_key(&held.address.key);
+                let is_back = |held: &&Held| has(after, held) && !has(before, held) && !held.is_lacking;
+                let restored = claim.held.iter().filter(is_back);
+                let restored: Vec<VirtualAddress> = restored.map(|held| held.address.clone()).collect();
                 if !restored.is_empty() {
                     let instance = claim.instance.clone();
                     events.push(ClaimEvent::Restored { instance, addresses: restored });
@@ -140,6 +153,11 @@ impl Claims {
                     result,
                     missing,
                 });
+            }
+            if claim.note_lacking(after) {
+                let (instance, missing) =
+                    (claim.instance.clone(), claim.missing(after, |held| held.is_beside));
+                events.push(ClaimEvent::Lacking { instance, missing });
             }
         }
         events
@@ -160,10 +178,11 @@ impl Claims {
         changed
     }
 
-    /// The answer to a claim did not reach its reader: it is given again by the next pass.
+    /// What was found out about an instance did not reach its reader: it is told again by the next pass.
     pub fn forget_answer(&mut self, instance: &str) {
         for claim in self.instances.iter_mut().filter(|claim| claim.instance == instance) {
             claim.answered = None;
+            claim.held.iter_mut().for_each(|held| held.is_lacking = false);
         }
     }
 
@@ -211,9 +230,9 @@ impl Claims {
     /// Whether every master has all its addresses, and nobody else has one.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.instances
-            .iter()
-            .all(|claim| !claim.ownership.is_master() || claim.answered == Some(ClaimResult::Confirmed))
+        self.instances.iter().filter(|claim| claim.ownership.is_master()).all(|claim| {
+            claim.answered == Some(ClaimResult::Confirmed) && !claim.held.iter().any(|held| held.is_lacking)
+        })
     }
 }
 
@@ -235,6 +254,10 @@ struct Claim {
 #[derive(Clone, Debug)]
 struct Held {
     address: VirtualAddress,
+    /// It decides nothing.
+    is_beside: bool,
+    /// It decides nothing and is not there, as it was told last.
+    is_lacking: bool,
     /// It was not there for a while, or its interface has another hardware address, and it was not announced since.
     was_absent: bool,
     /// It was not there when this process claimed it.
@@ -243,12 +266,14 @@ struct Held {
 
 impl Claim {
     fn new(set: AddressSet) -> Self {
-        let AddressSet { instance, addresses, owner } = set;
-        let held = |address| Held { address, was_absent: false, is_added: false };
+        let AddressSet { instance, addresses, beside, owner } = set;
+        let held = |is_beside| {
+            move |address| Held { address, is_beside, is_lacking: false, was_absent: false, is_added: false }
+        };
         Self {
             instance,
             owner,
-            held: addresses.into_iter().map(held).collect(),
+            held: addresses.into_iter().map(held(false)).chain(beside.into_iter().map(held(true))).collect(),
             ownership: Ownership::default(),
             answered: None,
             announced: 0,
@@ -260,8 +285,8 @@ impl Claim {
         self.held.iter().map(|held| &held.address)
     }
 
-    fn missing(&self, installed: &Installed) -> Vec<AddressKey> {
-        let keys = self.addresses().map(|address| &address.key);
+    fn missing(&self, installed: &Installed, counts: impl Fn(&Held) -> bool) -> Vec<AddressKey> {
+        let keys = self.held.iter().filter(|held| counts(held)).map(|held| &held.address.key);
         keys.filter(|key| !installed.addresses.contains_key(key)).cloned().collect()
     }
 
@@ -269,6 +294,16 @@ impl Claim {
         for held in &mut self.held {
             held.was_absent |= !installed.addresses.contains_key(&held.address.key);
         }
+    }
+
+    /// Remembers which of the addresses that decide nothing are not there; answers whether they are others than before.
+    fn note_lacking(&mut self, installed: &Installed) -> bool {
+        let mut has_changed = false;
+        for held in self.held.iter_mut().filter(|held| held.is_beside) {
+            let is_lacking = !installed.addresses.contains_key(&held.address.key);
+            has_changed |= std::mem::replace(&mut held.is_lacking, is_lacking) != is_lacking;
+        }
+        has_changed
     }
 
     /// Remembers what the neighbours know the wrong hardware address of.

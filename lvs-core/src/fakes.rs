@@ -1,6 +1,7 @@
 //! A data plane and addresses in memory, shared with the test that watches them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -105,6 +106,7 @@ struct AddressesState {
     installed: Installed,
     announced: Vec<Announcement>,
     failing: bool,
+    refused: BTreeSet<IpAddr>,
 }
 
 impl FakeAddresses {
@@ -133,6 +135,11 @@ impl FakeAddresses {
         self.state().announced.clone()
     }
 
+    /// From now on these addresses cannot be added, as one of IPv6 where the host has none of it.
+    pub fn refuse(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.state().refused = addresses.into_iter().collect();
+    }
+
     /// From now on every edit fails, or none does.
     pub fn set_failing(&self, failing: bool) {
         self.state().failing = failing;
@@ -158,6 +165,10 @@ impl Addresses for FakeAddresses {
                     return Err(AddressError::new(change.to_string(), "the fake was told to fail"));
                 }
                 match change {
+                    AddressChange::Add(address) if state.refused.contains(&address.key.address) => {
+                        let operation = AddressChange::Add(address).to_string();
+                        return Err(AddressError::new(operation, "the fake refuses it"));
+                    }
                     AddressChange::Add(address) => {
                         state.installed.addresses.insert(address.key, InstalledAddress { tagged: true });
                     }

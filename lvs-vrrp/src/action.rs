@@ -131,7 +131,7 @@ pub enum FaultReason {
     TrackedLinkDown,
     /// The interface has no address to send from.
     NoAddress,
-    /// The configured address to send from is not on the interface.
+    /// The configured address to send from is not on this host, or not on the interface where it must be.
     SourceMissing,
     /// It speaks unicast, and there is no peer.
     NoPeers,
@@ -153,7 +153,7 @@ impl fmt::Display for FaultReason {
             Self::TrackedLinkMissing => "a tracked interface does not exist",
             Self::TrackedLinkDown => "a tracked interface is down",
             Self::NoAddress => "the interface has no address to send from",
-            Self::SourceMissing => "the address to send from is not on the interface",
+            Self::SourceMissing => "this host does not have the configured address to send from",
             Self::NoPeers => "there is no peer to speak to",
             Self::Socket => "the kernel refused a socket",
             Self::ClaimFailed => "the virtual addresses could not be claimed",

@@ -332,7 +332,9 @@ pub enum Start {
     /// A whole master down interval (RFC 9568 §6.4.1).
     #[default]
     Backup,
-    /// One interval and the smallest skew (keepalived's `state MASTER`).
+    /// One interval and the smallest skew: where the first seconds after all routers have booted together count for
+    /// more than an undisturbed master. A router that starts so beside a better one takes over from it if it misses one
+    /// advert. (keepalived's `state MASTER` is not this: it waits a whole master down interval.)
     Master,
 }
 

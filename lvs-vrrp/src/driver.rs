@@ -79,8 +79,10 @@ use crate::types::Advertised;
 /// are refused with a warning that says what was expected and what came; those of other virtual routers are not.
 ///
 /// Interfaces are looked at once per second, until [`Handle::set_link`] or [`Handle::remove_link`] tells
-/// about them: then that is believed alone. An interface that does not exist, is down or has no address is a
-/// fault of its instances, which ends by itself; so is a tracked one that does not exist or is down.
+/// about them: then that is believed alone. Whoever tells about interfaces that no instance needs is expected to tell
+/// about all: an instance may be configured to send from the address of any. An interface that does not exist, is down or
+/// has no address is a fault of its instances, which ends by itself; so is a source address that no interface of the host
+/// has, and a tracked interface that does not exist or is down.
 ///
 /// ```no_run
 /// use lvs_vrrp::{ClaimResult, Config, Driver, InstanceConfig, Interval, Priority, Vrid};
@@ -117,6 +119,8 @@ pub struct Driver {
     indices: BTreeMap<u64, usize>,
     /// Interfaces that were told about and that nobody needs, in case that somebody will.
     strangers: BTreeMap<String, Link>,
+    /// Other interfaces that were seen, of which nobody told.
+    passers_by: BTreeMap<String, Link>,
     logs_unknown_vrids: bool,
     /// Its instances take part.
     is_started: bool,
@@ -158,6 +162,7 @@ impl Driver {
             groups: Vec::new(),
             indices: BTreeMap::new(),
             strangers: BTreeMap::new(),
+            passers_by: BTreeMap::new(),
             logs_unknown_vrids: false,
             is_started: false,
             events: Events { sender, missed: 0 },
@@ -237,8 +242,9 @@ impl Driver {
         if self.shared.take_commands().is_some_and(|inbox| self.obey(inbox)) {
             return true;
         }
-        self.is_started = true;
         self.look_at_interfaces(clock::now());
+        self.is_started = true;
+        self.judge_sources();
         for index in 0..self.members.len() {
             self.judge_tracked(index);
             let now = clock::now();
@@ -301,6 +307,7 @@ impl Driver {
     /// Answers whether to stop.
     fn obey(&mut self, inbox: Inbox) -> bool {
         for (name, link) in inbox.links {
+            self.passers_by.remove(&name);
             match (self.interfaces.iter().position(|interface| interface.name == name), link) {
                 (Some(place), link) => {
                     self.interfaces[place].is_fed = true;
@@ -320,6 +327,8 @@ impl Driver {
             let later = self.change(*change);
             self.command(later);
         }
+        self.judge_sources();
+        self.look_soon(clock::now());
         inbox.shutdown
     }
 
@@ -350,6 +359,7 @@ impl Driver {
         let router = config.router;
         self.members[index].set_config(config);
         self.track(index);
+        self.find_sources();
         self.look_soon(clock::now());
         self.judge_tracked(index);
         let (interface, outlet) = (self.members[index].interface, self.members[index].outlet);

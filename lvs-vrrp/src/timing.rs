@@ -49,7 +49,7 @@ pub const fn master_down_interval(master_interval: Interval, priority: Priority)
 }
 
 /// How long a router that is configured to begin as master listens first: one interval and the smallest skew
-/// of a router that does not own the addresses (keepalived's `state MASTER`).
+/// of a router that does not own the addresses ([`Start::Master`](crate::Start::Master)).
 #[must_use]
 pub const fn initial_master_wait(interval: Interval) -> Duration {
     interval.duration().saturating_add(skew_time(interval, Priority::HIGHEST_BACKUP))

@@ -295,34 +295,68 @@ async fn an_instance_without_peers_is_at_fault_where_that_is_asked_for_until_it_
     running.wait_for("a", Role::Master).await;
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn a_source_address_that_is_gone_is_a_fault_where_it_is_tracked() {
-    let network = MemoryNetwork::new();
-    let own = [host(1), host(9)];
-    let run = |is_tracked| {
-        let mut config = instance("a", "lan", 1, 150, 1);
+/// An instance that is to send from 10.0.0.9, by multicast or to a peer.
+fn from_nine(is_unicast: bool) -> InstanceConfig {
+    let mut config = instance("a", "lan", 1, 150, 1);
+    config.delivery = if is_unicast {
+        let mut unicast = Unicast::to([host(2)]);
+        unicast.source = Some(host(9));
+        Delivery::Unicast(unicast)
+    } else {
         let mut multicast = Multicast::to([224, 0, 0, 18].into());
         multicast.source = Some(host(9));
-        config.delivery = Delivery::Multicast(multicast);
-        config.tracks_source = is_tracked;
-        Running::start(vec![config], network.host(own), &[link("lan", &own)])
+        Delivery::Multicast(multicast)
     };
-    let tracked = run(true);
+    config
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_instance_never_sends_from_an_address_that_no_interface_of_the_host_has() {
+    for is_unicast in [false, true] {
+        let network = MemoryNetwork::new();
+        let own = [host(1), host(9)];
+        let mut running =
+            Running::start(vec![from_nine(is_unicast)], network.host(own), &[link("lan", &own[..1])]);
+        let reason = running
+            .event(|event| match event.kind {
+                EventKind::Changed(change) => (change.to == Role::Fault).then_some(change.reason),
+                _ => None,
+            })
+            .await;
+        assert_eq!(reason, Reason::Fault(FaultReason::SourceMissing));
+        let stats = || running.handle.instance("a").unwrap().stats();
+        assert_eq!(stats().adverts_sent, 0);
+
+        running.handle.set_link(link("lan", &own));
+        running.wait_for("a", Role::Master).await;
+        assert_eq!(running.handle.instance("a").unwrap().status().master, Some(host(9)));
+        // The address may be another host's by now: no resignation leaves from it.
+        running.handle.set_link(link("lan", &own[..1]));
+        running.wait_for("a", Role::Fault).await;
+        assert_eq!(stats().resignations_sent, 0);
+
+        // One of another interface will do.
+        running.handle.set_link(link("elsewhere", &own[1..]));
+        running.wait_for("a", Role::Master).await;
+        running.handle.remove_link("elsewhere");
+        running.wait_for("a", Role::Fault).await;
+        assert_eq!(stats().resignations_sent, 0);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_source_address_that_is_tracked_must_be_on_the_own_interface() {
+    let network = MemoryNetwork::new();
+    let own = [host(1), host(9)];
+    let mut config = from_nine(false);
+    config.tracks_source = true;
+    let tracked = Running::start(vec![config], network.host(own), &[link("lan", &own)]);
     tracked.wait_for("a", Role::Master).await;
-    assert_eq!(tracked.handle.instance("a").unwrap().status().master, Some(host(9)));
+    tracked.handle.set_link(link("elsewhere", &own[1..]));
     tracked.handle.set_link(link("lan", &own[..1]));
     tracked.wait_for("a", Role::Fault).await;
     tracked.handle.set_link(link("lan", &own));
     tracked.wait_for("a", Role::Master).await;
-    tracked.handle.shutdown();
-    tracked.wait_for("a", Role::Initialize).await;
-
-    let other = run(false);
-    other.wait_for("a", Role::Master).await;
-    let sent = other.handle.instance("a").unwrap().stats().adverts_sent;
-    other.handle.set_link(link("lan", &own[..1]));
-    until("it goes on", || other.handle.instance("a").unwrap().stats().adverts_sent > sent + 3).await;
-    assert_eq!(other.role("a"), Role::Master);
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -541,6 +575,38 @@ async fn an_advert_lists_what_fits_the_mtu_also_when_it_shrinks() {
     assert!(heard.stats().address_list_differences > 0, "the backup did not look at its own yet");
     assert_eq!((heard.status().role, heard.stats().became_master), (Role::Backup, 0));
     assert_eq!(sent.status().role, Role::Master);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_an_instance_sent_and_heard_and_became_is_counted() {
+    // VR-250: adverts, those of priority 0 among them, and masterships, on both sides.
+    let network = MemoryNetwork::new();
+    let run = |number, priority| {
+        let address = host(number);
+        let config = instance("a", "lan", 1, priority, 2);
+        Running::start(vec![config], network.host([address]), &[link("lan", &[address])])
+    };
+    let worse = run(1, 100);
+    worse.wait_for("a", Role::Master).await;
+    let better = run(2, 150);
+    better.wait_for("a", Role::Master).await;
+    worse.wait_for("a", Role::Backup).await;
+    let (lost, won) = (worse.handle.instance("a").unwrap(), better.handle.instance("a").unwrap());
+    until("adverts come", || lost.stats().adverts_received > 5).await;
+    better.handle.shutdown();
+    better.wait_for("a", Role::Initialize).await;
+    worse.wait_for("a", Role::Master).await;
+    worse.handle.shutdown();
+    worse.wait_for("a", Role::Initialize).await;
+
+    let (lost, won) = (lost.stats(), won.stats());
+    assert_eq!((lost.became_master, lost.released_master), (2, 2));
+    assert_eq!((won.became_master, won.released_master), (1, 1));
+    // All that one of them sent the other heard; the first mastership of the worse one nobody did.
+    assert_eq!((won.resignations_sent, lost.resignations_received), (1, 1));
+    assert_eq!((lost.resignations_sent, won.resignations_received), (1, 0));
+    assert_eq!(lost.adverts_received, won.adverts_sent);
+    assert!(won.adverts_received > 0 && won.adverts_received < lost.adverts_sent);
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -240,6 +240,7 @@ fn first_and_last(case: &Case) -> [Frame; 2] {
 
 #[test]
 fn tshark_and_scapy_read_in_each_advert_what_the_configuration_says() {
+    // VR-221: among it the TTL that is configured.
     let running: Vec<_> = cases()
         .into_iter()
         .map(|case| {

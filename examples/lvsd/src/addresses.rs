@@ -72,8 +72,8 @@ async fn keep_virtual_addresses(mut kernel: Kernel, monitor: LinkMonitor, work: 
         .map(|(set, instance)| OwnedAddresses { set, ownership: instance.ownership() })
         .collect();
     let changed = Arc::new(Notify::new());
-    // Two answers of each instance have room, as the applier asks for.
-    let (events, answers) = mpsc::channel(2 * owned.len().max(1));
+    // Three events of each instance have room, as the applier asks for.
+    let (events, answers) = mpsc::channel(3 * owned.len().max(1));
     let stop = async { stop.await.unwrap_or_default() };
     tokio::select! {
         released = keep_addresses(kernel, owned, Arc::clone(&changed), events, stop) => released.complete,
@@ -146,7 +146,7 @@ async fn forward_answers(mut answers: mpsc::Receiver<ClaimEvent>, vrrp: &Handle)
         match event {
             ClaimEvent::Claimed { instance, epoch, result, missing } => {
                 match result {
-                    ClaimResult::Confirmed => info!("{instance}: all virtual addresses are there"),
+                    ClaimResult::Confirmed => info!("{instance}: the virtual addresses are there"),
                     ClaimResult::Missing => {
                         warn!("{instance}: virtual addresses are missing: {}", listed(&missing));
                     }
@@ -154,6 +154,15 @@ async fn forward_answers(mut answers: mpsc::Receiver<ClaimEvent>, vrrp: &Handle)
                 if let Some(instance) = vrrp.instance(&instance) {
                     instance.claimed(epoch, result);
                 }
+            }
+            ClaimEvent::Lacking { instance, missing } if missing.is_empty() => {
+                info!("{instance}: the excluded addresses are there");
+            }
+            ClaimEvent::Lacking { instance, missing } => {
+                warn!(
+                    "{instance}: serves without excluded addresses, which will be tried again: {}",
+                    listed(&missing)
+                );
             }
             ClaimEvent::Restored { instance, addresses } => {
                 let keys: Vec<AddressKey> = addresses.into_iter().map(|address| address.key).collect();

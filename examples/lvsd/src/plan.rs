@@ -164,7 +164,8 @@ impl Plan {
         self.routers.instances.push(router);
         self.addresses.push(AddressSet {
             instance: instance.name.clone(),
-            addresses: instance.addresses.iter().chain(&instance.excluded).cloned().collect(),
+            addresses: instance.addresses.clone(),
+            beside: instance.excluded.clone(),
             owner: priority == Priority::OWNER,
         });
         let scripts = instance_scripts(&instance.notify, &config.global).map_err(|reason| fail(&reason))?;

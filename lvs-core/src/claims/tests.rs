@@ -9,7 +9,12 @@ fn vip(last: u8) -> VirtualAddress {
 }
 
 fn claims(owner: bool) -> Claims {
-    Claims::new(vec![AddressSet { instance: "VI_1".into(), addresses: vec![vip(1), vip(2)], owner }])
+    Claims::new(vec![AddressSet {
+        instance: "VI_1".into(),
+        addresses: vec![vip(1), vip(2)],
+        beside: Vec::new(),
+        owner,
+    }])
 }
 
 fn host(addresses: &[VirtualAddress]) -> Installed {
@@ -192,7 +197,8 @@ fn a_master_announces_again_what_is_on_an_interface_that_has_another_hardware_ad
     let mut elsewhere = vip(2);
     elsewhere.key.interface = "eth1".into();
     let vips = [vip(1), elsewhere];
-    let set = AddressSet { instance: "VI_1".into(), addresses: vips.to_vec(), owner: false };
+    let set =
+        AddressSet { instance: "VI_1".into(), addresses: vips.to_vec(), beside: Vec::new(), owner: false };
     let mac = |last| MacAddress::new([2, 0, 0, 0, 0, last]);
     // What the host says of eth0 and eth1, which may be down.
     let host = |first: Option<u8>, second: Option<u8>| {
@@ -231,4 +237,81 @@ fn a_master_announces_again_what_is_on_an_interface_that_has_another_hardware_ad
     claims.set_ownership(0, next);
     let _ = claims.confirm(&host(Some(6), Some(8)), &host(Some(6), Some(8)));
     assert_eq!(claims.announcements(&host(Some(6), Some(8))), [], "not asked for yet");
+}
+
+/// The claims of an instance that has an address of IPv6 beside its own one of IPv4.
+fn with_one_beside() -> (Claims, VirtualAddress) {
+    let beside = VirtualAddress::new("eth0", "2001:db8::100".parse().unwrap(), 64);
+    let set = AddressSet {
+        instance: "VI_1".into(),
+        addresses: vec![vip(1)],
+        beside: vec![beside.clone()],
+        owner: false,
+    };
+    (Claims::new(vec![set]), beside)
+}
+
+fn lacking(missing: &[&VirtualAddress]) -> ClaimEvent {
+    let missing = missing.iter().map(|address| address.key.clone()).collect();
+    ClaimEvent::Lacking { instance: "VI_1".into(), missing }
+}
+
+#[test]
+fn an_address_beside_the_routers_own_that_cannot_be_had_is_told_of_and_decides_nothing() {
+    let (mut claims, beside) = with_one_beside();
+    claims.set_ownership(0, master(5));
+    let own = host(&[vip(1)]);
+    assert_eq!(claims.confirm(&host(&[]), &own), [claimed(ClaimResult::Confirmed, &[]), lacking(&[&beside])]);
+    let announced = |claims: &mut Claims, installed: &Installed| -> Vec<IpAddr> {
+        claims.announcements(installed).iter().map(|announcement| announcement.address).collect()
+    };
+    assert_eq!(announced(&mut claims, &own), [vip(1).key.address]);
+
+    // It is tried again, and told of once.
+    assert!(!claims.is_settled());
+    assert_eq!(claims.changes(&own), [AddressChange::Add(beside.clone())]);
+    assert_eq!(claims.confirm(&own, &own), []);
+
+    // Nobody had removed it: it is not restored, but there at last, and the neighbours hear of it.
+    let both = host(&[vip(1), beside.clone()]);
+    assert_eq!(claims.confirm(&own, &both), [lacking(&[])]);
+    assert!(claims.is_settled());
+    assert_eq!(announced(&mut claims, &both), [beside.key.address]);
+
+    claims.set_ownership(0, backup());
+    assert_eq!(claims.changes(&both).len(), 2);
+}
+
+#[test]
+fn an_address_of_the_routers_own_that_cannot_be_had_decides_whatever_is_beside_it() {
+    let (mut claims, beside) = with_one_beside();
+    claims.set_ownership(0, master(0));
+    let half = host(std::slice::from_ref(&beside));
+    assert_eq!(claims.confirm(&host(&[]), &half), [claimed(ClaimResult::Missing, &[vip(1)])]);
+}
+
+#[test]
+fn an_address_beside_the_own_ones_that_somebody_removed_is_put_back() {
+    let (mut claims, beside) = with_one_beside();
+    claims.set_ownership(0, master(5));
+    let (own, both) = (host(&[vip(1)]), host(&[vip(1), beside.clone()]));
+    let _ = claims.confirm(&host(&[]), &both);
+    let restored = ClaimEvent::Restored { instance: "VI_1".into(), addresses: vec![beside.clone()] };
+    assert_eq!(claims.confirm(&own, &both), [restored]);
+    // One that cannot be put back is told of again.
+    assert_eq!(claims.confirm(&own, &own), [lacking(&[&beside])]);
+}
+
+#[test]
+fn what_is_lacking_is_told_again_if_it_was_not_heard_and_in_the_next_mastership() {
+    let (mut claims, beside) = with_one_beside();
+    claims.set_ownership(0, master(0));
+    let own = host(&[vip(1)]);
+    let _ = claims.confirm(&own, &own);
+    claims.forget_answer("VI_1");
+    let both = [claimed(ClaimResult::Confirmed, &[]), lacking(&[&beside])];
+    assert_eq!(claims.confirm(&own, &own), both);
+    claims.set_ownership(0, backup());
+    claims.set_ownership(0, master(0));
+    assert_eq!(claims.confirm(&own, &own), both);
 }

@@ -285,6 +285,7 @@ impl Driver {
 
     /// Starts what is new and changes what goes on otherwise.
     fn begin(&mut self, difference: &Difference, touched: BTreeMap<String, BTreeSet<IpAddr>>) {
+        self.find_sources();
         for place in 0..self.interfaces.len() {
             if let Some(virtual_before) = touched.get(&self.interfaces[place].name) {
                 let virtual_now = self.virtual_addresses(place);
@@ -325,7 +326,7 @@ impl Driver {
 
     /// Has interfaces looked at that nobody tells about.
     pub(super) fn look_soon(&mut self, now: Instant) {
-        let is_needed = self.interfaces.iter().any(|interface| !interface.is_fed || interface.lacks_ways());
+        let is_needed = self.must_look() || self.interfaces.iter().any(Interface::lacks_ways);
         if is_needed && !self.timers.is_set(LOOK) {
             self.timers.set(LOOK, Some(now));
         }

@@ -60,8 +60,9 @@ pub struct InstanceConfig {
     pub tracked_interfaces: Vec<String>,
     /// Whether the instance goes on while its interface is down or without carrier (`dont_track_primary`).
     pub ignores_link_state: bool,
-    /// Whether it is at fault while the source address of its [`Delivery`] is not on its interface
-    /// (`track_src_ip`).
+    /// Whether it is at fault while the source address of its [`Delivery`] is not on its own interface
+    /// (`track_src_ip`); it always is while no interface of this host has that address
+    /// ([`FaultReason::SourceMissing`](crate::FaultReason::SourceMissing)).
     pub tracks_source: bool,
     /// Whether unicast without peers is a fault of the instance rather than an error of the configuration
     /// (`unicast_fault_no_peer`).

@@ -44,6 +44,8 @@ pub(super) struct Member {
     /// Addresses of ours, to which nothing is sent if they are among the peers.
     pub(super) silent_peers: BTreeSet<IpAddr>,
     pub(super) link_fault: Option<FaultReason>,
+    /// It was said that this host does not have the address that it is to send from.
+    pub(super) lacks_source: bool,
     /// The first of the tracked interfaces that is not as it should be.
     pub(super) tracked_fault: Option<(usize, FaultReason)>,
     pub(super) application_gate: Gate,
@@ -78,6 +80,7 @@ impl Member {
             listed: config.addresses.len(),
             silent_peers: BTreeSet::new(),
             link_fault: Some(FaultReason::LinkMissing),
+            lacks_source: false,
             tracked_fault: None,
             application_gate: Gate::Open,
             has_news: false,

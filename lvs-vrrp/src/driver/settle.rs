@@ -1,6 +1,6 @@
 //! Makes sockets, source addresses and gates follow what the interfaces are like.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::action::FaultReason;
 use crate::clock;
 use crate::delivery::Delivery;
 use crate::driver::config::InstanceConfig;
-use crate::driver::interface::needed_channels;
+use crate::driver::interface::{Interface, needed_channels};
 use crate::driver::links;
 use crate::driver::member::Member;
 use crate::record::Input;
@@ -21,18 +21,16 @@ use crate::transport::Channel;
 impl Driver {
     /// Where nobody tells about interfaces, asks the kernel; where sockets could not be opened, tries again.
     pub(super) fn look_at_interfaces(&mut self, now: Instant) {
-        if self.interfaces.iter().any(|interface| !interface.is_fed) {
-            match links::interfaces() {
-                Ok(mut links) => {
-                    for place in 0..self.interfaces.len() {
-                        if !self.interfaces[place].is_fed {
-                            let link = links.remove(&self.interfaces[place].name);
-                            self.set_link(place, link);
-                        }
-                    }
+        if self.must_look()
+            && let Some(mut links) = self.look_around()
+        {
+            for place in 0..self.interfaces.len() {
+                if !self.interfaces[place].is_fed {
+                    let link = links.remove(&self.interfaces[place].name);
+                    self.set_link(place, link);
                 }
-                Err(error) => tracing::debug!(%error, "list interfaces"),
             }
+            self.judge_sources();
         }
         for place in 0..self.interfaces.len() {
             if self.interfaces[place].lacks_ways() {
@@ -40,8 +38,88 @@ impl Driver {
             }
         }
         // Nothing to look at, nothing to wake up for.
-        let is_needed = self.interfaces.iter().any(|interface| !interface.is_fed || interface.lacks_ways());
+        let is_needed = self.must_look() || self.interfaces.iter().any(Interface::lacks_ways);
         self.timers.set(LOOK, is_needed.then(|| now + LOOK_AGAIN));
+    }
+
+    /// Whether something is of interest that nobody tells about: an interface of ours, or which one has the address that
+    /// an instance is to send from. Whoever tells about interfaces that nobody needs tells about all.
+    pub(super) fn must_look(&self) -> bool {
+        let is_told = |source| self.told_links().any(|link| has(link, source));
+        self.interfaces.iter().any(|interface| !interface.is_fed)
+            || self.strangers.is_empty() && self.sources().any(|(_, source)| !is_told(source))
+    }
+
+    /// Asks the kernel for all interfaces; remembers those that are not ours and of which nobody told, and answers ours.
+    pub(super) fn look_around(&mut self) -> Option<BTreeMap<String, Link>> {
+        let links = links::interfaces();
+        let links = links.inspect_err(|error| tracing::debug!(%error, "list interfaces")).ok()?;
+        let is_ours = |name: &str| self.interfaces.iter().any(|interface| interface.name == name);
+        let (ours, others) = links.into_iter().partition(|(name, _)| is_ours(name));
+        self.passers_by = others;
+        self.passers_by.retain(|name, _| !self.strangers.contains_key(name));
+        Some(ours)
+    }
+
+    /// The interfaces of ours, and those that we are told about.
+    fn told_links(&self) -> impl Iterator<Item = &Link> {
+        self.interfaces.iter().filter_map(|interface| interface.link.as_ref()).chain(self.strangers.values())
+    }
+
+    /// Before instances are judged that may have got another address to send from.
+    pub(super) fn find_sources(&mut self) {
+        if self.is_started && self.sources().any(|(_, source)| !self.is_own_address(source)) {
+            let _ = self.look_around();
+        }
+    }
+
+    /// The instances that are to send from a certain address that the host may lack, and that.
+    fn sources(&self) -> impl Iterator<Item = (usize, IpAddr)> + '_ {
+        let members = self.members.iter().enumerate();
+        let sources = members.filter_map(|(index, member)| Some((index, member.config.delivery.source()?)));
+        sources.filter(|(_, source)| !source.is_loopback())
+    }
+
+    /// Makes the instances that are to send from a certain address follow where that is now, and says so.
+    pub(super) fn judge_sources(&mut self) {
+        // At the start not all interfaces are known.
+        if !self.is_started {
+            return;
+        }
+        let sources: Vec<(usize, IpAddr)> = self.sources().collect();
+        for (index, source) in sources {
+            let place = self.members[index].interface;
+            let fault = self.source_for(&self.members[index], &self.virtual_addresses(place)).err();
+            let missing = Some(FaultReason::SourceMissing);
+            if (fault == missing) != (self.members[index].link_fault == missing) {
+                self.settle(place, false);
+            }
+            let member = &mut self.members[index];
+            let instance = &member.config.name;
+            match (fault == missing, std::mem::replace(&mut member.lacks_source, fault == missing)) {
+                (true, false) if member.config.tracks_source => tracing::warn!(
+                    instance, address = %source, interface = self.interfaces[place].name,
+                    "its interface does not have the address that it is to send from; it is at fault until the address \
+                     is added there, or another one configured"
+                ),
+                (true, false) => tracing::warn!(
+                    instance, address = %source,
+                    "this host does not have the address that it is to send from; it is at fault until the address is \
+                     added, or another one configured (is this the configuration of another node?)"
+                ),
+                (false, true) => {
+                    tracing::info!(instance, address = %source, "the address that it is to send from is there");
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// Whether an interface of this host has the address, of all that are known.
+    fn is_own_address(&self, address: IpAddr) -> bool {
+        // Of 127.0.0.0/8 every host has all.
+        address.is_loopback()
+            || self.told_links().chain(self.passers_by.values()).any(|link| has(link, address))
     }
 
     /// Takes what an interface is like now.
@@ -72,8 +150,11 @@ impl Driver {
             interface.stop_hearing(family);
         }
         self.settle(place, needs_new_ways);
-        for index in self.interfaces[place].trackers.clone() {
-            self.judge_tracked(index);
+        // At the start not all interfaces are known: they are judged when they are.
+        if self.is_started {
+            for index in self.interfaces[place].trackers.clone() {
+                self.judge_tracked(index);
+            }
         }
     }
 
@@ -99,6 +180,10 @@ impl Driver {
         // First those that cannot go on, while the old sockets may still carry their resignation.
         for &index in &members {
             if let Err(fault) = self.source_for(&self.members[index], &virtual_addresses) {
+                if fault == FaultReason::SourceMissing {
+                    // Nothing more leaves from an address that may be another host's by now, a resignation neither.
+                    self.members[index].source = None;
+                }
                 self.members[index].link_fault = Some(fault);
                 self.apply_gate(index);
             }
@@ -201,7 +286,7 @@ impl Driver {
             .collect()
     }
 
-    /// The address that an instance sends from: the configured one, or the first of the interface that is no
+    /// The address that an instance sends from: the configured one, if it is an address of this host, or the first of the interface that is no
     /// virtual address (VR-001), in IPv6 a link-local one (VR-005). The owner may have no other than its own
     /// virtual ones.
     fn source_for(
@@ -223,13 +308,12 @@ impl Driver {
             }
         }
         if let Some(source) = config.delivery.source() {
-            let is_there =
-                listens_on.own_addresses().chain(sends_through.own_addresses()).any(|own| own == source);
-            return if config.tracks_source && !is_there {
-                Err(FaultReason::SourceMissing)
+            let is_there = if config.tracks_source {
+                listens_on.own_addresses().chain(sends_through.own_addresses()).any(|own| own == source)
             } else {
-                Ok(source)
+                self.is_own_address(source)
             };
+            return is_there.then_some(source).ok_or(FaultReason::SourceMissing);
         }
         let may_be_source = |address: &IpAddr| {
             let is_ours = config.router.priority().is_owner() && config.owns(*address);
@@ -280,6 +364,10 @@ fn fits(config: &InstanceConfig, address: &IpAddr) -> bool {
         },
         (IpAddr::V4(_), Family::Ipv6) | (IpAddr::V6(_), Family::Ipv4) => false,
     }
+}
+
+fn has(link: &Link, address: IpAddr) -> bool {
+    link.addresses.iter().any(|own| own.address == address)
 }
 
 /// The addresses of a link that are not those of virtual routers, in order.

@@ -245,3 +245,96 @@ fn a_driver_refuses_broadcasts_to_its_unicast_instances() {
         assert_eq!(driver.interfaces[0].demux.accept(&datagram).is_ok(), is_accepted);
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_source_address_that_this_host_does_not_have_is_warned_of_once() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    let count = || warnings.load(Ordering::SeqCst);
+    let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
+    let mut unicast = crate::delivery::Unicast::to([IpAddr::from([10, 0, 0, 2])]);
+    unicast.source = Some([10, 0, 0, 9].into());
+    config.delivery = Delivery::Unicast(unicast);
+    let (mut driver, _) = driver(vec![config]);
+    driver.interfaces[0].is_fed = true;
+    let (without, with) = (link(&[[10, 0, 0, 1]]), link(&[[10, 0, 0, 1], [10, 0, 0, 9]]));
+    tracing::subscriber::with_default(Mentions::of("this host does not have the address", &warnings), || {
+        driver.set_link(0, Some(without.clone()));
+        // What is not known at the start is not complained about.
+        assert_eq!(count(), 0);
+        driver.start();
+        for _ in 0..3 {
+            driver.look_at_interfaces(clock::now());
+        }
+        assert_eq!((count(), driver.members[0].link_fault), (1, Some(FaultReason::SourceMissing)));
+        assert_eq!(driver.members[0].source, None);
+    });
+    driver.set_link(0, Some(with));
+    driver.judge_sources();
+    assert_eq!(driver.members[0].source, Some([10, 0, 0, 9].into()));
+    tracing::subscriber::with_default(Mentions::of("this host does not have the address", &warnings), || {
+        driver.set_link(0, Some(without));
+        driver.judge_sources();
+    });
+    assert_eq!(count(), 2);
+}
+
+#[test]
+fn of_tracked_interfaces_none_is_missed_before_all_were_looked_at() {
+    // "lo" is there; the other one is looked at first.
+    let notes = Arc::new(AtomicUsize::new(0));
+    let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
+    config.tracked_interfaces = vec![NOWHERE.to_owned(), "lo".to_owned()];
+    let (mut driver, _) = driver(vec![config.clone()]);
+    let other = driver.interfaces.iter().position(|interface| interface.name == "lo").unwrap();
+    let missing = FaultReason::TrackedLinkMissing.to_string();
+    tracing::subscriber::with_default(Mentions::of(&missing, &notes), || {
+        for place in 0..driver.interfaces.len() {
+            if place != other {
+                driver.set_link(place, Some(link(&[[10, 0, 0, 1]])));
+            }
+        }
+        driver.start();
+    });
+    assert_eq!(notes.load(Ordering::SeqCst), 0);
+}
+
+/// Counts what is logged with a text.
+struct Mentions {
+    text: String,
+    count: Arc<AtomicUsize>,
+}
+
+impl Mentions {
+    fn of(text: &str, count: &Arc<AtomicUsize>) -> Self {
+        Self { text: text.to_owned(), count: Arc::clone(count) }
+    }
+}
+
+impl tracing::Subscriber for Mentions {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{value:?}"));
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        if text.0.contains(&self.text) {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}

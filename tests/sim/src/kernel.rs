@@ -76,6 +76,7 @@ fn claims(addresses: &[IpAddr], before: &[IpAddr]) -> Claims {
     let set = |instance: &str, addresses: &[IpAddr]| AddressSet {
         instance: instance.to_owned(),
         addresses: addresses.iter().map(|address| virtual_address(*address)).collect(),
+        beside: Vec::new(),
         owner: false,
     };
     Claims::new(vec![set("now", addresses), set("before", before)])

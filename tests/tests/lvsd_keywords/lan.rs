@@ -14,7 +14,7 @@ pub(crate) const LATE: Duration = Duration::from_millis(1500);
 /// 10.9.0.1 and 10.9.0.2, with addresses of the link, too.
 pub(crate) struct Lan {
     pub(crate) hosts: [Host; 2],
-    _segment: Segment,
+    segment: Segment,
 }
 
 impl Lan {
@@ -25,7 +25,14 @@ impl Lan {
             host.connect(&segment, "eth0", &format!("{address}/24"));
             host
         });
-        Self { hosts, _segment: segment }
+        Self { hosts, segment }
+    }
+
+    /// A host that runs no daemon.
+    pub(crate) fn neighbour(&self, address: &str) -> Host {
+        let host = Host::new(address);
+        host.connect(&self.segment, "eth0", &format!("{address}/24"));
+        host
     }
 
     /// What passes the first host's interface and is VRRP.

@@ -6,5 +6,6 @@ mod announcements;
 mod field;
 mod ipv6;
 mod lan;
+mod reachable;
 mod routers;
 mod twins;

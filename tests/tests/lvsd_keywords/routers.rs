@@ -180,3 +180,72 @@ fn an_instance_that_tracks_its_source_is_at_fault_without_it() {
     lan.hosts[0].add_address("eth0", "10.9.0.11/24");
     poll_until(LIMIT, "it is master again", || lan.has(0, VIP));
 }
+
+#[test]
+fn of_two_nodes_with_the_same_source_address_only_the_one_that_has_it_takes_part() {
+    // The first node's file was copied to the second: each would take the other's adverts for its own.
+    let lan = Lan::new();
+    let source = "unicast_src_ip 10.9.0.1\n unicast_peer {\n 10.9.0.2\n }";
+    let _first = lan.keepalived(0, &instance(150, source));
+    poll_until(LIMIT, "the first node is master", || lan.has(0, VIP));
+    let sent = Capture::start(&lan.hosts[1], "eth0", |frame| frame.outgoing && is_advert(frame));
+    let second = lan.lvsd(1, &instance(100, &format!("{source}\n notify_fault {}", lan.script(1, "fault"))));
+    poll_until(LIMIT, "the second node is at fault", || lan.said(1) == ["fault"]);
+    second.wait_for_log("10.9.0.1", LIMIT);
+    holds_for(Duration::from_secs(3), "the first node alone has the address", || {
+        lan.has(0, VIP) && !lan.has(1, VIP) && sent.frames().is_empty()
+    });
+    let warnings = second.log().lines().filter(|line| line.contains("does not have the address")).count();
+    assert_eq!(warnings, 1, "{}", second.log());
+}
+
+#[test]
+fn a_source_address_of_any_interface_will_do_and_it_may_come_later() {
+    let lan = Lan::new();
+    let sent = lan.adverts();
+    let source = "unicast_src_ip 10.8.0.1\n unicast_peer {\n 10.9.0.2\n }";
+    let _daemon = lan.lvsd(0, &instance(150, &format!("{source}\n notify_fault {}", lan.script(0, "fault"))));
+    poll_until(LIMIT, "it is at fault", || lan.said(0) == ["fault"]);
+    lan.hosts[0].add_address("lo", "10.8.0.1/32");
+    poll_until(LIMIT, "it is master", || lan.has(0, VIP));
+    sent.wait_for("an advert", LIMIT, leaves_with(150));
+    lan.hosts[0].delete_address("lo", "10.8.0.1/32");
+    poll_until(LIMIT, "it gave up the address", || !lan.has(0, VIP));
+    poll_until(LIMIT, "it is at fault again", || lan.said(0) == ["fault", "fault"]);
+    // From an address that is not ours nobody resigns either.
+    assert!(!sent.frames().iter().any(leaves_with(0)));
+}
+
+#[test]
+fn an_excluded_address_that_cannot_be_added_is_no_reason_to_give_up_the_others() {
+    let lan = Lan::new();
+    lan.hosts[0].sysctl("net.ipv6.conf.eth0.disable_ipv6", "1");
+    let wire = lan.adverts();
+    let announced = Capture::start(&lan.hosts[0], "eth0", |frame| {
+        frame.outgoing && frame.arp().is_some_and(|arp| arp.sender.to_string() == VIP)
+    });
+    let excluded = "virtual_ipaddress_excluded {\n 2001:db8::101/64\n }";
+    let daemon = lan.lvsd(0, &instance(150, excluded));
+    announced.wait_for("the address is announced", LIMIT, |_| true);
+    // Longer than a claim may take.
+    holds_for(Duration::from_secs(6), "it stays master", || {
+        lan.has(0, VIP) && !wire.frames().iter().any(leaves_with(0))
+    });
+    let warnings = daemon.log().lines().filter(|line| line.contains("without excluded addresses")).count();
+    assert_eq!(warnings, 1, "{}", daemon.log());
+    lan.hosts[0].sysctl("net.ipv6.conf.eth0.disable_ipv6", "0");
+    poll_until(LIMIT, "the other address is there at last", || lan.has(0, "2001:db8::101"));
+}
+
+#[test]
+fn a_router_of_state_master_listens_for_a_whole_master_down_interval_first() {
+    let lan = Lan::new();
+    let wire = lan.adverts();
+    let slow = instance(100, "state MASTER").replace("advert_int 0.1", "advert_int 1");
+    let daemon = lan.lvsd(0, &slow);
+    daemon.wait_for_log("INIT -> BACKUP", LIMIT);
+    let listens = Instant::now();
+    let first = wire.wait_for("an advert", LIMIT, leaves_with(100));
+    // 3.6 s as in keepalived 2.2.7, less what the log was read late; it would be 1.0 s otherwise.
+    assert!(first.at - listens > Duration::from_millis(2500), "{:?}", first.at - listens);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lvs_vrrp::{
     AnnounceSchedule, AuthPass, Authentication, ChecksumForm, Config, Delivery, DownTimerAdverts,
-    InstanceConfig, Interval, Multicast, Peer, Preempt, Priority, Start, Unicast, Vrid,
+    InstanceConfig, Interval, Multicast, Peer, Preempt, Priority, Unicast, Vrid,
 };
 
 use crate::conf::model;
@@ -66,15 +66,9 @@ fn config(instance: &model::VrrpInstance, priority: Priority) -> Result<Config, 
         (true, Duration::ZERO) => Preempt::Always,
         (true, delay) => Preempt::After(delay),
     };
-    let start = match (instance.state, &instance.authentication) {
-        // As in keepalived: who has not heard the other's numbers sends what the other refuses.
-        (model::InitialState::Master, Some(model::Authentication::Ah(_))) => Start::Backup,
-        (model::InitialState::Master, Some(model::Authentication::Pass(_)) | None) => Start::Master,
-        (model::InitialState::Backup, _) => Start::Backup,
-    };
+    // Whatever `state` says, it listens for a whole master down interval first, as keepalived does.
     let config = Config::new(interval, priority)
         .with_preempt(preempt)
-        .with_start(start)
         .with_down_timer_adverts(DownTimerAdverts::new(instance.down_timer_adverts)?)
         .with_yield_when_late(instance.yield_when_late.is_some())
         .with_lower_prio_no_advert(instance.answers.lower_prio_no_advert)
