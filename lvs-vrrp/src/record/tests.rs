@@ -42,7 +42,7 @@ fn every_input_is_read_as_it_was_written() {
         .with_owner_ignore_adverts(true)
         .with_yield_when_late(true)
         .with_highest_other_priority(Priority::new(9).unwrap())
-        .with_claim_timeout(nanos(8));
+        .with_claim_timeout(nanos(100_000_008));
     let advert = |source: [u16; 8], octet, interval| Input::Advert {
         source: source.into(),
         advertised: Advertised::from_octet(octet),
