@@ -212,9 +212,12 @@ impl Instance {
 
     /// Role, mastership and announcements, always the latest. Never reads old news: what changed twice
     /// is seen once.
+    ///
+    /// It closes when the instance or the driver has ended, however that came: `changed` tells the last change, to
+    /// [`Role::Initialize`], and is an error from then on.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
-        self.facts.ownership.subscribe()
+        self.facts.ownership()
     }
 
     /// States whether the host has all addresses of a mastership. Superseded words are dropped.

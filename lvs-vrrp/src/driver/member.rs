@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use lvs_core::Instant;
+use lvs_core::{Instant, Ownership};
+use tokio::sync::watch;
 
 use crate::action::{FaultReason, Gate};
 #[cfg(feature = "ah")]
@@ -24,6 +25,8 @@ pub(super) struct Member {
     pub(super) config: Arc<InstanceConfig>,
     /// What handles know of it.
     pub(super) facts: Arc<InstanceFacts>,
+    /// Tells whoever holds the addresses; it ends with the instance.
+    pub(super) ownership: watch::Sender<Ownership>,
     pub(super) router: Router,
     /// Takes down what the router is told, if that is wanted.
     recorder: Option<Box<Recorder>>,
@@ -86,6 +89,7 @@ impl Member {
             has_news: false,
             is_regrouped: false,
             config,
+            ownership: facts.take_owner(),
             facts,
         }
     }
