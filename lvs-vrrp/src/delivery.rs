@@ -88,7 +88,7 @@ impl Multicast {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unicast {
-    /// The other routers. Our own addresses may be among them and are skipped.
+    /// The other routers, each once. Our own addresses may be among them and are skipped.
     pub peers: Vec<Peer>,
     /// The address to send from, which also decides between equal priorities (`unicast_src_ip`); `None` for
     /// the interface's primary one.
@@ -122,7 +122,7 @@ impl Unicast {
 pub struct Peer {
     /// Its address.
     pub address: IpAddr,
-    /// Adverts from it that arrive with a lower TTL are refused.
+    /// Adverts from it that arrive with a lower TTL are refused. Not above [`max_ttl`](Self::max_ttl).
     pub min_ttl: Option<u8>,
     /// Adverts from it that arrive with a higher TTL are refused.
     pub max_ttl: Option<u8>,

@@ -67,6 +67,9 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// An instance or a group has an empty name, by which nobody could speak of it.
+    #[error("it needs a name")]
+    Nameless,
     /// Two instances have the same name.
     #[error("there is another instance of this name")]
     DuplicateName,
@@ -135,6 +138,19 @@ pub enum ConfigError {
     /// What cannot change while the driver runs.
     #[error("its {0} cannot change while it runs")]
     Fixed(&'static str),
+    /// No advert of a peer could be believed: the lower limit of its TTL is above the upper one.
+    #[error("no TTL is at least {min} and at most {max}, which peer {peer} is limited to")]
+    NoTtl {
+        /// Address of the peer.
+        peer: IpAddr,
+        /// The lower limit.
+        min: u8,
+        /// The upper limit.
+        max: u8,
+    },
+    /// A peer is there twice: it would get each advert twice, and only the limits of the first would count.
+    #[error("peer {0} is there twice")]
+    DuplicatePeer(IpAddr),
     /// Unicast to nobody.
     #[error("unicast needs at least one peer")]
     NoPeers,
