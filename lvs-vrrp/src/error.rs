@@ -39,6 +39,16 @@ pub enum Error {
     /// There is no instance of this name, or not any more.
     #[error("there is no instance {0}")]
     UnknownInstance(String),
+    /// The instance is in a group, which would lose it; nothing was changed.
+    #[error(
+        "instance {instance} is in group {group}: apply a setup with neither, or with a group without it"
+    )]
+    GroupMember {
+        /// Name of the instance.
+        instance: String,
+        /// Name of its group.
+        group: String,
+    },
     /// A change needs sockets that could not be opened; nothing was changed.
     #[error("open sockets for adverts on {interface}: {source}")]
     Sockets {

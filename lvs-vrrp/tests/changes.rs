@@ -213,7 +213,10 @@ async fn what_contradicts_itself_is_refused_whole() {
     let same_name = running.handle.add(instance("a", "lan", 3, 150, 5)).await.map_err(complaint);
     assert_eq!(same_name.map(|_| ()), Err("instance a: there is another instance of this name".to_owned()));
     let member = running.handle.remove("a").await.map_err(complaint);
-    assert_eq!(member, Err("group both: there is no instance a".to_owned()));
+    assert_eq!(
+        member,
+        Err("instance a is in group both: apply a setup with neither, or with a group without it".to_owned())
+    );
     let mut unknown = setup.clone();
     unknown.instances.push(instance("c", "lan", 3, 150, 5));
     unknown.instances.remove(0);
