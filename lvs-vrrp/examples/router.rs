@@ -10,9 +10,9 @@ use std::error::Error;
 use std::io::Read;
 use std::net::IpAddr;
 
-use lvs_core::ClaimResult;
 use lvs_vrrp::{
-    AuthPass, Authentication, Config, Delivery, Driver, InstanceConfig, Interval, Priority, Unicast, Vrid,
+    AuthPass, Authentication, ClaimResult, Config, Delivery, Driver, InstanceConfig, Interval, Priority,
+    Unicast, Vrid,
 };
 
 #[tokio::main(flavor = "current_thread")]
