@@ -28,6 +28,8 @@ pub(super) struct Member {
     /// Tells whoever holds the addresses; it ends with the instance.
     pub(super) ownership: watch::Sender<Ownership>,
     pub(super) router: Router,
+    /// When the router was told something the last time.
+    told_at: Instant,
     /// Takes down what the router is told, if that is wanted.
     recorder: Option<Box<Recorder>>,
     /// Puts authentication headers in front of its adverts, where it has a key.
@@ -72,6 +74,7 @@ impl Member {
         Self {
             status: Status::new(&router, now),
             router,
+            told_at: now,
             recorder: facts.record.clone().map(|recording| Box::new(Recorder::new(recording))),
             #[cfg(feature = "ah")]
             ah: sender(config.authentication),
@@ -94,9 +97,12 @@ impl Member {
         }
     }
 
-    /// Tells the router: the only way, so that a recording lacks nothing.
+    /// Tells the router: the only way, so that a recording lacks nothing and never goes back in time. Arrivals of one
+    /// batch have one time, and what the first of them led to may have been told later.
     #[inline]
     pub(super) fn tell(&mut self, now: Instant, input: &Input) {
+        self.told_at = self.told_at.max(now);
+        let now = self.told_at;
         if let Some(recorder) = &mut self.recorder {
             recorder.note(now, input, &self.router);
         }
