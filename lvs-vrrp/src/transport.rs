@@ -38,6 +38,14 @@ pub trait Transport: Send {
     /// # Errors
     /// Why there is none: a fault of the instances that need it.
     fn sender(&mut self, interface: &str, index: u32, family: Family) -> io::Result<Box<dyn Sender>>;
+
+    /// The one address of this host at which it receives unicast of a family, if it does so at one only. Instances then
+    /// send from it unless they are configured otherwise, and peers that have other addresses of this host are other
+    /// routers. By default `None`: all addresses of the host are ours.
+    fn address(&self, family: Family) -> Option<IpAddr> {
+        let _ = family;
+        None
+    }
 }
 
 /// What a receiver is to receive.

@@ -5,12 +5,16 @@
 mod running;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use lvs_core::{Family, Role};
-use lvs_vrrp::{Arrivals, Departures, Listen, Receiver, Sender, Transport};
+use lvs_vrrp::{
+    Arrivals, Delivery, Departures, InstanceConfig, Listen, Receiver, Sender, Transport, UdpTransport,
+    Unicast,
+};
 
 use crate::running::{Running, host, instance, link, until};
 
@@ -61,4 +65,52 @@ async fn a_receiver_that_always_says_that_there_may_be_more_keeps_nobody_from_ad
     // The channel closes when the driver is gone.
     running.events_of("a", |_| false).await;
     assert_eq!(running.role("a"), Role::Initialize);
+}
+
+/// Two drivers on the loopback interface, each at an address of its own; the first is better.
+fn pair_at(
+    addresses: [IpAddr; 2],
+    port: u16,
+    config: impl Fn([IpAddr; 2], u8) -> InstanceConfig,
+) -> [Running; 2] {
+    let [one, two] = addresses;
+    [([one, two], 150), ([two, one], 100)].map(|(addresses, priority)| {
+        let transport = UdpTransport::new(port).at(addresses[0]);
+        let lo = link("lo", &[[127, 0, 0, 1].into(), one, two]);
+        let lo = lvs_core::Link { index: loopback(), ..lo };
+        Running::start(vec![config(addresses, priority)], transport, &[lo])
+    })
+}
+
+fn loopback() -> u32 {
+    std::fs::read_to_string("/sys/class/net/lo/ifindex").unwrap().trim().parse().unwrap()
+}
+
+/// The better is master, the other one hears it and nothing that it has to refuse, and takes over.
+async fn is_a_pair([better, worse]: [Running; 2], master: IpAddr) {
+    better.wait_for("a", Role::Master).await;
+    let heard = worse.handle.instance("a").unwrap();
+    until("the backup hears its master", || heard.stats().adverts_received > 5).await;
+    assert_eq!((heard.status().role, heard.status().master), (Role::Backup, Some(master)));
+    assert_eq!(heard.stats().became_master, 0);
+    better.handle.shutdown();
+    worse.wait_for("a", Role::Master).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn routers_that_listen_at_one_address_each_hear_the_group() {
+    let addresses = [[127, 52, 0, 1].into(), [127, 52, 0, 2].into()];
+    let pair = pair_at(addresses, 51_113, |_, priority| instance("a", "lo", 1, priority, 5));
+    is_a_pair(pair, addresses[0]).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn another_address_of_the_host_is_another_router_to_one_that_listens_at_one_address() {
+    let addresses = [[127, 53, 0, 1].into(), [127, 53, 0, 2].into()];
+    let pair = pair_at(addresses, 51_114, |all, priority| {
+        let mut config = instance("a", "lo", 1, priority, 5);
+        config.delivery = Delivery::Unicast(Unicast::to(all));
+        config
+    });
+    is_a_pair(pair, addresses[0]).await;
 }

@@ -1,7 +1,8 @@
 //! Adverts in UDP datagrams, for networks and hosts where protocol 112 does not get through.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::task::{Context, Poll};
 
 use lvs_core::Family;
@@ -49,7 +50,9 @@ impl UdpTransport {
         Self { port, address: None }
     }
 
-    /// The same, listening at this address only: so that several routers have room on one host.
+    /// The same, listening at this address of the host and to groups only, and sending from it unless an instance
+    /// says otherwise: so that several routers have room on one host. The other addresses of the host are then those of
+    /// other routers.
     #[must_use]
     pub const fn at(mut self, address: IpAddr) -> Self {
         self.address = Some(address);
@@ -59,32 +62,23 @@ impl UdpTransport {
 
 impl Transport for UdpTransport {
     fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
-        let family = listen.channel.family();
-        let socket = Socket::new(domain(family), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.bind_device(Some(listen.interface.as_bytes()))?;
-        socket.set_nonblocking(true)?;
-        // Several routers on one host may listen to one group.
-        socket.set_reuse_address(!listen.groups.is_empty())?;
-        let any = match family {
-            Family::Ipv4 => {
-                socket.set_multicast_all_v4(false)?;
-                setsockopt(&socket, Ipv4PacketInfo, &true)?;
-                setsockopt(&socket, Ipv4RecvTtl, &true)?;
-                IpAddr::from(Ipv4Addr::UNSPECIFIED)
-            }
-            Family::Ipv6 => {
-                socket.set_only_v6(true)?;
-                socket.set_multicast_all_v6(false)?;
-                setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
-                socket.set_recv_hoplimit_v6(true)?;
-                IpAddr::from(Ipv6Addr::UNSPECIFIED)
+        let any = match listen.channel.family() {
+            Family::Ipv4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            Family::Ipv6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let nothing = BTreeSet::new();
+        let sockets = match self.address(listen.channel.family()) {
+            None => vec![self.listening(listen, any, listen.groups)?],
+            Some(address) => {
+                let mut sockets = vec![self.listening(listen, address, &nothing)?];
+                // What is bound to an address of the host does not hear what is sent to a group.
+                for &group in listen.groups {
+                    sockets.push(self.listening(listen, group, &BTreeSet::from([group]))?);
+                }
+                sockets
             }
         };
-        enlarge_buffer(&socket)?;
-        let address = self.address.filter(|address| Family::of(address) == family).unwrap_or(any);
-        socket.bind(&SockAddr::from(SocketAddr::new(address, self.port)))?;
-        join(&socket, listen.index, listen.groups)?;
-        Ok(Box::new(UdpReceiver { socket: watched(socket)? }))
+        Ok(Box::new(UdpReceiver { sockets, first: 0 }))
     }
 
     fn sender(&mut self, interface: &str, _index: u32, family: Family) -> io::Result<Box<dyn Sender>> {
@@ -97,20 +91,77 @@ impl Transport for UdpTransport {
         }
         Ok(Box::new(UdpSender { socket, port: self.port }))
     }
+
+    fn address(&self, family: Family) -> Option<IpAddr> {
+        self.address.filter(|address| Family::of(address) == family && !address.is_unspecified())
+    }
+}
+
+impl UdpTransport {
+    fn listening(
+        &self,
+        listen: &Listen<'_>,
+        address: IpAddr,
+        groups: &BTreeSet<IpAddr>,
+    ) -> io::Result<AsyncFd<Socket>> {
+        let family = listen.channel.family();
+        let socket = Socket::new(domain(family), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.bind_device(Some(listen.interface.as_bytes()))?;
+        socket.set_nonblocking(true)?;
+        // Several routers on one host may listen to one group.
+        socket.set_reuse_address(!listen.groups.is_empty())?;
+        let address = match address {
+            IpAddr::V4(address) => {
+                socket.set_multicast_all_v4(false)?;
+                setsockopt(&socket, Ipv4PacketInfo, &true)?;
+                setsockopt(&socket, Ipv4RecvTtl, &true)?;
+                SocketAddr::from((address, self.port))
+            }
+            IpAddr::V6(address) => {
+                socket.set_only_v6(true)?;
+                socket.set_multicast_all_v6(false)?;
+                setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
+                socket.set_recv_hoplimit_v6(true)?;
+                // Link-local ones and groups are those of an interface.
+                SocketAddr::from(SocketAddrV6::new(address, self.port, 0, listen.index))
+            }
+        };
+        enlarge_buffer(&socket)?;
+        socket.bind(&SockAddr::from(address))?;
+        join(&socket, listen.index, groups)?;
+        watched(socket)
+    }
 }
 
 #[derive(Debug)]
 struct UdpReceiver {
-    socket: AsyncFd<Socket>,
+    sockets: Vec<AsyncFd<Socket>>,
+    /// The one to be asked first, as another one may give more than there is room for.
+    first: usize,
 }
 
 impl Receiver for UdpReceiver {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_readable(&self.socket, cx)
+        let mut result = Poll::Pending;
+        // All are polled, so that each of them will wake the task.
+        for socket in &self.sockets {
+            let readable = poll_readable(socket, cx);
+            if readable.is_ready() && !matches!(result, Poll::Ready(Err(_))) {
+                result = readable;
+            }
+        }
+        result
     }
 
     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
-        receive(&self.socket, arrivals, payload)
+        let (late, early) = self.sockets.split_at(self.first.min(self.sockets.len()));
+        for (place, socket) in early.iter().chain(late).enumerate() {
+            if arrivals.is_full() || receive(socket, arrivals, payload)? {
+                self.first = (self.first + place + 1) % self.sockets.len();
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
