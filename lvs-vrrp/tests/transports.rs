@@ -15,6 +15,10 @@ use lvs_vrrp::{
     Arrivals, Delivery, Departures, InstanceConfig, Listen, Receiver, Sender, Transport, UdpTransport,
     Unicast,
 };
+#[cfg(feature = "ah")]
+use lvs_vrrp::{
+    AuthPass, Authentication, Config, EventKind, FaultReason, Interval, MemoryNetwork, Priority, Reason,
+};
 
 use crate::running::{Running, host, instance, link, until};
 
@@ -93,6 +97,13 @@ async fn is_a_pair([better, worse]: [Running; 2], master: IpAddr) {
     until("the backup hears its master", || heard.stats().adverts_received > 5).await;
     assert_eq!((heard.status().role, heard.status().master), (Role::Backup, Some(master)));
     assert_eq!(heard.stats().became_master, 0);
+    // What a group sends back to its sender is not taken for anybody's.
+    for running in [&better, &worse] {
+        let stats =
+            [running.handle.instance("a").unwrap().stats(), running.handle.interface_stats("lo").unwrap()];
+        let refused: Vec<_> = stats.iter().flat_map(|stats| stats.refusals()).collect();
+        assert!(refused.is_empty(), "{refused:?}");
+    }
     better.handle.shutdown();
     worse.wait_for("a", Role::Master).await;
 }
@@ -113,4 +124,30 @@ async fn another_address_of_the_host_is_another_router_to_one_that_listens_at_on
         config
     });
     is_a_pair(pair, addresses[0]).await;
+}
+
+#[cfg(feature = "ah")]
+#[tokio::test(flavor = "current_thread")]
+async fn authentication_headers_are_refused_by_transports_that_do_not_carry_them() {
+    let mut config = instance("a", "lan", 1, 150, 1);
+    config.router = Config::new(Interval::seconds(1).unwrap(), Priority::DEFAULT);
+    config.authentication = Authentication::Ah(AuthPass::new(b"secret").unwrap());
+    let lan = link("lan", &[host(1)]);
+    let mut in_memory = Running::start(vec![config.clone()], MemoryNetwork::new().host([host(1)]), &[lan]);
+    let lo = link("lo", &[[127, 0, 0, 1].into()]);
+    config.interface = "lo".to_owned();
+    let mut by_udp = Running::start(vec![config.clone()], UdpTransport::new(51_115), &[lo]);
+    for running in [&mut in_memory, &mut by_udp] {
+        let reason = running.event(|event| match event.kind {
+            EventKind::Changed(change) if change.to == Role::Fault => Some(change.reason),
+            _ => None,
+        });
+        assert_eq!(reason.await, Reason::Fault(FaultReason::Socket));
+    }
+    // Where it would be added to a driver that runs, it is refused with the reason.
+    in_memory.handle.set_link(link("lan2", &[host(1)]));
+    (config.name, config.interface) = ("b".to_owned(), "lan2".to_owned());
+    let error = in_memory.handle.add(config).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("authentication headers need raw sockets"), "{source}");
 }

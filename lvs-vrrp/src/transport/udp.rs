@@ -3,25 +3,30 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use lvs_core::Family;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv4RecvTtl, Ipv6RecvPacketInfo};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Protocol, SockAddr, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use crate::socket::Outgoing;
+use crate::endpoints::Datagram;
+use crate::refusal::Refusal;
+use crate::socket::{Incoming, Outgoing};
 use crate::transport::raw::{
     domain, enlarge_buffer, join, payload, poll_readable, receive, send_all, watched,
 };
-use crate::transport::{Arrivals, Departures, Listen, Receiver, Sender, Transport};
+use crate::transport::{Arrivals, Arrived, Departures, Listen, Receiver, Sender, Transport};
 
 /// Adverts as the payload of UDP datagrams, to a group or to unicast peers.
 ///
 /// No other implementation of VRRP understands this: all routers have to use it, with the same port. It is for
 /// clouds that drop protocol 112, for demonstrations and for tests: it needs no privileges (Linux 5.7 or later).
-/// The rules about TTL, source and destination are those of raw sockets.
+/// The rules about TTL, source and destination are those of raw sockets. Routers of one host hear each other too, if
+/// each has an address of its own ([`at`](Self::at)). Authentication headers do not travel here: an instance that wants
+/// them is at fault.
 ///
 /// ```no_run
 /// use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, Priority, UdpTransport, Unicast, Vrid};
@@ -37,17 +42,27 @@ use crate::transport::{Arrivals, Departures, Listen, Receiver, Sender, Transport
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct UdpTransport {
     port: u16,
     address: Option<IpAddr>,
+    sent: Option<Sent>,
+}
+
+/// From which ports and addresses the open senders have sent: what comes from there is our own, which multicast loops
+/// back to us as to the other routers of the host.
+type Sent = Arc<Mutex<BTreeSet<SocketAddr>>>;
+
+fn lock(sent: &Sent) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
+    // Nothing is done under the lock that could leave it half done.
+    sent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl UdpTransport {
     /// Sends to this port, and listens at it at all addresses of an interface.
     #[must_use]
     pub const fn new(port: u16) -> Self {
-        Self { port, address: None }
+        Self { port, address: None, sent: None }
     }
 
     /// The same, listening at this address of the host and to groups only, and sending from it unless an instance
@@ -62,6 +77,7 @@ impl UdpTransport {
 
 impl Transport for UdpTransport {
     fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        listen.channel.check_is_plain()?;
         let any = match listen.channel.family() {
             Family::Ipv4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
             Family::Ipv6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
@@ -78,18 +94,28 @@ impl Transport for UdpTransport {
                 sockets
             }
         };
-        Ok(Box::new(UdpReceiver { sockets, first: 0 }))
+        Ok(Box::new(UdpReceiver { sockets, first: 0, sent: self.sent() }))
     }
 
     fn sender(&mut self, interface: &str, _index: u32, family: Family) -> io::Result<Box<dyn Sender>> {
         let socket = Socket::new(domain(family), Type::DGRAM, Some(Protocol::UDP))?;
         socket.bind_device(Some(interface.as_bytes()))?;
         socket.set_nonblocking(true)?;
-        match domain(family) {
-            Domain::IPV6 => socket.set_multicast_loop_v6(false)?,
-            _ => socket.set_multicast_loop_v4(false)?,
-        }
-        Ok(Box::new(UdpSender { socket, port: self.port }))
+        let any = match family {
+            Family::Ipv4 => {
+                socket.set_multicast_loop_v4(true)?;
+                IpAddr::from(Ipv4Addr::UNSPECIFIED)
+            }
+            Family::Ipv6 => {
+                socket.set_multicast_loop_v6(true)?;
+                socket.set_only_v6(true)?;
+                IpAddr::from(Ipv6Addr::UNSPECIFIED)
+            }
+        };
+        socket.bind(&SockAddr::from(SocketAddr::new(any, 0)))?;
+        let own_port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
+        let (port, sent) = (self.port, self.sent());
+        Ok(Box::new(UdpSender { socket, port, own_port, sources: BTreeSet::new(), sent }))
     }
 
     fn address(&self, family: Family) -> Option<IpAddr> {
@@ -98,6 +124,10 @@ impl Transport for UdpTransport {
 }
 
 impl UdpTransport {
+    fn sent(&mut self) -> Sent {
+        Arc::clone(self.sent.get_or_insert_default())
+    }
+
     fn listening(
         &self,
         listen: &Listen<'_>,
@@ -138,6 +168,7 @@ struct UdpReceiver {
     sockets: Vec<AsyncFd<Socket>>,
     /// The one to be asked first, as another one may give more than there is room for.
     first: usize,
+    sent: Sent,
 }
 
 impl Receiver for UdpReceiver {
@@ -154,9 +185,26 @@ impl Receiver for UdpReceiver {
     }
 
     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
+        let result = self.receive_all(arrivals);
+        arrivals.retain(|arrived| arrived.err() != Some(Refusal::OwnAddress));
+        result
+    }
+}
+
+impl UdpReceiver {
+    /// Takes what waits, and marks what is our own.
+    fn receive_all(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
+        let sent = lock(&self.sent);
+        let is_ours = |incoming: &Incoming| {
+            incoming.source.is_some_and(|source| sent.contains(&SocketAddr::new(source.ip(), source.port())))
+        };
+        let kind = |incoming: &Incoming| match is_ours(incoming) {
+            true => Arrived::Refused(Refusal::OwnAddress),
+            false => payload(incoming),
+        };
         let (late, early) = self.sockets.split_at(self.first.min(self.sockets.len()));
         for (place, socket) in early.iter().chain(late).enumerate() {
-            if arrivals.is_full() || receive(socket, arrivals, payload)? {
+            if arrivals.is_full() || receive(socket, arrivals, kind)? {
                 self.first = (self.first + place + 1) % self.sockets.len();
                 return Ok(true);
             }
@@ -169,10 +217,42 @@ impl Receiver for UdpReceiver {
 struct UdpSender {
     socket: Socket,
     port: u16,
+    own_port: u16,
+    /// The addresses that it has sent from to groups, as the receivers know.
+    sources: BTreeSet<IpAddr>,
+    sent: Sent,
 }
+
+impl UdpSender {
+    fn note_sources(&mut self, departures: &Departures) {
+        for Datagram { endpoints, .. } in departures.iter() {
+            let source = endpoints.source();
+            if endpoints.destination().is_multicast() && !self.sources.contains(&source) {
+                let mut sent = lock(&self.sent);
+                if self.sources.len() >= MAX_SOURCES {
+                    sent.retain(|address| address.port() != self.own_port);
+                    self.sources.clear();
+                }
+                self.sources.insert(source);
+                sent.insert(SocketAddr::new(source, self.own_port));
+            }
+        }
+    }
+}
+
+impl Drop for UdpSender {
+    fn drop(&mut self) {
+        lock(&self.sent)
+            .retain(|address| !(address.port() == self.own_port && self.sources.contains(&address.ip())));
+    }
+}
+
+/// Addresses that one sender remembers; more than an interface has at a time.
+const MAX_SOURCES: usize = 1024;
 
 impl Sender for UdpSender {
     fn send(&mut self, departures: &Departures, failed: &mut Vec<(usize, io::Error)>) {
+        self.note_sources(departures);
         send_all(&self.socket, departures, failed, |_, datagram| Outgoing {
             octets: datagram.payload,
             destination: SockAddr::from(SocketAddr::new(datagram.endpoints.destination(), self.port)),
