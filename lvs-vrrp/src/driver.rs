@@ -40,7 +40,7 @@ use crate::driver::member::Member;
 use crate::driver::registry::{Plan, Registry};
 use crate::driver::send::News;
 use crate::driver::setup::Setup;
-use crate::driver::shared::{Commands, Inbox, Shared};
+use crate::driver::shared::{Commands, Inbox, MAX_LINKS, Shared};
 use crate::driver::timers::Timers;
 use crate::error::Error;
 use crate::record::Input;
@@ -222,6 +222,9 @@ impl Driver {
     /// # Errors
     /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their
     /// instances and is tried again, not an error.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and in one that does no I/O (`Builder::enable_io`, which `enable_all` includes).
     pub async fn run(mut self) -> Result<(), Error> {
         let kernel = |operation| move |source| Error::Kernel { operation, source };
         let mut alarm = Alarm::new().map_err(kernel("create timer"))?;
@@ -324,7 +327,9 @@ impl Driver {
                     self.set_link(place, link);
                 }
                 (None, Some(link)) => {
-                    self.strangers.insert(name, link);
+                    if self.strangers.len() < MAX_LINKS || self.strangers.contains_key(&name) {
+                        self.strangers.insert(name, link);
+                    }
                 }
                 (None, None) => {
                     self.strangers.remove(&name);

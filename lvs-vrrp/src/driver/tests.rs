@@ -129,6 +129,28 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
 }
 
 #[test]
+fn links_that_nobody_needs_are_bounded_and_after_the_end_none_are_kept() {
+    let (mut driver, handle) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);
+    let stranger = |number: usize| Link { name: format!("s{number}"), ..link(&[]) };
+    // More than fit at once, and more than fit altogether.
+    for first in [0, MAX_LINKS / 2] {
+        (first..=first + MAX_LINKS).for_each(|number| handle.set_link(stranger(number)));
+        handle.set_link(link(&[[10, 0, 0, 1]]));
+        let inbox = driver.shared.take_commands().unwrap();
+        assert_eq!(inbox.links.len(), MAX_LINKS + 1);
+        assert!(!driver.obey(inbox));
+        assert!(driver.interfaces[0].link.is_some(), "it is needed");
+        assert_eq!(driver.strangers.len(), MAX_LINKS);
+    }
+    handle.set_link(stranger(0));
+    let shared = Arc::clone(&driver.shared);
+    drop(driver);
+    handle.set_link(stranger(1));
+    handle.remove_link("s2");
+    assert!(shared.inbox().links.is_empty());
+}
+
+#[test]
 fn peers_that_are_all_addresses_of_the_host_are_warned_of_once_and_a_fault_if_the_configuration_says_so() {
     let own = [[10, 0, 0, 1], [10, 0, 0, 2]];
     for (is_faulty_without_peers, fault) in [(false, None), (true, Some(FaultReason::NoPeers))] {
