@@ -10,9 +10,9 @@ use std::error::Error;
 use std::io::Read;
 use std::net::IpAddr;
 
-use lvs_core::ClaimResult;
 use lvs_vrrp::{
-    AuthPass, Authentication, Config, Delivery, Driver, InstanceConfig, Interval, Priority, Unicast, Vrid,
+    AuthPass, Authentication, ClaimResult, Config, Delivery, Driver, InstanceConfig, Interval, Priority,
+    Unicast, Vrid,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let start = lvs_vrrp::clock::now();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            println!("{:9.4} {}: {}", (event.at - start).as_secs_f64(), event.instance, event.kind);
+            println!("{:9.4} {event}", (event.at - start).as_secs_f64());
         }
     });
     let ended = handle.clone();
@@ -56,8 +56,8 @@ fn configuration() -> Result<InstanceConfig, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = |what| arguments.next().ok_or(format!("{what} is missing"));
     let interface = next("the interface")?;
-    let vrid = Vrid::new(next("the virtual router identifier")?.parse()?)?;
-    let priority = Priority::new(next("the priority")?.parse()?)?;
+    let vrid: Vrid = next("the virtual router identifier")?.parse()?;
+    let priority: Priority = next("the priority")?.parse()?;
     let interval = next("the interval")?;
     let interval = match interval.strip_suffix("cs") {
         Some(centis) => Interval::centis(centis.parse()?)?,

@@ -185,6 +185,7 @@ impl Gate {
     /// let own = Gate::Fault(FaultReason::LinkDown);
     /// assert_eq!(own.and(Gate::Fault(FaultReason::Group)), own);
     /// assert_eq!(Gate::Open.and(Gate::Held), Gate::Held);
+    /// assert_eq!(own.to_string(), "fault: the interface is down");
     /// ```
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
@@ -193,6 +194,16 @@ impl Gate {
             (_, Self::Fault(_)) => other,
             (Self::Held, _) | (_, Self::Held) => Self::Held,
             (Self::Open, Self::Open) => Self::Open,
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open"),
+            Self::Held => f.write_str("held"),
+            Self::Fault(reason) => write!(f, "fault: {reason}"),
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::types::{Interval, OutOfRange, Priority};
 
 /// Configuration of one [`Router`](crate::Router).
 ///
-/// What is not said is as in keepalived without `vrrp_strict`.
+/// What is not said is as in keepalived without `vrrp_strict`. A duration may be of any length; an
+/// [`Instant`](crate::Instant) ends 584 years after its clock began, so what is longer means never.
 ///
 /// ```
 /// use std::time::Duration;
@@ -157,10 +158,15 @@ impl Config {
     }
 
     /// How long a master may be without its addresses before it gives up. Default: the longer of 3 s and the
-    /// master down interval.
+    /// master down interval. Less than 100 ms counts as 100 ms: after that time, which doubles from one failure to the
+    /// next, it tries again, and an owner that gave up at once would advertise and resign without end.
     #[must_use]
     pub const fn with_claim_timeout(mut self, timeout: Duration) -> Self {
-        self.claim_timeout = Some(timeout);
+        self.claim_timeout = Some(if timeout.as_millis() < LEAST_CLAIM_TIMEOUT.as_millis() {
+            LEAST_CLAIM_TIMEOUT
+        } else {
+            timeout
+        });
         self
     }
 
@@ -239,7 +245,8 @@ impl Config {
     /// How long a master may be without its addresses before it gives up.
     #[must_use]
     pub fn claim_timeout(&self) -> Duration {
-        self.claim_timeout.unwrap_or_else(|| self.master_down_interval(self.interval).max(MIN_CLAIM_TIMEOUT))
+        self.claim_timeout
+            .unwrap_or_else(|| self.master_down_interval(self.interval).max(USUAL_CLAIM_TIMEOUT))
     }
 
     /// The claim timeout if it does not follow from interval and priority.
@@ -482,7 +489,9 @@ const fn none_or_a_second(time: Duration) -> Duration {
 const FIVE: NonZeroU8 = NonZeroU8::new(5).expect("not zero");
 
 /// Netlink, or a link that comes up again, may take longer than a short master down interval.
-const MIN_CLAIM_TIMEOUT: Duration = Duration::from_secs(3);
+const USUAL_CLAIM_TIMEOUT: Duration = Duration::from_secs(3);
+
+const LEAST_CLAIM_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -513,6 +522,21 @@ mod tests {
         assert_eq!((schedule.lower_prio_repeat(), schedule.lower_prio_delay()), (3, Duration::from_secs(2)));
         let strict = schedule.with_lower_prio_repeat(0).with_lower_prio_delay(Duration::ZERO);
         assert_eq!((strict.lower_prio_repeat(), strict.lower_prio_delay()), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn claims_are_given_a_tenth_of_a_second_at_least() {
+        let timeout = |time| {
+            Config::new(Interval::centis(1).unwrap(), Priority::OWNER)
+                .with_claim_timeout(time)
+                .claim_timeout()
+        };
+        for short in [Duration::ZERO, Duration::from_nanos(99_999_999)] {
+            assert_eq!(timeout(short), Duration::from_millis(100));
+        }
+        for given in [Duration::from_millis(100), Duration::from_nanos(100_000_001), Duration::MAX] {
+            assert_eq!(timeout(given), given);
+        }
     }
 
     #[test]

@@ -96,6 +96,23 @@ pub enum ConflictEnd {
     WeYielded,
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for ConflictEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Yielded => "it yielded",
+            Self::Silent => "it is not heard any more",
+            Self::Resigned => "it resigned",
+            Self::WeYielded => "we are not any more",
+        })
+    }
+}
+
 impl fmt::Display for ConflictEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,13 +138,7 @@ impl fmt::Display for ConflictEvent {
                     write!(f, " for {}", Rough(conflict.duration()))?;
                 }
                 let plural = if *adverts == 1 { "" } else { "s" };
-                write!(f, " ({adverts} advert{plural} of priority {priority}); ")?;
-                f.write_str(match end {
-                    ConflictEnd::Yielded => "it yielded",
-                    ConflictEnd::Silent => "it is not heard any more",
-                    ConflictEnd::Resigned => "it resigned",
-                    ConflictEnd::WeYielded => "we are not any more",
-                })
+                write!(f, " ({adverts} advert{plural} of priority {priority}); {end}")
             }
         }
     }

@@ -1,5 +1,6 @@
 //! How adverts travel: to a group, or to each peer.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use lvs_core::Family;
@@ -46,6 +47,23 @@ impl Delivery {
     }
 }
 
+impl fmt::Display for Delivery {
+    /// `multicast to 224.0.0.18`, `unicast to 10.0.0.2, 10.0.0.3 from 10.0.0.1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multicast(multicast) => write!(f, "multicast to {}", multicast.group)?,
+            Self::Unicast(unicast) => match unicast.peers.split_first() {
+                Some((first, others)) => {
+                    write!(f, "unicast to {}", first.address)?;
+                    others.iter().try_for_each(|peer| write!(f, ", {}", peer.address))?;
+                }
+                None => f.write_str("unicast to nobody")?,
+            },
+        }
+        self.source().map_or(Ok(()), |source| write!(f, " from {source}"))
+    }
+}
+
 /// Adverts to a multicast group.
 ///
 /// ```
@@ -77,18 +95,19 @@ impl Multicast {
 /// unicast has no TTL rule that would keep strangers out.
 ///
 /// ```
-/// use lvs_vrrp::{Peer, Unicast};
+/// use lvs_vrrp::{Delivery, Peer, Unicast};
 ///
 /// let mut two_hops_away = Peer::new([10, 1, 0, 1].into());
 /// two_hops_away.min_ttl = Some(254);
 /// let mut unicast = Unicast::to([[10, 0, 0, 2].into()]);
 /// unicast.peers.push(two_hops_away);
 /// unicast.check_source = true;
+/// assert_eq!(Delivery::Unicast(unicast).to_string(), "unicast to 10.0.0.2, 10.1.0.1");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unicast {
-    /// The other routers. Our own addresses may be among them and are skipped; with no others the instance is master
+    /// The other routers, each once. Our own addresses may be among them and are skipped; with no others the instance is master
     /// unheard, of which the log warns, or at fault if
     /// [`is_faulty_without_peers`](crate::InstanceConfig::is_faulty_without_peers) says so.
     pub peers: Vec<Peer>,
@@ -124,7 +143,7 @@ impl Unicast {
 pub struct Peer {
     /// Its address.
     pub address: IpAddr,
-    /// Adverts from it that arrive with a lower TTL are refused.
+    /// Adverts from it that arrive with a lower TTL are refused. Not above [`max_ttl`](Self::max_ttl).
     pub min_ttl: Option<u8>,
     /// Adverts from it that arrive with a higher TTL are refused.
     pub max_ttl: Option<u8>,

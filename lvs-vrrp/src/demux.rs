@@ -1,6 +1,8 @@
 //! Decides which instance of an interface a packet is for, and whether that instance may believe it.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use lvs_core::Family;
@@ -37,12 +39,14 @@ use crate::types::{AuthPass, Authentication, Interval, Vrid};
 /// let mut packet = Vec::new();
 /// advert.write_to(&endpoints, &mut packet);
 ///
-/// let accepted = demux.accept(&Datagram::new(endpoints, 255, &packet)).expect("a good advert");
+/// let accepted = demux.accept(&Datagram::new(endpoints, 255, &packet))?;
 /// assert_eq!((accepted.id, accepted.advert), (7, advert));
 ///
 /// let through_a_router = Datagram::new(endpoints, 254, &packet);
-/// assert_eq!(demux.accept(&through_a_router).unwrap_err().refusal, Refusal::Ttl);
-/// # Ok::<(), lvs_vrrp::OutOfRange>(())
+/// let refused = demux.accept(&through_a_router).unwrap_err();
+/// assert_eq!(refused.refusal, Refusal::Ttl);
+/// assert_eq!(refused.to_string(), "packet from 10.0.0.2 refused: ttl");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Demux {
@@ -359,6 +363,17 @@ pub struct Refused {
     /// Why it is discarded.
     pub refusal: Refusal,
 }
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Some(source) => write!(f, "packet from {source} refused: {}", self.refusal),
+            None => write!(f, "packet refused: {}", self.refusal),
+        }
+    }
+}
+
+impl Error for Refused {}
 
 /// Whom a packet is meant for, and by which of its unicast peers it was sent.
 struct Addressee {

@@ -425,7 +425,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.members.iter_mut().for_each(Member::finish_record);
         for member in &self.members {
-            member.facts.ownership.send_if_modified(|last| {
+            member.ownership.send_if_modified(|last| {
                 let is_over = last.role != Role::Initialize;
                 *last = Ownership { epoch: last.epoch, ..Ownership::default() };
                 is_over

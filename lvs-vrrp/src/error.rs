@@ -39,6 +39,16 @@ pub enum Error {
     /// There is no instance of this name, or not any more.
     #[error("there is no instance {0}")]
     UnknownInstance(String),
+    /// The instance is in a group, which would lose it; nothing was changed.
+    #[error(
+        "instance {instance} is in group {group}: apply a setup with neither, or with a group without it"
+    )]
+    GroupMember {
+        /// Name of the instance.
+        instance: String,
+        /// Name of its group.
+        group: String,
+    },
     /// A change needs sockets that could not be opened; nothing was changed.
     #[error("open sockets for adverts on {interface}: {source}")]
     Sockets {
@@ -67,6 +77,9 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// An instance or a group has an empty name, by which nobody could speak of it.
+    #[error("it needs a name")]
+    Nameless,
     /// Two instances have the same name.
     #[error("there is another instance of this name")]
     DuplicateName,
@@ -135,6 +148,19 @@ pub enum ConfigError {
     /// What cannot change while the driver runs.
     #[error("its {0} cannot change while it runs")]
     Fixed(&'static str),
+    /// No advert of a peer could be believed: the lower limit of its TTL is above the upper one.
+    #[error("no TTL is at least {min} and at most {max}, which peer {peer} is limited to")]
+    NoTtl {
+        /// Address of the peer.
+        peer: IpAddr,
+        /// The lower limit.
+        min: u8,
+        /// The upper limit.
+        max: u8,
+    },
+    /// A peer is there twice: it would get each advert twice, and only the limits of the first would count.
+    #[error("peer {0} is there twice")]
+    DuplicatePeer(IpAddr),
     /// Unicast to nobody.
     #[error("unicast needs at least one peer")]
     NoPeers,

@@ -219,5 +219,6 @@ pub use transport::udp::UdpTransport;
 #[cfg(feature = "tokio")]
 pub use transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, Transport};
 pub use types::{
-    Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, Priority, Version, Vrid,
+    Advertised, AuthPass, Authentication, Centis, ChecksumForm, Interval, OutOfRange, ParseNumberError,
+    Priority, Version, Vrid,
 };

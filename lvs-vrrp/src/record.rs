@@ -40,7 +40,7 @@
 //! start 7000000000            time of the offset 0 on the driver's clock, in nanoseconds
 //! address 10.0.0.1            what the router was made with: the address that it sends from
 //! config interval=1s …        … and its configuration
-//! +0 enable                   from here on: nanoseconds since the start, and an input
+//! +0 enable                   from here on: nanoseconds since the start, never fewer than before, and an input
 //! +3414062500 timeout
 //! +3414100000 claimed 1 confirmed          epoch; confirmed or missing
 //! +4000000000 advert 10.0.0.2 100 100cs    source, priority octet, interval
@@ -164,7 +164,8 @@ impl Recording {
     }
 
     /// Takes down an input, just before the router is told. When there is no room for all, the oldest half goes; this
-    /// waits until the router's actions are polled, so that nothing is lost that it decided.
+    /// waits until the router's actions are polled, so that nothing is lost that it decided. An input that is earlier than
+    /// the one before makes a text that [`replay`] refuses.
     pub fn note(&mut self, now: Instant, input: &Input, router: &Router) {
         if self.newer.text.len() >= self.room / 2 && router.is_drained() {
             let mut header = write::header(self.start, router.config(), router.address());

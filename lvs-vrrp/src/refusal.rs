@@ -1,5 +1,6 @@
 //! Why a packet was not believed.
 
+use std::error::Error;
 use std::fmt;
 
 /// Why a packet was refused. A refused packet changes a counter and nothing else: no state, no timer
@@ -51,7 +52,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All reasons, in the order of [`Refusal::index`].
-    pub const ALL: [Self; 19] = [
+    pub const ALL: &'static [Self] = &[
         Self::IpHeader,
         Self::Fragment,
         Self::Ttl,
@@ -112,14 +113,17 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl Error for Refusal {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_reason_has_its_own_place() {
-        for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
+        for (place, refusal) in Refusal::ALL.iter().enumerate() {
             assert_eq!(refusal.index(), place);
         }
+        assert_eq!(Refusal::Replay.index() + 1, Refusal::ALL.len());
     }
 }

@@ -78,7 +78,7 @@ impl Stats {
 
     /// The reasons for which packets were refused, and how many for each; without those that never occurred.
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
-        let counts = Refusal::ALL.into_iter().map(|reason| (reason, self.refused(reason)));
+        let counts = Refusal::ALL.iter().map(|reason| (*reason, self.refused(*reason)));
         counts.filter(|(_, count)| *count > 0)
     }
 }

@@ -40,6 +40,7 @@ use crate::types::Priority;
 /// assert_eq!(tracker.priority(), Priority::new(180)?);
 /// assert_eq!(tracker.explain().to_string(), "180 = 150 base + 50 script chk_nginx - 20 interface eth1");
 /// assert_eq!(tracker.gate(), Gate::Open);
+/// assert!(tracker.objects().all(|object| !object.reverse()));
 /// # Ok::<(), lvs_vrrp::OutOfRange>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +177,12 @@ impl Tracked {
     #[must_use]
     pub const fn weight(&self) -> i16 {
         self.weight
+    }
+
+    /// Whether what the weight does is turned into its opposite.
+    #[must_use]
+    pub const fn reverse(&self) -> bool {
+        self.reverse
     }
 }
 

@@ -1,8 +1,9 @@
 //! The protocol's numbers as types that cannot be out of range.
 
 use std::fmt;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, ParseIntError};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -31,6 +32,30 @@ impl OutOfRange {
     }
 }
 
+/// Why a text is no [`Vrid`] or [`Priority`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParseNumberError {
+    /// It is not a number.
+    #[error("{what}: {source}")]
+    NotANumber {
+        /// What was to be read.
+        what: &'static str,
+        /// What is wrong with the digits.
+        source: ParseIntError,
+    },
+    /// It is another number than those that are allowed.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+}
+
+/// A decimal number, 1 to 255.
+fn octet(what: &'static str, text: &str) -> Result<NonZeroU8, ParseNumberError> {
+    let value: u64 = text.parse().map_err(|source| ParseNumberError::NotANumber { what, source })?;
+    let number = u8::try_from(value).ok().and_then(NonZeroU8::new);
+    Ok(number.ok_or(OutOfRange { what, value, allowed: "1 to 255" })?)
+}
+
 /// Virtual router identifier: 1 to 255 (RFC 9568 §5.2.3); unique per interface, address family and group.
 ///
 /// ```
@@ -38,7 +63,8 @@ impl OutOfRange {
 ///
 /// assert_eq!(Vrid::new(51)?.get(), 51);
 /// assert!(Vrid::new(0).is_err());
-/// # Ok::<(), lvs_vrrp::OutOfRange>(())
+/// assert_eq!("51".parse::<Vrid>()?, Vrid::try_from(51)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vrid(NonZeroU8);
@@ -59,6 +85,22 @@ impl Vrid {
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0.get()
+    }
+}
+
+impl TryFrom<u8> for Vrid {
+    type Error = OutOfRange;
+
+    fn try_from(number: u8) -> Result<Self, OutOfRange> {
+        Self::new(number)
+    }
+}
+
+impl FromStr for Vrid {
+    type Err = ParseNumberError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNumberError> {
+        octet("virtual router identifier", text).map(Self)
     }
 }
 
@@ -125,6 +167,22 @@ impl Priority {
 impl Default for Priority {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = OutOfRange;
+
+    fn try_from(number: u8) -> Result<Self, OutOfRange> {
+        Self::new(number)
+    }
+}
+
+impl FromStr for Priority {
+    type Err = ParseNumberError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNumberError> {
+        octet("priority", text).map(Self)
     }
 }
 
@@ -234,6 +292,12 @@ impl Centis {
     }
 }
 
+impl fmt::Display for Centis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}cs", self.0)
+    }
+}
+
 /// The time between two adverts of a master, which also fixes the version. The set is closed.
 ///
 /// ```
@@ -294,6 +358,16 @@ impl Interval {
         match self {
             Self::Seconds(seconds) => Duration::from_secs(seconds.get() as u64),
             Self::Centis(centis) => centis.duration(),
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    /// As in a [recording](crate::record): `1s`, `100cs`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(seconds) => write!(f, "{seconds}s"),
+            Self::Centis(centis) => centis.fmt(f),
         }
     }
 }
@@ -396,6 +470,16 @@ pub enum ChecksumForm {
     OldUnicast,
 }
 
+impl fmt::Display for ChecksumForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PseudoHeader => "message and pseudo-header",
+            Self::MessageOnly => "message alone",
+            Self::OldUnicast => "message and pseudo-header of the group",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -434,5 +518,25 @@ mod tests {
         assert!(AuthPass::new(b"123456789").is_err());
         assert_eq!(AuthPass::truncated(b"123456789"), AuthPass::new(b"12345678").unwrap());
         assert!(!format!("{password:?}").contains('1'));
+    }
+
+    #[test]
+    fn numbers_are_read_from_text_and_octets_and_refused_with_what_is_allowed() {
+        assert_eq!("1".parse(), Vrid::new(1).map_err(ParseNumberError::from));
+        assert_eq!("255".parse(), Ok(Priority::OWNER));
+        assert_eq!(Priority::try_from(100), Ok(Priority::DEFAULT));
+        assert!(Vrid::try_from(0).is_err());
+        let refused = |text: &str| text.parse::<Priority>().unwrap_err().to_string();
+        for (text, number) in [("0", 0), ("256", 256)] {
+            assert_eq!(refused(text), format!("priority {number} is out of range: allowed is 1 to 255"));
+        }
+        assert_eq!(refused("high"), "priority: invalid digit found in string");
+        assert!("-1".parse::<Vrid>().is_err());
+    }
+
+    #[test]
+    fn intervals_are_shown_with_their_unit() {
+        assert_eq!(Interval::seconds(1).unwrap().to_string(), "1s");
+        assert_eq!(Interval::centis(100).unwrap().to_string(), "100cs");
     }
 }

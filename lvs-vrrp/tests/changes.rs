@@ -56,6 +56,7 @@ async fn a_change_resigns_what_goes_starts_what_comes_and_leaves_alone_what_stay
         ["stays", "changes", "goes"].map(|name| better.handle.instance(name).unwrap());
     let before = [&stays, &changes].map(|instance| instance.status());
     let masterships = [&stays, &changes, &goes].map(|instance| *instance.ownership().borrow());
+    let (of_stays, mut of_goes) = (stays.ownership(), goes.ownership());
 
     // In another order than before.
     let changed = of("changes", 2, 180);
@@ -68,6 +69,11 @@ async fn a_change_resigns_what_goes_starts_what_comes_and_leaves_alone_what_stay
     // Who goes has resigned when the answer is there.
     let ended = *goes.ownership().borrow();
     assert_eq!((ended.role, ended.epoch, ended.announcements), (Role::Initialize, masterships[2].epoch, 0));
+    while of_goes.changed().await.is_ok() {
+        of_goes.borrow_and_update();
+    }
+    assert_eq!(*of_goes.borrow(), ended);
+    assert!(of_stays.has_changed().is_ok(), "it is not over");
     let last = goes.stats();
     assert_eq!((last.resignations_sent, last.released_master, goes.status().role), (1, 1, Role::Initialize));
     let events = better.events_of(
@@ -207,7 +213,10 @@ async fn what_contradicts_itself_is_refused_whole() {
     let same_name = running.handle.add(instance("a", "lan", 3, 150, 5)).await.map_err(complaint);
     assert_eq!(same_name.map(|_| ()), Err("instance a: there is another instance of this name".to_owned()));
     let member = running.handle.remove("a").await.map_err(complaint);
-    assert_eq!(member, Err("group both: there is no instance a".to_owned()));
+    assert_eq!(
+        member,
+        Err("instance a is in group both: apply a setup with neither, or with a group without it".to_owned())
+    );
     let mut unknown = setup.clone();
     unknown.instances.push(instance("c", "lan", 3, 150, 5));
     unknown.instances.remove(0);

@@ -7,7 +7,7 @@ use lvs_core::Family;
 
 use crate::addresses::AddressList;
 use crate::config::Config;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Peer};
 use crate::demux::Listener;
 use crate::error::{ConfigError, Error};
 use crate::packet::{Advert, is_link_local};
@@ -29,7 +29,7 @@ use crate::types::{Advertised, Authentication, ChecksumForm, Version, Vrid};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstanceConfig {
-    /// Its name, unique in the driver.
+    /// Its name, unique in the driver and not empty.
     pub name: String,
     /// Name of the interface that adverts go through.
     pub interface: String,
@@ -42,6 +42,9 @@ pub struct InstanceConfig {
     /// one family, and in IPv6 the first is link-local (RFC 9568 §5.2.9) unless
     /// [`takes_any_first_address`](Self::takes_any_first_address) is set. Of those that do not fit the MTU of the interface
     /// the last ones are not listed, by the count of [`Advert::most_addresses`], which is keepalived's.
+    ///
+    /// An address that is there twice is listed twice, as by keepalived where it is to be on two interfaces: its peers refuse
+    /// adverts with another number of addresses than their own.
     pub addresses: Vec<IpAddr>,
     /// Virtual addresses that adverts do not list (keepalived's `virtual_ipaddress_excluded`), of any family.
     /// The driver needs them only to know that they are not addresses to send from.
@@ -242,6 +245,9 @@ impl InstanceConfig {
     }
 
     fn check_alone(&self) -> Result<(), ConfigError> {
+        if self.name.is_empty() {
+            return Err(ConfigError::Nameless);
+        }
         let names = [&self.interface].into_iter().chain(&self.send_interface).chain(&self.tracked_interfaces);
         if let Some(name) = names.into_iter().find(|name| !may_be_interface(name)) {
             return Err(ConfigError::NotAnInterface(name.clone()));
@@ -250,6 +256,7 @@ impl InstanceConfig {
         if let Some(other) = self.used_addresses().find(|address| Family::of(address) != family) {
             return Err(ConfigError::MixedFamilies { family, other });
         }
+        check_hosts(self.addresses.iter().chain(&self.excluded_addresses).copied())?;
         if let Some(IpAddr::V6(first)) = self.addresses.first() {
             match self.router.interval().version() {
                 Version::V2 => return Err(ConfigError::Ipv6InVersion2),
@@ -283,6 +290,7 @@ impl InstanceConfig {
                     return Err(ConfigError::NoPeers);
                 }
                 check_hosts(unicast.peers.iter().map(|peer| peer.address))?;
+                check_peers(&unicast.peers)?;
             }
         }
         check_hosts(self.delivery.source())
@@ -354,6 +362,21 @@ fn check_hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Config
     Ok(())
 }
 
+fn check_peers(peers: &[Peer]) -> Result<(), ConfigError> {
+    let mut known = BTreeSet::new();
+    for &Peer { address, min_ttl, max_ttl } in peers {
+        if let (Some(min), Some(max)) = (min_ttl, max_ttl)
+            && min > max
+        {
+            return Err(ConfigError::NoTtl { peer: address, min, max });
+        }
+        if !known.insert(address) {
+            return Err(ConfigError::DuplicatePeer(address));
+        }
+    }
+    Ok(())
+}
+
 /// `IFNAMSIZ` less the terminating zero (include/uapi/linux/if.h).
 const LONGEST_NAME: usize = 15;
 
@@ -412,6 +435,54 @@ mod tests {
         assert!(complaint(std::slice::from_ref(&config)).contains("10.0.0.18 is not a multicast group"));
         config.delivery = Delivery::Unicast(Unicast::to([[224, 0, 0, 18].into()]));
         assert!(complaint(&[config]).contains("224.0.0.18 is not the address of a host"));
+    }
+
+    #[test]
+    fn instances_without_a_name_and_addresses_that_no_host_can_have_are_refused() {
+        assert_eq!(complaint(&[instance("", 1)]), "instance : it needs a name");
+        let fields: [fn(&mut InstanceConfig) -> &mut Vec<IpAddr>; 2] =
+            [|config| &mut config.addresses, |config| &mut config.excluded_addresses];
+        for bad in ["0.0.0.0", "224.0.0.18", "255.255.255.255", "::", "ff02::12"] {
+            let bad: IpAddr = bad.parse().unwrap();
+            for field in fields {
+                let mut config = instance("a", 1);
+                if bad.is_ipv6() {
+                    config.addresses = vec!["fe80::1".parse().unwrap()];
+                    config.delivery = Delivery::to_group(Family::Ipv6);
+                }
+                assert!(check(std::slice::from_ref(&config)).is_ok());
+                field(&mut config).push(bad);
+                assert_eq!(complaint(&[config]), format!("instance a: {bad} is not the address of a host"));
+            }
+        }
+        // On two interfaces, say.
+        let mut twice = instance("a", 1);
+        twice.addresses = vec![[10, 0, 0, 100].into(); 2];
+        assert!(check(&[twice]).is_ok());
+    }
+
+    #[test]
+    fn peers_that_are_there_twice_or_that_no_advert_could_come_from_are_refused() {
+        let unicast = |limits: &[(u8, Option<u8>, Option<u8>)]| {
+            let mut unicast = Unicast::to([]);
+            unicast.peers.extend(limits.iter().map(|&(last, min_ttl, max_ttl)| {
+                let mut peer = Peer::new([10, 0, 0, last].into());
+                (peer.min_ttl, peer.max_ttl) = (min_ttl, max_ttl);
+                peer
+            }));
+            let mut config = instance("a", 1);
+            config.delivery = Delivery::Unicast(unicast);
+            config
+        };
+        assert!(check(&[unicast(&[(2, Some(254), Some(254)), (3, Some(9), None)])]).is_ok());
+        assert_eq!(
+            complaint(&[unicast(&[(2, None, None), (3, Some(200), Some(100))])]),
+            "instance a: no TTL is at least 200 and at most 100, which peer 10.0.0.3 is limited to"
+        );
+        assert_eq!(
+            complaint(&[unicast(&[(2, None, None), (3, None, None), (2, Some(1), None)])]),
+            "instance a: peer 10.0.0.2 is there twice"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::conflict::ConflictEvent;
 use crate::driver::config::InstanceConfig;
 use crate::driver::difference::Changes;
 use crate::driver::registry::{InstanceFacts, Registry};
-use crate::driver::setup::Setup;
+use crate::driver::setup::{GroupConfig, Setup};
 use crate::driver::shared::{Commands, Shared, lock};
 use crate::driver::status::Status;
 use crate::error::Error;
@@ -126,11 +126,17 @@ impl Handle {
     /// Ends an instance, which resigns if it is master; see [`apply`](Self::apply).
     ///
     /// # Errors
-    /// There is no instance of this name, it is in a group, or the driver has ended: nothing has changed.
+    /// There is no instance of this name, it is in a group (then [`apply`](Self::apply) a setup whose group lacks it), or
+    /// the driver has ended: nothing has changed.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
         let changed = self.change(|mut setup| {
             let place = setup.instances.iter().position(|config| config.name == name);
-            setup.instances.remove(place.ok_or_else(|| Error::UnknownInstance(name.to_owned()))?);
+            let place = place.ok_or_else(|| Error::UnknownInstance(name.to_owned()))?;
+            let is_member = |group: &&GroupConfig| group.members.iter().any(|member| member == name);
+            if let Some(group) = setup.groups.iter().find(is_member) {
+                return Err(Error::GroupMember { instance: name.to_owned(), group: group.name.clone() });
+            }
+            setup.instances.remove(place);
             Ok(setup)
         });
         changed.await.map(|_| ())
@@ -211,9 +217,12 @@ impl Instance {
 
     /// Role, mastership and announcements, always the latest. Never reads old news: what changed twice
     /// is seen once.
+    ///
+    /// It closes when the instance or the driver has ended, however that came: `changed` tells the last change, to
+    /// [`Role::Initialize`], and is an error from then on.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
-        self.facts.ownership.subscribe()
+        self.facts.ownership()
     }
 
     /// States whether the host has all addresses of a mastership. Superseded words are dropped.
@@ -352,6 +361,12 @@ pub struct Event {
     pub kind: EventKind,
     /// Events lost just before this one because the channel was full.
     pub missed: u64,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.instance, self.kind)
+    }
 }
 
 /// What happened.

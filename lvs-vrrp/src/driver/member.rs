@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use lvs_core::Instant;
+use lvs_core::{Instant, Ownership};
+use tokio::sync::watch;
 
 use crate::action::{FaultReason, Gate};
 #[cfg(feature = "ah")]
@@ -24,7 +25,11 @@ pub(super) struct Member {
     pub(super) config: Arc<InstanceConfig>,
     /// What handles know of it.
     pub(super) facts: Arc<InstanceFacts>,
+    /// Tells whoever holds the addresses; it ends with the instance.
+    pub(super) ownership: watch::Sender<Ownership>,
     pub(super) router: Router,
+    /// When the router was told something the last time.
+    told_at: Instant,
     /// Takes down what the router is told, if that is wanted.
     recorder: Option<Box<Recorder>>,
     /// Puts authentication headers in front of its adverts, where it has a key.
@@ -69,6 +74,7 @@ impl Member {
         Self {
             status: Status::new(&router, now),
             router,
+            told_at: now,
             recorder: facts.record.clone().map(|recording| Box::new(Recorder::new(recording))),
             #[cfg(feature = "ah")]
             ah: sender(config.authentication),
@@ -86,13 +92,17 @@ impl Member {
             has_news: false,
             is_regrouped: false,
             config,
+            ownership: facts.take_owner(),
             facts,
         }
     }
 
-    /// Tells the router: the only way, so that a recording lacks nothing.
+    /// Tells the router: the only way, so that a recording lacks nothing and never goes back in time. Arrivals of one
+    /// batch have one time, and what the first of them led to may have been told later.
     #[inline]
     pub(super) fn tell(&mut self, now: Instant, input: &Input) {
+        self.told_at = self.told_at.max(now);
+        let now = self.told_at;
         if let Some(recorder) = &mut self.recorder {
             recorder.note(now, input, &self.router);
         }

@@ -211,7 +211,7 @@ mod tests {
     fn any_reason_has_words_for_any_octets() {
         let config = config(seconds(1));
         let whole = [0x21; 40];
-        for refusal in Refusal::ALL {
+        for &refusal in Refusal::ALL {
             for length in 0..=whole.len() {
                 let datagram = Datagram::new(Endpoints::v4(PEER, GROUP), 255, &whole[..length]);
                 let Mismatch { expected, came } = Mismatch::new(&config, refusal, &datagram);

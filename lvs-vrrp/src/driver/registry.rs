@@ -102,7 +102,9 @@ pub(crate) struct InstanceFacts {
     /// No other instance of this process has it.
     pub(crate) id: u64,
     pub(crate) name: Arc<str>,
-    pub(crate) ownership: watch::Sender<Ownership>,
+    ownership: watch::Receiver<Ownership>,
+    /// Until the driver takes it.
+    owner: Mutex<Option<watch::Sender<Ownership>>>,
     pub(crate) counters: Counters,
     pub(crate) pulse: PulseCell,
     pub(crate) record: Option<SharedRecording>,
@@ -116,15 +118,29 @@ impl InstanceFacts {
             let recording = Recording::new(now, &config.router, NO_ADDRESS, room);
             Arc::new(Mutex::new(recording))
         });
+        let (owner, ownership) = watch::channel(Ownership::default());
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name: config.name.as_str().into(),
-            ownership: watch::Sender::new(Ownership::default()),
+            ownership,
+            owner: Mutex::new(Some(owner)),
             counters: Counters::default(),
             pulse: PulseCell::default(),
             record,
             status: Mutex::new(Status::new(&router, now)),
         }
+    }
+
+    /// What tells of the ownership: once, to the one who tells. When that is dropped, every receiver is closed.
+    pub(crate) fn take_owner(&self) -> watch::Sender<Ownership> {
+        lock(&self.owner).take().unwrap_or_else(|| watch::Sender::new(Ownership::default()))
+    }
+
+    pub(crate) fn ownership(&self) -> watch::Receiver<Ownership> {
+        let mut ownership = self.ownership.clone();
+        // What was before is no news to whoever asks now.
+        ownership.mark_unchanged();
+        ownership
     }
 
     pub(crate) fn tell_status(&self, status: &Status) {

@@ -242,7 +242,7 @@ impl Driver {
             member.has_news = false;
             let facts = &member.facts;
             let ownership = member.router.ownership();
-            facts.ownership.send_if_modified(|before| {
+            member.ownership.send_if_modified(|before| {
                 let changed = *before != ownership;
                 *before = ownership;
                 changed

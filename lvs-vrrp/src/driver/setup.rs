@@ -43,7 +43,7 @@ impl From<Vec<InstanceConfig>> for Setup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupConfig {
-    /// Its name, unique among the groups.
+    /// Its name, unique among the groups and not empty.
     pub name: String,
     /// Names of its instances, at least one; an instance is in one group at most.
     pub members: Vec<String>,
@@ -73,6 +73,9 @@ impl Setup {
         let (mut groups, mut taken, mut group_names) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         for group in &self.groups {
             let refuse = |source| Error::Group { group: group.name.clone(), source };
+            if group.name.is_empty() {
+                return Err(refuse(ConfigError::Nameless));
+            }
             if !group_names.insert(&*group.name) {
                 return Err(refuse(ConfigError::DuplicateGroup));
             }
@@ -128,5 +131,6 @@ mod tests {
         );
         assert_eq!(complaint(&[("g", &["a", "a"])]), "group g: instance a is in group g already");
         assert_eq!(complaint(&[("g", &[])]), "group g: it has no members");
+        assert_eq!(complaint(&[("", &["a"])]), "group : it needs a name");
     }
 }

@@ -67,13 +67,30 @@ fn master() -> (Driver, Handle, watch::Receiver<Ownership>) {
     (driver, handle, ownership)
 }
 
-#[test]
-fn a_driver_that_is_dropped_owns_nothing_any_more_although_handles_live_on() {
-    let (driver, _handle, mut ownership) = master();
+#[tokio::test]
+async fn a_driver_that_is_dropped_owns_nothing_any_more_although_handles_live_on() {
+    let (driver, handle, mut ownership) = master();
     let epoch = ownership.borrow_and_update().epoch;
     drop(driver.run());
-    assert!(ownership.has_changed().unwrap());
-    assert_eq!(*ownership.borrow(), Ownership { epoch, role: Role::Initialize, announcements: 0 });
+    ownership.changed().await.unwrap();
+    let nobody = Ownership { epoch, role: Role::Initialize, announcements: 0 };
+    assert_eq!(*ownership.borrow_and_update(), nobody);
+    // Whoever watches learns that nothing will come any more, whenever he began to.
+    ownership.changed().await.unwrap_err();
+    let mut late = handle.instance("owner").unwrap().ownership();
+    late.changed().await.unwrap_err();
+    assert_eq!(*late.borrow(), nobody);
+}
+
+#[tokio::test]
+async fn whoever_begins_to_watch_an_ownership_is_told_of_later_changes_alone() {
+    let (driver, handle, _before) = master();
+    let mut ownership = handle.instance("owner").unwrap().ownership();
+    assert!(!ownership.has_changed().unwrap());
+    assert_eq!(ownership.borrow().role, Role::Master);
+    drop(driver);
+    ownership.changed().await.unwrap();
+    assert_eq!(ownership.borrow().role, Role::Initialize);
 }
 
 #[test]

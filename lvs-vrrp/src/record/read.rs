@@ -34,8 +34,17 @@ pub(super) fn recording(text: &str) -> Result<Told, ParseError> {
         router.read_state(state).map_err(|reason| lines.error(reason))?;
         line = lines.next();
     }
+    let mut last = Duration::ZERO;
     while let Some(told) = line {
-        inputs.push(input(told).map_err(|reason| lines.error(reason))?);
+        let (offset, input) = input(told).map_err(|reason| lines.error(reason))?;
+        if offset < last {
+            let (offset, last) = (offset.as_nanos(), last.as_nanos());
+            return Err(
+                lines.error(format!("+{offset} is before +{last}: inputs go in the order of their times"))
+            );
+        }
+        last = offset;
+        inputs.push((offset, input));
         line = lines.next();
     }
     Ok(Told { start, router, inputs })

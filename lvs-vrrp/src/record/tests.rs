@@ -42,7 +42,7 @@ fn every_input_is_read_as_it_was_written() {
         .with_owner_ignore_adverts(true)
         .with_yield_when_late(true)
         .with_highest_other_priority(Priority::new(9).unwrap())
-        .with_claim_timeout(nanos(8));
+        .with_claim_timeout(nanos(100_000_008));
     let advert = |source: [u16; 8], octet, interval| Input::Advert {
         source: source.into(),
         advertised: Advertised::from_octet(octet),
@@ -112,6 +112,10 @@ fn a_text_that_is_no_recording_is_refused_with_the_line_and_the_reason() {
     assert_eq!(error_of_input("+0 timeout 1"), r#"line 6: "timeout 1" is no input"#);
     assert_eq!(error_of_input("+0 gate fault bored"), r#"line 6: "bored" is no reason for a fault"#);
     assert_eq!(error_of_input("+0 advert here 0 1s"), r#"line 6: "here": invalid IP address syntax"#);
+    assert_eq!(
+        error_of(&format!("{HEADER}+3 enable\n+3 timeout\n# later\n+2 timeout\n")),
+        "line 8: +2 is before +3: inputs go in the order of their times"
+    );
     let state = |words: &str| error_of(&format!("{HEADER}state {words}\n+0 enable\n"));
     assert_eq!(state("epoch=1"), r#"line 5: "failed_claims" is missing"#);
     assert_eq!(state("epoch"), r#"line 5: "epoch" is no key=value"#);
@@ -292,6 +296,11 @@ proptest! {
             0..20,
         )
     ) {
+        let mut lines = lines;
+        lines.sort_by_key(|line| {
+            let offset = line.split(' ').next().unwrap_or_default().trim_start_matches(['+', '0']);
+            (offset.len(), offset.to_owned())
+        });
         let text = format!("{HEADER}{}", lines.join("\n"));
         match replay(&text) {
             Ok(replayed) => prop_assert_eq!(replayed.steps().len(), lines.len()),

@@ -9,7 +9,6 @@ use lvs_core::{ClaimResult, Instant};
 use super::{Input, fault_word};
 use crate::action::Gate;
 use crate::config::{Config, Preempt, Start};
-use crate::types::Interval;
 
 pub(super) fn header(start: Instant, config: &Config, address: IpAddr) -> String {
     let mut text = String::new();
@@ -35,8 +34,7 @@ pub(super) fn line(text: &mut String, offset: Duration, input: &Input) {
             put(text, format_args!("claimed {epoch} {result}"));
         }
         Input::Advert { source, advertised, interval } => {
-            put(text, format_args!("advert {source} {advertised} "));
-            put_interval(text, *interval);
+            put(text, format_args!("advert {source} {advertised} {interval}"));
         }
         Input::Timeout => text.push_str("timeout"),
         Input::Priority(priority) => put(text, format_args!("priority {priority}")),
@@ -50,9 +48,7 @@ pub(super) fn line(text: &mut String, offset: Duration, input: &Input) {
 }
 
 fn put_config(text: &mut String, config: &Config) {
-    text.push_str(" interval=");
-    put_interval(text, config.interval());
-    put(text, format_args!(" priority={}", config.priority()));
+    put(text, format_args!(" interval={} priority={}", config.interval(), config.priority()));
     match config.preempt() {
         Preempt::Always => text.push_str(" preempt=always"),
         Preempt::Never => text.push_str(" preempt=never"),
@@ -88,13 +84,6 @@ fn put_config(text: &mut String, config: &Config) {
     }
     if let Some(timeout) = config.fixed_claim_timeout() {
         put(text, format_args!(" claim_timeout={}", nanos(timeout)));
-    }
-}
-
-pub(crate) fn put_interval(text: &mut String, interval: Interval) {
-    match interval {
-        Interval::Seconds(seconds) => put(text, format_args!("{seconds}s")),
-        Interval::Centis(centis) => put(text, format_args!("{}cs", centis.get())),
     }
 }
 

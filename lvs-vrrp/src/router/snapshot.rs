@@ -10,7 +10,7 @@ use super::{Router, State};
 use crate::action::Gate;
 use crate::conflict::{Conflict, Verdict};
 use crate::record::read::{interval, number, priority, switch};
-use crate::record::write::{put, put_interval};
+use crate::record::write::put;
 use crate::record::{FAULTS, fault_word};
 
 impl Router {
@@ -79,7 +79,7 @@ impl Backup {
             Wait::ForGate => {}
         }
         text.push_str(" interval=");
-        put_interval(text, *master_interval);
+        put(text, format_args!("{master_interval}"));
         match expiry {
             Expiry::Silence => text.push_str(" cause=silence"),
             Expiry::Resignation => text.push_str(" cause=resignation"),

@@ -181,7 +181,7 @@ impl World {
             let gate = member.own_gate().and(group_gate.unwrap_or(Gate::Open));
             assert_eq!(member.router.gate(), gate, "{}", member.config.name);
             assert_ne!(member.router.role(), Role::Initialize);
-            let told = *member.facts.ownership.borrow();
+            let told = *member.ownership.borrow();
             assert_eq!(told, member.router.ownership());
             assert_eq!(member.facts.status().role, told.role);
         }

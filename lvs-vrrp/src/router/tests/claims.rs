@@ -44,6 +44,30 @@ fn a_claim_that_is_not_confirmed_in_time_is_a_fault_and_tried_again_later_and_la
 }
 
 #[test]
+fn an_owner_without_addresses_pauses_however_short_its_claim_timeout_is() {
+    // A3, A4.
+    let owner = v3().with_priority(Priority::OWNER).with_claim_timeout(Duration::ZERO);
+    let mut router = Router::new(owner, [10, 0, 0, 5].into());
+    let mut now = Instant::ORIGIN;
+    router.enable(now);
+    let (mut adverts, mut pauses) = (0, Vec::new());
+    while pauses.len() < 9 {
+        let decided = std::iter::from_fn(|| router.poll_action());
+        adverts += decided.filter(|action| matches!(action, Action::Advertise(_))).count();
+        let at = router.poll_timeout().expect("it tries again");
+        assert!(at > now, "it goes on with no time between");
+        if router.role() == Role::Fault {
+            pauses.push((at - now).as_millis() / 100);
+        }
+        now = at;
+        router.handle_timeout(now);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+    // Each time one of a master, and one of a master that resigns.
+    assert_eq!(adverts, 18);
+}
+
+#[test]
 fn addresses_that_are_missing_for_too_long_are_a_fault() {
     let mut rig = Rig::master(v3());
     let epoch = rig.router.epoch;

@@ -42,6 +42,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Draft> {
         notify_priority_changes: false,
         tracks_weights: false,
     };
+    cx.needs_name(&draft.name);
     let mut seen = Seen::default();
     cx.statements(Kind::SyncGroup, TABLE, inner(node), &mut draft, &mut seen);
     match &*draft.members {

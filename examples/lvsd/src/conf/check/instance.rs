@@ -63,6 +63,7 @@ impl Checked {
 /// Checks one block by itself.
 pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Option<Checked> {
     let name = node.args.first()?;
+    cx.needs_name(name);
     let mut draft = Draft::default();
     cx.statements(Kind::Instance, TABLE, inner(node), &mut draft, &mut Seen::default());
     if draft.interface.said.is_none() {

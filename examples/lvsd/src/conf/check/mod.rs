@@ -381,6 +381,13 @@ impl Cx<'_> {
         self.report(Diagnostic::warning(Code::OutOfRange, word.span, message).label(label));
     }
 
+    /// keepalived takes an empty one, by which then nobody can speak of what it is the name of.
+    fn needs_name(&mut self, name: &Word) {
+        if name.text.is_empty() {
+            self.bad(name, "the name is empty", "write one that logs and scripts can say");
+        }
+    }
+
     fn bad(&mut self, word: &Word, message: impl Into<String>, label: impl Into<String>) {
         self.report(Diagnostic::error(Code::BadValue, word.span, message).label(label));
     }
