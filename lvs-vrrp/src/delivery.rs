@@ -107,7 +107,9 @@ impl Multicast {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unicast {
-    /// The other routers, each once. Our own addresses may be among them and are skipped.
+    /// The other routers, each once. Our own addresses may be among them and are skipped; with no others the instance is master
+    /// unheard, of which the log warns, or at fault if
+    /// [`is_faulty_without_peers`](crate::InstanceConfig::is_faulty_without_peers) says so.
     pub peers: Vec<Peer>,
     /// The address to send from, which also decides between equal priorities (`unicast_src_ip`); `None` for
     /// the interface's primary one.

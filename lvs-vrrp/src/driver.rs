@@ -40,7 +40,7 @@ use crate::driver::member::Member;
 use crate::driver::registry::{Plan, Registry};
 use crate::driver::send::News;
 use crate::driver::setup::Setup;
-use crate::driver::shared::{Commands, Inbox, Shared};
+use crate::driver::shared::{Commands, Inbox, MAX_LINKS, Shared};
 use crate::driver::timers::Timers;
 use crate::error::Error;
 use crate::record::Input;
@@ -223,13 +223,23 @@ impl Driver {
     /// # Errors
     /// The kernel has no timer for us, or waiting failed. What happens to sockets is a fault of their
     /// instances and is tried again, not an error.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and in one that does no I/O (`Builder::enable_io`, which `enable_all` includes).
     pub async fn run(mut self) -> Result<(), Error> {
         let kernel = |operation| move |source| Error::Kernel { operation, source };
         let mut alarm = Alarm::new().map_err(kernel("create timer"))?;
         let mut is_over = self.start();
+        let mut turns = 0;
         while !is_over {
             alarm.set(self.timers.first()).map_err(kernel("set timer"))?;
-            self.wake_up(&mut alarm).await.map_err(kernel("wait for adverts"))?;
+            let has_waited = self.wake_up(&mut alarm).await.map_err(kernel("wait for adverts"))?;
+            turns = if has_waited { 0 } else { turns + 1 };
+            if turns == MAX_TURNS {
+                // Whatever is always ready must not keep the rest of the runtime from running.
+                tokio::task::yield_now().await;
+                turns = 0;
+            }
             is_over = self.turn();
         }
         Ok(())
@@ -260,8 +270,9 @@ impl Driver {
         false
     }
 
-    /// Until an advert, a command or the timer is there.
-    async fn wake_up(&mut self, alarm: &mut Alarm) -> io::Result<()> {
+    /// Until an advert, a command or the timer is there. Answers whether that took any time.
+    async fn wake_up(&mut self, alarm: &mut Alarm) -> io::Result<bool> {
+        let mut has_waited = false;
         let mut commanded = pin!(self.shared.wake.notified());
         let interfaces = &mut self.interfaces;
         poll_fn(|cx| {
@@ -281,9 +292,11 @@ impl Driver {
                     note(readable);
                 }
             }
+            has_waited |= result.is_pending();
             result
         })
-        .await
+        .await?;
+        Ok(has_waited)
     }
 
     /// Everything that there is to do now, in the order of the driver contract; answers whether it was the
@@ -315,7 +328,9 @@ impl Driver {
                     self.set_link(place, link);
                 }
                 (None, Some(link)) => {
-                    self.strangers.insert(name, link);
+                    if self.strangers.len() < MAX_LINKS || self.strangers.contains_key(&name) {
+                        self.strangers.insert(name, link);
+                    }
                 }
                 (None, None) => {
                     self.strangers.remove(&name);
@@ -473,6 +488,9 @@ const EVENTS: usize = 1024;
 
 /// The timer for interfaces nobody tells about, and for sockets that could not be opened.
 const LOOK: usize = 0;
+
+/// Turns without waiting before other tasks of the runtime have theirs.
+const MAX_TURNS: u32 = 64;
 
 /// More than a machine that is not overloaded is late by.
 const LATE: Duration = Duration::from_millis(5);

@@ -27,7 +27,7 @@ use crate::refusal::Refusal;
 /// groups is opened before the one that it replaces is dropped, so that nothing is lost in between; a transport that cannot
 /// have both answers [`AddrInUse`](io::ErrorKind::AddrInUse), and is asked again when the old one is gone.
 pub trait Transport: Send {
-    /// Opens a way in.
+    /// Opens a way in. A transport that does not carry authentication headers refuses [`Channel::Authenticated`].
     ///
     /// # Errors
     /// Why there is none: a fault of the instances that need it.
@@ -38,6 +38,14 @@ pub trait Transport: Send {
     /// # Errors
     /// Why there is none: a fault of the instances that need it.
     fn sender(&mut self, interface: &str, index: u32, family: Family) -> io::Result<Box<dyn Sender>>;
+
+    /// The one address of this host at which it receives unicast of a family, if it does so at one only. Instances then
+    /// send from it unless they are configured otherwise, and peers that have other addresses of this host are other
+    /// routers. By default `None`: all addresses of the host are ours.
+    fn address(&self, family: Family) -> Option<IpAddr> {
+        let _ = family;
+        None
+    }
 }
 
 /// What a receiver is to receive.
@@ -61,12 +69,23 @@ pub enum Channel {
     Ipv4,
     /// IPv6, protocol 112.
     Ipv6,
-    /// IPv4, protocol 51: behind an authentication header. Raw sockets only: other transports may open what they
-    /// like, and neither send nor receive such adverts.
+    /// IPv4, protocol 51: behind an authentication header. Raw sockets only: other transports can neither send nor
+    /// receive such adverts, and refuse to open a receiver ([`Unsupported`](io::ErrorKind::Unsupported)).
     Authenticated,
 }
 
 impl Channel {
+    /// Refuses what only raw sockets carry.
+    pub(crate) fn check_is_plain(self) -> io::Result<()> {
+        match self {
+            Self::Ipv4 | Self::Ipv6 => Ok(()),
+            Self::Authenticated => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "authentication headers need raw sockets; this transport does not carry them",
+            )),
+        }
+    }
+
     /// The family of its addresses.
     #[must_use]
     pub const fn family(self) -> Family {
@@ -183,6 +202,75 @@ impl Arrivals {
             None => Arrived::Refused(Refusal::Length),
         };
         self.kinds.push(arrived);
+    }
+
+    /// All of them in order, or why one is none that could hold an advert.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Datagram<'_>, Refusal>> {
+        (0..self.len()).filter_map(|place| self.get(place))
+    }
+
+    /// Forgets those that are not to be kept; the others stay as they came, in order, with their headers. For transports
+    /// around others:
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::task::{Context, Poll};
+    ///
+    /// use lvs_vrrp::{Arrivals, Datagram, Endpoints, Receiver};
+    ///
+    /// /// A way in that loses every third datagram.
+    /// #[derive(Debug)]
+    /// struct Lossy {
+    ///     inner: Box<dyn Receiver>,
+    ///     came: u64,
+    /// }
+    ///
+    /// impl Receiver for Lossy {
+    ///     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    ///         self.inner.poll_readable(cx)
+    ///     }
+    ///
+    ///     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
+    ///         let result = self.inner.receive(arrivals);
+    ///         arrivals.retain(|_| {
+    ///             self.came += 1;
+    ///             self.came % 3 != 0
+    ///         });
+    ///         result
+    ///     }
+    /// }
+    ///
+    /// # #[derive(Debug)]
+    /// # struct Six;
+    /// # impl Receiver for Six {
+    /// #     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// #         Poll::Ready(Ok(()))
+    /// #     }
+    /// #     fn receive(&mut self, arrivals: &mut Arrivals) -> io::Result<bool> {
+    /// #         let endpoints = Endpoints::v4([10, 0, 0, 2].into(), [224, 0, 0, 18].into());
+    /// #         (0..6).for_each(|number| arrivals.push(&Datagram::new(endpoints, 255, &[number])));
+    /// #         Ok(false)
+    /// #     }
+    /// # }
+    /// # let inner = Box::new(Six);
+    /// let mut arrivals = Arrivals::new();
+    /// Lossy { inner, came: 0 }.receive(&mut arrivals)?; // of six
+    /// let kept: Vec<u8> = arrivals.iter().flatten().map(|datagram| datagram.payload[0]).collect();
+    /// assert_eq!(kept, [0, 1, 3, 4]);
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn retain(&mut self, mut is_kept: impl FnMut(Result<Datagram<'_>, Refusal>) -> bool) {
+        let mut kept = 0;
+        for place in 0..self.len() {
+            if self.get(place).is_some_and(&mut is_kept) {
+                if kept != place {
+                    self.rooms.swap(kept, place);
+                    self.kinds.swap(kept, place);
+                }
+                kept += 1;
+            }
+        }
+        self.kinds.truncate(kept);
     }
 
     /// One of them; `None` if there are fewer.

@@ -68,7 +68,7 @@ pub struct InstanceConfig {
     /// ([`FaultReason::SourceMissing`](crate::FaultReason::SourceMissing)).
     pub tracks_source: bool,
     /// Whether unicast without peers is a fault of the instance rather than an error of the configuration
-    /// (`unicast_fault_no_peer`).
+    /// (`unicast_fault_no_peer`); with peers that are all addresses of this host, rather than a warning.
     pub is_faulty_without_peers: bool,
     /// How adverts travel.
     pub delivery: Delivery,

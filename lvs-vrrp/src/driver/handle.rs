@@ -160,17 +160,16 @@ impl Handle {
     /// States how an interface is now. From the first time on the driver no longer looks at this interface
     /// itself.
     ///
-    /// A change of index, state or hardware address opens its sockets anew and joins the groups again.
+    /// A change of index, state or hardware address opens its sockets anew and joins the groups again. Of the interfaces
+    /// that no instance needs 65,536 are remembered; when the driver has ended, none.
     pub fn set_link(&self, link: Link) {
-        self.shared.inbox().links.insert(link.name.clone(), Some(link));
-        self.shared.wake.notify_one();
+        self.shared.tell_link(link.name.clone(), Some(link));
     }
 
     /// States that there is no interface of this name now. From then on the driver no longer looks at it
     /// itself.
     pub fn remove_link(&self, name: &str) {
-        self.shared.inbox().links.insert(name.to_owned(), None);
-        self.shared.wake.notify_one();
+        self.shared.tell_link(name.to_owned(), None);
     }
 
     /// Asks the driver to end: every master resigns, then [`Driver::run`](crate::Driver::run) returns.

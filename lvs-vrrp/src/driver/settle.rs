@@ -9,7 +9,7 @@ use lvs_core::{Family, Instant, Link};
 use super::{Driver, LOOK};
 use crate::action::FaultReason;
 use crate::clock;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Unicast};
 use crate::driver::config::InstanceConfig;
 use crate::driver::interface::{Interface, needed_channels};
 use crate::driver::links;
@@ -219,21 +219,37 @@ impl Driver {
             && [listens_on, sends_through].iter().any(|interface| interface.fault().is_some());
         let silent_peers = match &member.config.delivery {
             Delivery::Multicast(_) => BTreeSet::new(),
-            Delivery::Unicast(_) => {
-                listens_on.own_addresses().chain(sends_through.own_addresses()).chain([source]).collect()
-            }
+            Delivery::Unicast(_) => match self.transport.0.address(family) {
+                Some(address) => BTreeSet::from([address, source]),
+                None => {
+                    listens_on.own_addresses().chain(sends_through.own_addresses()).chain([source]).collect()
+                }
+            },
         };
         let member = &mut self.members[index];
         let interface = &mut self.interfaces[member.interface];
         let listener = member.config.listener(source, member.listed).with_broadcasts(interface.broadcasts());
         interface.demux.insert(index, listener);
         member.source = Some(source);
+        let was_alone = is_alone(&member.config.delivery, &member.silent_peers);
+        let is_alone = is_alone(&member.config.delivery, &silent_peers);
         member.silent_peers = silent_peers;
+        if is_alone && !was_alone {
+            let (instance, interface) = (&member.config.name, &interface.name);
+            tracing::warn!(
+                instance,
+                interface,
+                "all of its unicast peers are addresses of its own: nobody hears its adverts"
+            );
+        }
         if member.router.address() != source {
             member.tell(clock::now(), &Input::Address(source));
         }
         member.link_fault = match &member.config.delivery {
             Delivery::Unicast(unicast) if unicast.peers.is_empty() => Some(FaultReason::NoPeers),
+            Delivery::Unicast(_) if is_alone && member.config.is_faulty_without_peers => {
+                Some(FaultReason::NoPeers)
+            }
             // Without carrier the ways are closed, and it goes on all the same.
             Delivery::Multicast(_) | Delivery::Unicast(_) if is_excused => None,
             Delivery::Multicast(_) | Delivery::Unicast(_) => is_cut_off.then_some(FaultReason::Socket),
@@ -286,8 +302,8 @@ impl Driver {
             .collect()
     }
 
-    /// The address that an instance sends from: the configured one, if it is an address of this host, or the first of the interface that is no
-    /// virtual address (VR-001), in IPv6 a link-local one (VR-005). The owner may have no other than its own
+    /// The address that an instance sends from: the configured one, if it is an address of this host, or that at which the
+    /// transport listens, or the first of the interface that is no virtual address (VR-001), in IPv6 a link-local one (VR-005). The owner may have no other than its own
     /// virtual ones.
     fn source_for(
         &self,
@@ -319,6 +335,14 @@ impl Driver {
             let is_ours = config.router.priority().is_owner() && config.owns(*address);
             fits(config, address) && (is_ours || !virtual_addresses.contains(address))
         };
+        let is_there = |address: &IpAddr| {
+            let mut own = listens_on.own_addresses().chain(sends_through.own_addresses());
+            address.is_loopback() || own.any(|own| own == *address)
+        };
+        let listened_at = self.transport.0.address(config.family());
+        if let Some(address) = listened_at.filter(|address| may_be_source(address) && is_there(address)) {
+            return Ok(address);
+        }
         let of_the_outlet = match config.family() {
             Family::Ipv4 => None,
             Family::Ipv6 => sends_through.primary(may_be_source),
@@ -363,6 +387,16 @@ fn fits(config: &InstanceConfig, address: &IpAddr) -> bool {
             }
         },
         (IpAddr::V4(_), Family::Ipv6) | (IpAddr::V6(_), Family::Ipv4) => false,
+    }
+}
+
+/// Whether there are peers, and all of them are ourselves.
+fn is_alone(delivery: &Delivery, silent_peers: &BTreeSet<IpAddr>) -> bool {
+    match delivery {
+        Delivery::Multicast(_) => false,
+        Delivery::Unicast(Unicast { peers, .. }) => {
+            !peers.is_empty() && peers.iter().all(|peer| silent_peers.contains(&peer.address))
+        }
     }
 }
 

@@ -100,8 +100,27 @@ impl Shared {
         let mut inbox = lock(&self.inbox);
         inbox.is_over = true;
         let change = inbox.change.take();
+        inbox.links.clear();
         drop(inbox);
         drop(change);
+    }
+
+    /// Takes note of what an interface is like, unless nobody will ask.
+    pub(crate) fn tell_link(&self, name: String, link: Option<Link>) {
+        let mut inbox = self.inbox();
+        if inbox.is_over {
+            return;
+        }
+        if inbox.links.len() >= MAX_LINKS && !inbox.links.contains_key(&name) {
+            let registry = self.registry();
+            let mut needed = registry.instances.iter().flat_map(|instance| instance.config.interfaces());
+            if !needed.any(|needed| needed == name) {
+                return;
+            }
+        }
+        inbox.links.insert(name, link);
+        drop(inbox);
+        self.wake.notify_one();
     }
 
     pub(crate) fn inbox(&self) -> Mail<'_> {
@@ -113,6 +132,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing is done under these locks that could leave it half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Interfaces that nobody needs and that are remembered all the same.
+pub(crate) const MAX_LINKS: usize = 65_536;
 
 /// Commands not yet taken: at most one of each kind for each interface and instance, and one change.
 #[derive(Debug, Default)]

@@ -8,11 +8,12 @@ use tracing::span;
 use super::*;
 use crate::action::FaultReason;
 use crate::config::Config;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Unicast};
 use crate::driver::handle::EventKind;
 use crate::endpoints::{Datagram, Endpoints};
 use crate::ipv4::TTL;
 use crate::refusal::Refusal;
+use crate::transport::memory::MemoryNetwork;
 use crate::types::{Interval, Priority, Vrid};
 
 /// No host has it, so its sockets cannot be opened, by whomever.
@@ -144,6 +145,54 @@ fn sockets_that_cannot_be_opened_are_complained_about_once_per_reason() {
     });
 }
 
+#[test]
+fn links_that_nobody_needs_are_bounded_and_after_the_end_none_are_kept() {
+    let (mut driver, handle) = driver(vec![instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100])]);
+    let stranger = |number: usize| Link { name: format!("s{number}"), ..link(&[]) };
+    // More than fit at once, and more than fit altogether.
+    for first in [0, MAX_LINKS / 2] {
+        (first..=first + MAX_LINKS).for_each(|number| handle.set_link(stranger(number)));
+        handle.set_link(link(&[[10, 0, 0, 1]]));
+        let inbox = driver.shared.take_commands().unwrap();
+        assert_eq!(inbox.links.len(), MAX_LINKS + 1);
+        assert!(!driver.obey(inbox));
+        assert!(driver.interfaces[0].link.is_some(), "it is needed");
+        assert_eq!(driver.strangers.len(), MAX_LINKS);
+    }
+    handle.set_link(stranger(0));
+    let shared = Arc::clone(&driver.shared);
+    drop(driver);
+    handle.set_link(stranger(1));
+    handle.remove_link("s2");
+    assert!(shared.inbox().links.is_empty());
+}
+
+#[test]
+fn peers_that_are_all_addresses_of_the_host_are_warned_of_once_and_a_fault_if_the_configuration_says_so() {
+    let own = [[10, 0, 0, 1], [10, 0, 0, 2]];
+    for (is_faulty_without_peers, fault) in [(false, None), (true, Some(FaultReason::NoPeers))] {
+        let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
+        config.delivery = Delivery::Unicast(Unicast::to(own.map(IpAddr::from)));
+        config.is_faulty_without_peers = is_faulty_without_peers;
+        let transport = MemoryNetwork::new().host(own.map(IpAddr::from));
+        let (mut driver, _handle, _) = Driver::with_transport(vec![config], transport).unwrap();
+        let warnings = Arc::new(AtomicUsize::new(0));
+        tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || {
+            let mut set = |addresses: &[[u8; 4]]| {
+                driver.set_link(0, Some(link(addresses)));
+                driver.settle(0, false);
+                (driver.members[0].link_fault, warnings.load(Ordering::SeqCst))
+            };
+            // The other one is somebody else's.
+            assert_eq!(set(&own[..1]), (None, 0));
+            assert_eq!(set(&own), (fault, 1));
+            assert_eq!(set(&[own[0], own[1], [10, 0, 0, 3]]), (fault, 1));
+            assert_eq!(set(&own[..1]), (None, 1));
+            assert_eq!(set(&own), (fault, 2));
+        });
+    }
+}
+
 /// Tells a driver about a link, by the way of the application.
 fn tell(driver: &mut Driver, handle: &Handle, link: Result<Link, &str>) {
     match link {
@@ -250,7 +299,7 @@ fn adverts_that_an_instance_refuses_are_warned_of_per_reason_and_those_of_strang
 #[test]
 fn a_driver_refuses_broadcasts_to_its_unicast_instances() {
     let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
-    config.delivery = Delivery::Unicast(crate::delivery::Unicast::to([[10, 0, 0, 2].into()]));
+    config.delivery = Delivery::Unicast(Unicast::to([[10, 0, 0, 2].into()]));
     let (mut driver, _) = driver(vec![config.clone()]);
     driver.set_link(0, Some(link(&[[10, 0, 0, 1]])));
     for (destination, is_accepted) in [([10, 0, 0, 1], true), ([10, 0, 0, 255], false)] {
@@ -268,7 +317,7 @@ async fn a_source_address_that_this_host_does_not_have_is_warned_of_once() {
     let warnings = Arc::new(AtomicUsize::new(0));
     let count = || warnings.load(Ordering::SeqCst);
     let mut config = instance("a", 1, Priority::DEFAULT, [10, 0, 0, 100]);
-    let mut unicast = crate::delivery::Unicast::to([IpAddr::from([10, 0, 0, 2])]);
+    let mut unicast = Unicast::to([IpAddr::from([10, 0, 0, 2])]);
     unicast.source = Some([10, 0, 0, 9].into());
     config.delivery = Delivery::Unicast(unicast);
     let (mut driver, _) = driver(vec![config]);

@@ -14,7 +14,8 @@ use crate::transport::{Arrivals, Channel, Departures, Listen, Receiver, Sender, 
 /// A network in memory: drivers that are given its hosts hear each other, interface by interface of the same name.
 ///
 /// For tests of applications and for simulations; clones are the same network. Whether an interface is there and
-/// which addresses it has tells [`Handle::set_link`](crate::Handle::set_link).
+/// which addresses it has tells [`Handle::set_link`](crate::Handle::set_link). Authentication headers do not travel
+/// here: an instance that wants them is at fault.
 ///
 /// ```
 /// use lvs_vrrp::{Link, LinkAddress, Role};
@@ -86,6 +87,7 @@ pub struct MemoryTransport {
 
 impl Transport for MemoryTransport {
     fn receiver(&mut self, listen: &Listen<'_>) -> io::Result<Box<dyn Receiver>> {
+        listen.channel.check_is_plain()?;
         let mut network = self.network.lock();
         network.receivers += 1;
         let key = network.receivers;
