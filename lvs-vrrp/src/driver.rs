@@ -69,8 +69,8 @@ use crate::types::Advertised;
 ///
 /// [`run`](Self::run) returns after [`Handle::shutdown`], when every master has resigned. Cancelling it, by dropping
 /// its future, is safe at any time, though no other router hears of it: what the driver owns is closed, and
-/// [`Instance::ownership`](crate::Instance::ownership) says [`Role::Initialize`], so that addresses are released. The
-/// same happens when it panics, and when a driver is dropped that never ran.
+/// [`Instance::ownership`](crate::Instance::ownership) says [`Role::Initialize`], so that addresses are released, and is
+/// closed. The same happens when it panics, and when a driver is dropped that never ran.
 ///
 /// # What it depends on
 ///
@@ -97,6 +97,7 @@ use crate::types::Advertised;
 ///     let instance = handle.instance("VI_1").expect("it was configured above");
 ///     let mut ownership = instance.ownership();
 ///     tokio::spawn(async move {
+///         // It is closed when the instance or the driver has ended.
 ///         while ownership.changed().await.is_ok() {
 ///             let now = *ownership.borrow_and_update();
 ///             println!("{}", now.role);

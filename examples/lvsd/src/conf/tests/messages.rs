@@ -265,8 +265,8 @@ fn wrong_values_are_shown_at_the_value() {
     in_instance(" notify_stop \"/bin/x\\0\" root", &["bad-text 7:14", "bad-value 7:14"]);
     assert_eq!(complaints(&instance("").replace("e V ", "e \"\" ")), ["bad-value 1:15"]);
     let group = "vrrp_sync_group \"\" {\n group {\n V W\n }\n}\n";
-    let other = instance("").replace("e V", "e W").replace("10.0.0.1", "10.0.0.2").replace("id 51", "id 52");
-    assert_eq!(complaints(&(instance("") + &other + group)), ["bad-value 15:17"]);
+    let other = instance("").replace("e V", "e W").replace("10.0.0.1", "10.0.0.2").replace("id 1", "id 2");
+    assert_eq!(complaints(&(instance("") + &other + group)), ["bad-value 17:17"]);
     in_instance(" version 3\n advert_int 41", &["out-of-range 8:2"]);
     in_instance(" version 3\n advert_int 0.015", &["out-of-range 8:2"]);
 }
