@@ -301,11 +301,7 @@ impl Listener {
         if !ttl_is_allowed {
             return Err(Refusal::Ttl);
         }
-        let advert = Advert::parse_behind(ah, payload, &endpoints)?;
-        // VR-072.
-        if !self.takes_any_first_address && !advert.has_link_local_first() {
-            return Err(Refusal::NotLinkLocal);
-        }
+        let advert = Advert::parse_behind(ah, self.takes_any_first_address, payload, &endpoints)?;
         match (self.interval, advert.interval()) {
             (Interval::Seconds(_), Interval::Centis(_)) | (Interval::Centis(_), Interval::Seconds(_)) => {
                 Err(Refusal::Version)

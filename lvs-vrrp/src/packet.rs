@@ -163,15 +163,14 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// The reason why the packet is to be discarded.
     pub fn parse(packet: &'a [u8], endpoints: &Endpoints) -> Result<Self, Refusal> {
-        let advert = Self::parse_behind(None, packet, endpoints)?;
-        // VR-072.
-        if advert.has_link_local_first() { Ok(advert) } else { Err(Refusal::NotLinkLocal) }
+        Self::parse_behind(None, false, packet, endpoints)
     }
 
-    /// As [`Advert::parse`], behind an authentication header that was made with this key, and whatever the first
-    /// address is.
+    /// As [`Advert::parse`], behind an authentication header that was made with this key; and whatever the first
+    /// address is, if any may be first.
     pub(crate) fn parse_behind(
         ah: Option<AuthPass>,
+        any_first: bool,
         packet: &'a [u8],
         endpoints: &Endpoints,
     ) -> Result<Self, Refusal> {
@@ -209,6 +208,10 @@ impl<'a> Advert<'a> {
                 // VR-071.
                 if addresses.is_empty() {
                     return Err(Refusal::CountZero);
+                }
+                // VR-072. Here, since an advert that is looked at once more by the caller costs as much as all the rest.
+                if !any_first && family == Family::Ipv6 && !begins_link_local(body) {
+                    return Err(Refusal::NotLinkLocal);
                 }
                 let centis = Centis::new(u16::from_be_bytes([fifth & 0x0f, sixth]));
                 (Interval::Centis(centis.map_err(|_| Refusal::IntervalZero)?), Authentication::None)
@@ -328,6 +331,11 @@ impl<'a> Advert<'a> {
     pub const fn addresses(&self) -> AddressList<'a> {
         self.addresses
     }
+}
+
+/// Whether these octets begin with an address of fe80::/10.
+const fn begins_link_local(octets: &[u8]) -> bool {
+    matches!(octets, [0xfe, second, ..] if *second & 0xc0 == 0x80)
 }
 
 /// The virtual router identifier of a packet, before anything else of it is looked at.
