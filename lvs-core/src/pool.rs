@@ -94,6 +94,13 @@ impl Pool {
         self.members.get(server).and_then(Member::effective_weight)
     }
 
+    /// Whether the service has a server that gets new connections: one in the table with a weight.
+    #[must_use]
+    pub fn service_health(&self) -> Health {
+        let mut weights = self.members.values().filter_map(Member::effective_weight);
+        if weights.any(|weight| weight != Weight::ZERO) { Health::Up } else { Health::Down }
+    }
+
     /// The service as it should be in the data plane.
     #[must_use]
     pub fn desired(&self) -> ServiceTable {
@@ -159,6 +166,21 @@ mod tests {
         let mut pool = pool(OnFailure::Remove);
         pool.set_health(&server().key(), Health::Down);
         assert_eq!(pool.desired().servers().len(), 0);
+    }
+
+    #[test]
+    fn a_service_is_up_while_a_server_gets_new_connections() {
+        for on_failure in [OnFailure::Inhibit, OnFailure::Remove] {
+            let mut pool = pool(on_failure);
+            assert_eq!(pool.service_health(), Health::Up);
+            pool.set_health(&server().key(), Health::Down);
+            assert_eq!(pool.service_health(), Health::Down, "{on_failure:?}");
+            let drained = ServerKey::new(([10, 0, 0, 9], 80).into());
+            pool.insert(RealServer::new(drained).with_weight(Weight::ZERO), on_failure);
+            assert_eq!(pool.service_health(), Health::Down, "a server without weight gets none");
+            pool.set_health(&server().key(), Health::Up);
+            assert_eq!(pool.service_health(), Health::Up);
+        }
     }
 
     #[test]

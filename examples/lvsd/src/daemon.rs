@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lvs_core::{Director, Health, Role, ServiceKey, Table, Weight};
+use lvs_core::{Director, Health, Pool, Role, Table};
 use lvs_health::Change;
 use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -257,10 +257,8 @@ impl Daemon {
         let (addresses, services) = (addresses.map(Waiting::go), services.map(Waiting::go));
         let trackers = trackers.map(Waiting::go);
         // As keepalived: servers serve until their checks say otherwise.
-        for key in director.pools().map(|pool| pool.service().key()) {
-            if service_health(&director, &key) == Health::Up {
-                listeners.service(key, Health::Up);
-            }
+        for pool in director.pools().filter(|pool| pool.service_health() == Health::Up) {
+            listeners.service(pool.service().key(), Health::Up);
         }
         info!("lvsd {} runs", env!("CARGO_PKG_VERSION"));
         Ok(Self {
@@ -379,19 +377,19 @@ impl Daemon {
             Change::Up(success) => info!("{service}: a check of server {server} passes: {}", success.seen()),
             Change::Down(failure) => warn!("{service}: a check of server {server} fails: {failure}"),
         }
-        let before = service_health(&self.director, &service);
+        let before = self.director.pool(&service).map(Pool::service_health);
         if !self.director.set_check(&service, &server, event.id.as_u64(), event.change.health()) {
             return;
         }
         if let Some(desired) = &self.desired {
             desired.send_replace(self.director.desired());
         }
-        if let Some(health) = self.director.pool(&service).and_then(|pool| pool.health(&server)) {
+        let Some(pool) = self.director.pool(&service) else { return };
+        if let Some(health) = pool.health(&server) {
             self.listeners.server(service, server, health);
         }
-        match service_health(&self.director, &service) {
-            health if health != before => self.listeners.service(service, health),
-            _ => {}
+        if Some(pool.service_health()) != before {
+            self.listeners.service(service, pool.service_health());
         }
     }
 
@@ -432,16 +430,6 @@ impl Daemon {
         };
         tokio::join!(self.listeners.finish(), recorded, self.dumps.finish(LAST_DUMPS));
         released && removed
-    }
-}
-
-/// Whether a service has a server that gets new connections.
-fn service_health(director: &Director, service: &ServiceKey) -> Health {
-    let table = director.pool(service).map(|pool| pool.desired());
-    let serves = |server: &lvs_core::RealServer| server.weight() != Weight::ZERO;
-    match table.is_some_and(|table| table.servers().any(serves)) {
-        true => Health::Up,
-        false => Health::Down,
     }
 }
 

@@ -18,6 +18,8 @@ mod pidfile;
 mod plan;
 mod recordings;
 mod scheduling;
+#[cfg(test)]
+mod scratch;
 mod scripts;
 mod services;
 mod signals;

@@ -164,32 +164,7 @@ mod tests {
     use lvs_vrrp::{Config, Driver, InstanceConfig, Interval, MemoryNetwork, Priority, Vrid};
 
     use super::*;
-
-    /// A directory that is gone with the test.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(test: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("lvsd-{}-{test}", std::process::id()));
-            fs::create_dir_all(&path).expect("a directory");
-            Self(path)
-        }
-
-        fn files(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).expect("the directory");
-            let mut names: Vec<String> = entries
-                .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
-                .collect();
-            names.sort();
-            names
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::scratch::Scratch;
 
     #[test]
     fn names_of_instances_never_leave_the_directory_and_never_meet() {
@@ -208,7 +183,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_file_of_a_router_is_there_when_wanted_and_whole_in_the_end() {
-        let scratch = Scratch::new("recordings");
+        let scratch = Scratch::new();
         fs::write(scratch.0.join("a.vrrp"), "of another run").expect("a file");
         let router = Config::new(Interval::centis(1).expect("in range"), Priority::OWNER);
         let vip = [10, 0, 0, 1].into();
@@ -227,15 +202,15 @@ mod tests {
         recordings.want(&event.instance);
         let file = scratch.0.join("a.vrrp");
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !file.exists() || !scratch.files().contains(&"a.vrrp.old".to_owned()) {
-            assert!(Instant::now() < deadline, "{:?}", scratch.files());
+        while !file.exists() || !scratch.names().contains(&"a.vrrp.old".to_owned()) {
+            assert!(Instant::now() < deadline, "{:?}", scratch.names());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
 
         handle.shutdown();
         driver.await.expect("no panic").expect("no error");
         recordings.finish(Duration::from_secs(30)).await;
-        assert_eq!(scratch.files(), ["a.vrrp", "a.vrrp.old"]);
+        assert_eq!(scratch.names(), ["a.vrrp", "a.vrrp.old"]);
         assert_eq!(fs::read_to_string(scratch.0.join("a.vrrp.old")).expect("it is kept"), "of another run");
         let mode = fs::metadata(&file).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

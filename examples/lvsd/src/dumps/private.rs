@@ -126,36 +126,12 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
-
-    /// A directory that is gone with the test.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(test: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("lvsd-{}-private-{test}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).unwrap();
-            let mut names: Vec<String> =
-                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            names.sort();
-            names
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_file_is_for_its_owner_alone_and_nothing_is_left_beside_it() {
         // CVE-2018-19045, CVE-2018-19046: others could read keepalived's.
-        let scratch = Scratch::new("mode");
+        let scratch = Scratch::new();
         let path = scratch.0.join("keepalived.data");
         for content in ["a longer first one", "second"] {
             write(&path, content.as_bytes()).unwrap();
@@ -167,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_file_of_ours_that_others_may_read_is_replaced_by_one_that_they_may_not() {
-        let scratch = Scratch::new("wide");
+        let scratch = Scratch::new();
         let path = scratch.0.join("keepalived.stats");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -181,7 +157,7 @@ mod tests {
     #[test]
     fn a_symbolic_link_is_neither_followed_nor_replaced() {
         // CVE-2018-19044: keepalived overwrote what the link named.
-        let scratch = Scratch::new("link");
+        let scratch = Scratch::new();
         let (path, precious) = (scratch.0.join("keepalived.stats"), scratch.0.join("passwd"));
         fs::write(&precious, "root").unwrap();
         symlink(&precious, &path).unwrap();
@@ -197,7 +173,7 @@ mod tests {
 
     #[test]
     fn directories_and_fifos_are_left_alone() {
-        let scratch = Scratch::new("kinds");
+        let scratch = Scratch::new();
         let [directory, fifo] = ["directory", "fifo"].map(|name| scratch.0.join(name));
         fs::create_dir(&directory).unwrap();
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -198,26 +198,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::scratch::Scratch;
 
-    /// A directory that is removed with the test.
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("lvsd-test-{}-fifo-{name}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn file(&self) -> PathBuf {
-            self.0.join("f")
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn file(directory: &Scratch) -> PathBuf {
+        directory.0.join("f")
     }
 
     /// What is in the FIFO now.
@@ -231,83 +215,83 @@ mod tests {
 
     #[test]
     fn fifo_is_made_for_its_owner_alone_and_removed_again() {
-        let directory = Directory::new("made");
-        let mut pipe = Pipe::new(directory.file(), None);
-        let metadata = fs::symlink_metadata(directory.file()).unwrap();
+        let directory = Scratch::new();
+        let mut pipe = Pipe::new(file(&directory), None);
+        let metadata = fs::symlink_metadata(file(&directory)).unwrap();
         assert!(metadata.file_type().is_fifo());
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         pipe.write("a\n");
         assert!(!pipe.is_drained());
         pipe.write("b\n");
-        assert_eq!(content(&directory.file()), "a\nb\n", "no reader was there when they were written");
+        assert_eq!(content(&file(&directory)), "a\nb\n", "no reader was there when they were written");
         assert!(pipe.is_drained());
         drop(pipe);
-        assert!(!directory.file().exists());
+        assert!(!file(&directory).exists());
     }
 
     #[test]
     fn fifo_of_somebody_else_stays() {
-        let directory = Directory::new("other");
-        mkfifo(&directory.file(), Mode::S_IRWXU).unwrap();
-        let mut pipe = Pipe::new(directory.file(), None);
+        let directory = Scratch::new();
+        mkfifo(&file(&directory), Mode::S_IRWXU).unwrap();
+        let mut pipe = Pipe::new(file(&directory), None);
         pipe.write("a\n");
-        assert_eq!(content(&directory.file()), "a\n");
+        assert_eq!(content(&file(&directory)), "a\n");
         drop(pipe);
-        assert!(directory.file().exists());
+        assert!(file(&directory).exists());
     }
 
     #[test]
     fn full_fifo_loses_the_new_lines_and_keeps_the_order_of_the_others() {
-        let directory = Directory::new("full");
-        let mut pipe = Pipe::new(directory.file(), None);
+        let directory = Scratch::new();
+        let mut pipe = Pipe::new(file(&directory), None);
         let line = |number: u32| format!("{number:>1023}\n");
         (0..100).for_each(|number| pipe.write(&line(number)));
         assert!(pipe.lost > 0 && pipe.losses == pipe.lost, "{pipe:?}");
         let kept = u32::try_from(100 - pipe.lost).unwrap();
-        assert_eq!(content(&directory.file()), (0..kept).map(line).collect::<String>());
+        assert_eq!(content(&file(&directory)), (0..kept).map(line).collect::<String>());
         pipe.write("next\n");
-        assert_eq!((content(&directory.file()).as_str(), pipe.losses), ("next\n", 0));
+        assert_eq!((content(&file(&directory)).as_str(), pipe.losses), ("next\n", 0));
     }
 
     #[test]
     fn reader_that_goes_leaves_the_rest_to_the_next() {
-        let directory = Directory::new("readers");
-        let mut pipe = Pipe::new(directory.file(), None);
+        let directory = Scratch::new();
+        let mut pipe = Pipe::new(file(&directory), None);
         for line in ["a\n", "b\n"] {
             drop(
-                OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(directory.file()).unwrap(),
+                OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file(&directory)).unwrap(),
             );
             pipe.write(line);
         }
-        assert_eq!(content(&directory.file()), "a\nb\n");
+        assert_eq!(content(&file(&directory)), "a\nb\n");
         assert_eq!(pipe.lost, 0);
     }
 
     #[test]
     fn fifo_that_is_removed_or_replaced_is_made_or_opened_anew() {
-        let directory = Directory::new("replaced");
-        let mut pipe = Pipe::new(directory.file(), None);
-        fs::remove_file(directory.file()).unwrap();
+        let directory = Scratch::new();
+        let mut pipe = Pipe::new(file(&directory), None);
+        fs::remove_file(file(&directory)).unwrap();
         pipe.write("a\n");
-        assert_eq!(content(&directory.file()), "a\n");
-        fs::remove_file(directory.file()).unwrap();
-        mkfifo(&directory.file(), Mode::S_IRWXU).unwrap();
+        assert_eq!(content(&file(&directory)), "a\n");
+        fs::remove_file(file(&directory)).unwrap();
+        mkfifo(&file(&directory), Mode::S_IRWXU).unwrap();
         pipe.write("b\n");
-        assert_eq!(content(&directory.file()), "b\n");
+        assert_eq!(content(&file(&directory)), "b\n");
         drop(pipe);
-        assert!(directory.file().exists(), "that one was not made here");
+        assert!(file(&directory).exists(), "that one was not made here");
     }
 
     #[test]
     fn what_is_no_fifo_is_refused_and_left_alone() {
-        let directory = Directory::new("refused");
-        fs::write(directory.file(), "kept").unwrap();
-        assert!(check(&directory.file()).unwrap_err().contains("is not a FIFO"));
-        let mut pipe = Pipe::new(directory.file(), None);
+        let directory = Scratch::new();
+        fs::write(file(&directory), "kept").unwrap();
+        assert!(check(&file(&directory)).unwrap_err().contains("is not a FIFO"));
+        let mut pipe = Pipe::new(file(&directory), None);
         pipe.write("a\n");
         assert_eq!(pipe.lost, 1);
         drop(pipe);
-        assert_eq!(fs::read_to_string(directory.file()).unwrap(), "kept");
+        assert_eq!(fs::read_to_string(file(&directory)).unwrap(), "kept");
         let link = directory.0.join("link");
         std::os::unix::fs::symlink(directory.0.join("missing"), &link).unwrap();
         assert!(check(&link).is_err(), "keepalived does not follow it, either");
@@ -316,7 +300,7 @@ mod tests {
 
     #[test]
     fn directory_that_comes_later_is_good_enough() {
-        let directory = Directory::new("later");
+        let directory = Scratch::new();
         let path = directory.0.join("run").join("f");
         let mut pipe = Pipe::new(path.clone(), None);
         pipe.write("a\n");
@@ -327,10 +311,10 @@ mod tests {
 
     #[test]
     fn line_that_could_be_written_in_part_is_lost_whole() {
-        let directory = Directory::new("long");
-        let mut pipe = Pipe::new(directory.file(), None);
+        let directory = Scratch::new();
+        let mut pipe = Pipe::new(file(&directory), None);
         pipe.write(&"x".repeat(LONGEST + 1));
         pipe.write("a\n");
-        assert_eq!((content(&directory.file()).as_str(), pipe.lost), ("a\n", 1));
+        assert_eq!((content(&file(&directory)).as_str(), pipe.lost), ("a\n", 1));
     }
 }

@@ -345,23 +345,7 @@ const LONGEST_NUMBER: u64 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A directory of one test; removed with it.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("lvsd-test-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::scratch::Scratch;
 
     fn watched(path: PathBuf) -> (Object, WatchedFile) {
         (Object(0), WatchedFile { name: "f".to_owned(), path, init: None })
@@ -390,7 +374,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_way_of_changing_a_file_is_noticed() {
-        let scratch = Scratch::new("changes");
+        let scratch = Scratch::new();
         let path = scratch.0.join("f");
         let (files, first) = Files::open(vec![watched(path.clone())]).unwrap();
         assert_eq!(first, [(Object(0), Fact::Value(0))]);
@@ -413,7 +397,7 @@ mod tests {
     async fn what_a_symbolic_link_leads_to_is_watched_and_so_is_the_link() {
         use std::os::unix::fs::symlink;
 
-        let scratch = Scratch::new("link");
+        let scratch = Scratch::new();
         let far = scratch.0.join("far");
         std::fs::create_dir(&far).unwrap();
         let (link, second) = (scratch.0.join("link"), far.join("second"));
@@ -454,7 +438,7 @@ mod tests {
 
     #[tokio::test]
     async fn links_in_a_circle_count_as_0() {
-        let scratch = Scratch::new("circle");
+        let scratch = Scratch::new();
         let (one, other) = (scratch.0.join("one"), scratch.0.join("other"));
         std::os::unix::fs::symlink(&one, &other).unwrap();
         std::os::unix::fs::symlink(&other, &one).unwrap();
@@ -464,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn file_in_a_directory_that_comes_and_goes_is_found() {
-        let scratch = Scratch::new("directory");
+        let scratch = Scratch::new();
         let directory = scratch.0.join("later");
         let path = directory.join("f");
         let (files, _) = Files::open(vec![watched(path.clone())]).unwrap();
@@ -483,7 +467,7 @@ mod tests {
 
     #[tokio::test]
     async fn file_is_initialised_and_a_link_or_a_pipe_does_no_harm() {
-        let scratch = Scratch::new("init");
+        let scratch = Scratch::new();
         let path = scratch.0.join("f");
         let init = |value, overwrite| {
             let (object, file) = watched(path.clone());
