@@ -43,8 +43,10 @@ pub mod codec;
 mod convert;
 mod dataplane;
 mod error;
+mod module;
 mod observation;
 mod raw;
+mod reading;
 mod types;
 
 // The README's example is compiled.
@@ -56,4 +58,5 @@ pub use client::Client;
 pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};
 pub use lvs_netlink::{KernelError, Options};
+pub use module::LoadFailure;
 pub use types::{Info, ServerEntry, ServiceEntry, Version};
