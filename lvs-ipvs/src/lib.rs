@@ -63,4 +63,4 @@ pub use connections::{
 pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};
 pub use lvs_netlink::{KernelError, Options};
-pub use types::{Info, ServerEntry, ServiceEntry, Statistics, Timeouts, Version};
+pub use types::{Info, ServerEntry, ServiceEntry, Version};
