@@ -198,7 +198,11 @@ impl<R: Read> Connections<R> {
                 let place = self.pending.start..self.pending.start + length;
                 self.pending.start = place.end + 1;
                 self.line = self.line.saturating_add(1);
-                return Ok(if too_long || length > Self::LONGEST_ROW { Line::TooLong } else { Line::Complete(place) });
+                return Ok(if too_long || length > Self::LONGEST_ROW {
+                    Line::TooLong
+                } else {
+                    Line::Complete(place)
+                });
             }
             looked_at = pending.len();
             if looked_at > Self::LONGEST_ROW {

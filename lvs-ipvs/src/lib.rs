@@ -57,8 +57,8 @@ struct Readme;
 
 pub use client::Client;
 pub use connections::{
-    Column, Connection, ConnectionFile, ConnectionOrigin, ConnectionProtocol, ConnectionState, Connections, ConnectionsError,
-    PersistenceData, RowDefect, UnknownState,
+    Column, Connection, ConnectionFile, ConnectionOrigin, ConnectionProtocol, ConnectionState, Connections,
+    ConnectionsError, PersistenceData, RowDefect, UnknownState,
 };
 pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lvs_core::Protocol;
+use lvs_core::{EngineName, Protocol};
 
 /// A connection, or what persistence remembers of a client (a template), as the kernel had it when it wrote the row.
 ///
@@ -261,7 +261,7 @@ impl fmt::Display for ConnectionOrigin {
 #[non_exhaustive]
 pub struct PersistenceData {
     /// Name of the engine: `sip`.
-    pub engine: String,
+    pub engine: EngineName,
     /// What it keeps, up to 255 bytes (`IP_VS_PEDATA_MAXLEN`); `sip` keeps the Call-ID. The bytes are a client's, or those of
     /// another balancer's sync daemon, and can be anything but a newline and a zero.
     pub data: Box<[u8]>,

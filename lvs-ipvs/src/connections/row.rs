@@ -14,9 +14,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::connection::{
-    Connection, ConnectionOrigin, ConnectionProtocol, ConnectionState, PersistenceData,
-};
+use super::connection::{Connection, ConnectionOrigin, ConnectionProtocol, ConnectionState, PersistenceData};
 use super::error::{Column, RowDefect};
 
 /// Whether the rows below this header have an origin; nothing if it is no header.
@@ -93,7 +91,7 @@ impl<'a> Fields<'a> {
 
     /// One space, the engine's name, one space, and the data to the end of the row, spaces included.
     fn take_persistence_data(&mut self) -> Result<PersistenceData, RowDefect> {
-        let engine = self.take(Column::Engine, engine)?;
+        let engine = self.take(Column::Engine, |name| std::str::from_utf8(name).ok()?.parse().ok())?;
         let (_, data) = self.0.split_first().ok_or(RowDefect::Missing(Column::EngineData))?;
         Ok(PersistenceData { engine, data: data.into() })
     }
@@ -151,11 +149,3 @@ fn origin(word: &[u8]) -> Option<ConnectionOrigin> {
         _ => None,
     }
 }
-
-fn engine(name: &[u8]) -> Option<String> {
-    let is_name = name.len() <= ENGINE_NAME && name.iter().all(u8::is_ascii_graphic);
-    std::str::from_utf8(name).ok().filter(|_| is_name).map(str::to_owned)
-}
-
-/// `IP_VS_PENAME_MAXLEN` without the closing zero.
-const ENGINE_NAME: usize = 15;

@@ -81,7 +81,7 @@ fn what_a_persistence_engine_keeps_is_read_byte_for_byte() {
     let data: Vec<_> = read(text)
         .into_iter()
         .map(|row| row.unwrap().persistence_data.expect("data of the engine"))
-        .map(|data| (data.engine.clone(), data.data.to_vec()))
+        .map(|data| (data.engine.to_string(), data.data.to_vec()))
         .collect();
     assert_eq!(data, [("sip".to_owned(), b"a  b\xff@h ".to_vec()), ("sip".to_owned(), Vec::new())]);
 }
@@ -158,7 +158,11 @@ fn each_defect_of_a_row_is_told_apart() {
         ("899", "18446744073709551616", "expiry: "),
         ("899", "899 sip", "data of the persistence engine is missing"),
         ("899", "899 a_name_of_16_chr data", "name of the persistence engine: "),
-        ("0A000005", "2001:0db8:0000:0000:0000:0000:0000:0005", "client address and virtual address are not both"),
+        (
+            "0A000005",
+            "2001:0db8:0000:0000:0000:0000:0000:0005",
+            "client address and virtual address are not both",
+        ),
     ];
     for (from, to, expected) in changed {
         let text = defect(HEADER, &row.replacen(from, to, 1));
@@ -190,7 +194,10 @@ fn a_table_without_connections_is_not_taken_for_a_file_without_a_table() {
         assert!(matches!(rows[..], [Err(ConnectionsError::NoTable { .. })]), "{rows:?}");
     }
     let error = read("root:x:0:0\n").remove(0).unwrap_err().to_string();
-    assert!(error.starts_with("no connection table of IPVS: it begins with \"root:x:0:0\", not with"), "{error}");
+    assert!(
+        error.starts_with("no connection table of IPVS: it begins with \"root:x:0:0\", not with"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -200,9 +207,7 @@ fn a_line_of_any_length_costs_no_memory_and_no_other_row() {
     assert_eq!(rows.len(), 4);
     assert!(rows[0].is_ok() && rows[2].is_ok());
     for (row, expected) in [(1, 3), (3, 5)] {
-        let too_long = |row: &Result<_, _>| {
-            matches!(row, Err(ConnectionsError::Row { line, defect: RowDefect::TooLong }) if *line == expected)
-        };
+        let too_long = |row: &Result<_, _>| matches!(row, Err(ConnectionsError::Row { line, defect: RowDefect::TooLong }) if *line == expected);
         assert!(too_long(&rows[row]), "{:?}", rows[row]);
     }
     let limit = Connections::<File>::LONGEST_ROW;
@@ -254,6 +259,57 @@ fn a_file_that_is_no_network_namespace_is_refused() {
     assert!(matches!(error, ConnectionsError::Open { .. } | ConnectionsError::Forbidden { .. }), "{error:?}");
 }
 
+/// What the kernel wrote for real: the commands, and what each printed.
+fn captures() -> Vec<(&'static str, &'static str)> {
+    let captures = include_str!("../../captures/connections-6.1.txt").split("\n# ").skip(1);
+    captures.map(|capture| capture.split_once('\n').unwrap()).collect()
+}
+
+#[test]
+fn each_row_of_a_real_kernel_is_read_and_written_again_the_same() {
+    for (command, text) in captures() {
+        let (header, rows) = text.trim_end().split_once('\n').unwrap();
+        let written: Vec<_> = read(text.trim_end().to_owned() + "\n")
+            .into_iter()
+            .map(|row| String::from_utf8(kernel_row(&row.unwrap())).unwrap())
+            .collect();
+        assert!([HEADER, ORIGIN_HEADER].map(str::trim_end).contains(&header), "{header}");
+        assert_eq!(written.concat(), rows.to_owned() + "\n", "{command}");
+    }
+}
+
+#[test]
+fn the_rows_of_a_real_kernel_mean_what_was_done() {
+    let of = |command: &str| {
+        let (_, text) = captures().into_iter().find(|(found, _)| *found == command).expect("the capture");
+        read(text.trim_end().to_owned() + "\n").into_iter().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let rows = of("on balancer: cat /proc/thread-self/net/ip_vs_conn");
+    let count = |state| rows.iter().filter(|row| row.state == state).count();
+    assert_eq!(count(ConnectionState::Established), 6);
+    assert_eq!(count(ConnectionState::CloseWait), 1, "closed by the client");
+    assert_eq!(count(ConnectionState::Close), 1, "refused by the server");
+    assert_eq!(count(ConnectionState::Rejected), 1, "SCTP, to a host without it");
+    let templates = rows.iter().filter(|row| row.is_template());
+    let mut templates: Vec<_> =
+        templates.map(|row| (row.fwmark().map(u32::from), row.client.to_string())).collect();
+    templates.sort();
+    let expected = [
+        (None, "10.9.0.5:0"),
+        (None, "10.9.0.5:0"),
+        (Some(7), "10.9.0.0:0"),
+        (Some(2_147_483_647), "[2001:db8::]:0"),
+    ];
+    assert_eq!(templates, expected.map(|(mark, client)| (mark, client.to_owned())));
+    let call = rows.iter().find_map(|row| row.persistence_data.as_deref()).expect("the SIP call");
+    assert_eq!((call.engine.as_str(), &*call.data), ("sip", &b"4711-a.b<c>@client.example"[..]));
+    let tunnelled = rows.iter().find(|row| row.client.is_ipv6() && row.destination.is_ipv4());
+    assert_eq!(tunnelled.expect("the server of the other family").destination, socket("10.9.1.2:53"));
+
+    let synced = of("on backup: cat /proc/thread-self/net/ip_vs_conn_sync");
+    assert_eq!(synced[0].origin, Some(ConnectionOrigin::Synced));
+}
+
 /// A row as the kernel writes it (`seq_printf` of `ip_vs_conn_seq_show` and `ip_vs_conn_sync_seq_show`).
 fn kernel_row(row: &Connection) -> Vec<u8> {
     let mut text = format!("{:<3}", row.protocol);
@@ -274,7 +330,7 @@ fn kernel_row(row: &Connection) -> Vec<u8> {
     write!(text, " {:>7}", row.expires.as_secs()).unwrap();
     let mut bytes = text.into_bytes();
     if let Some(data) = &row.persistence_data {
-        bytes.extend([b" ", data.engine.as_bytes(), b" ", &data.data].concat());
+        bytes.extend([b" ", data.engine.as_str().as_bytes(), b" ", &data.data].concat());
     }
     bytes.push(b'\n');
     bytes
@@ -296,19 +352,22 @@ fn connection(with_origin: bool) -> impl Strategy<Value = Connection> {
     let origin = prop::sample::select(vec![ConnectionOrigin::Local, ConnectionOrigin::Synced])
         .prop_map(move |origin| with_origin.then_some(origin));
     let byte = any::<u8>().prop_filter("a line of its own", |&byte| byte != b'\n');
-    let data = ("[!-~]{1,15}", prop::collection::vec(byte, 0..=255))
-        .prop_map(|(engine, data)| Box::new(PersistenceData { engine, data: data.into() }));
+    let data = ("[!-~]{1,15}", prop::collection::vec(byte, 0..=255)).prop_map(|(engine, data)| {
+        Box::new(PersistenceData { engine: engine.parse().unwrap(), data: data.into() })
+    });
     let data = prop::option::of(data).prop_map(move |data| data.filter(|_| !with_origin));
     (protocol, ends, prop_oneof![v4, v6], prop_oneof![state, known], any::<u32>(), origin, data).prop_map(
-        |(protocol, (client, virtual_address), destination, state, expires, origin, persistence_data)| Connection {
-            protocol,
-            client,
-            virtual_address,
-            destination,
-            state,
-            expires: Duration::from_secs(expires.into()),
-            origin,
-            persistence_data,
+        |(protocol, (client, virtual_address), destination, state, expires, origin, persistence_data)| {
+            Connection {
+                protocol,
+                client,
+                virtual_address,
+                destination,
+                state,
+                expires: Duration::from_secs(expires.into()),
+                origin,
+                persistence_data,
+            }
         },
     )
 }
