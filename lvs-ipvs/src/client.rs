@@ -184,10 +184,15 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
-        let operation = Operation::ReadDaemons;
-        let (answers, _) = self.dump(&operation, &Message::new(Command::GetDaemon)).await?;
+        let answers = self.raw_daemons().await?;
         let daemons = answers.iter().filter_map(|answer| answer.daemon.as_ref()).map(convert::daemon);
-        daemons.collect::<Result<_, _>>().map_err(|error| unreadable(operation, error))
+        daemons.collect::<Result<_, _>>().map_err(|error| unreadable(Operation::ReadDaemons, error))
+    }
+
+    /// The kernel's own messages about them; two fit into any datagram.
+    async fn raw_daemons(&mut self) -> Result<Vec<Message>, Error> {
+        let question = Message::new(Command::GetDaemon);
+        self.dump(&Operation::ReadDaemons, &question).await.map(|(answers, _)| answers)
     }
 
     /// Starts a sync daemon.

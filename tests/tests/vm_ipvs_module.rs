@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use lvs_core::{
-    Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, VirtualService,
-};
+use lvs_core::{Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, VirtualService};
 use lvs_ipvs::{Cause, Client, IpvsDataplane, LoadFailure};
 use lvs_tests::{poll_until, require_ipvs};
 
