@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::service::ServiceKey;
+use crate::statistics::TableStatistics;
 use crate::table::{Change, Table};
 
 /// Something that forwards packets by a [`Table`]: the kernel's IPVS, a user-space proxy, a fake.
@@ -25,14 +26,22 @@ pub trait Dataplane: Send {
     /// what is there, removing what is gone) is an error of kind [`DataplaneErrorKind::Drifted`]: the table is not
     /// what the caller believed, so it observes again.
     async fn apply(&mut self, changes: Vec<Change>) -> Vec<Result<(), DataplaneError>>;
+
+    /// Reads counters, rates and numbers of connections.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, DataplaneError>;
 }
 
 /// What to observe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
-    /// All services with their servers.
+    /// All services with their servers, the connection timeouts and the sync daemons.
     Everything,
+    /// All services without their servers, which costs a fraction of the whole; connection timeouts and sync daemons.
+    Services,
     /// One service with its servers; the answer holds it or is empty.
     Service(ServiceKey),
 }

@@ -1,6 +1,6 @@
 //! A data plane and addresses in memory, shared with the test that watches them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use crate::addresses::{AddressChange, AddressError, Addresses, Announcement, Installed, InstalledAddress};
 use crate::announcements::Announcements;
 use crate::dataplane::{Dataplane, DataplaneError, DataplaneErrorKind, Scope};
-use crate::table::{Change, Table};
+use crate::service::{ServerKey, ServiceKey};
+use crate::statistics::{ServerStatistics, ServiceStatistics, TableStatistics};
+use crate::table::{Change, ServiceTable, Table};
 
 /// A data plane in memory; copies share one table.
 ///
@@ -27,6 +29,7 @@ struct DataplaneState {
     table: Table,
     applied: Vec<Change>,
     failure: Option<DataplaneErrorKind>,
+    connections: BTreeMap<(ServiceKey, ServerKey), u32>,
 }
 
 impl FakeDataplane {
@@ -47,6 +50,11 @@ impl FakeDataplane {
         self.state().applied.clone()
     }
 
+    /// From now on that server has so many active connections.
+    pub fn set_active_connections(&self, service: ServiceKey, server: ServerKey, active: u32) {
+        self.state().connections.insert((service, server), active);
+    }
+
     /// From now on every call fails in this way, or none does.
     pub fn set_failure(&self, failure: Option<DataplaneErrorKind>) {
         self.state().failure = failure;
@@ -65,10 +73,41 @@ impl Dataplane for FakeDataplane {
             return Err(DataplaneError::new(kind, "observe", "the fake was told to fail"));
         }
         let mut table = state.table.clone();
-        if let Scope::Service(wanted) = scope {
-            table.retain(|key| *key == wanted);
+        match scope {
+            Scope::Everything => {}
+            Scope::Services => {
+                let services = table.services().map(|service| ServiceTable::new(service.service().clone()));
+                let bare: Table = services.collect();
+                table = bare.with_settings_of(&table);
+            }
+            Scope::Service(wanted) => table.retain(|key| *key == wanted),
         }
         Ok(table)
+    }
+
+    async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, DataplaneError> {
+        let state = self.state();
+        if let Some(kind) = state.failure {
+            return Err(DataplaneError::new(kind, "read statistics", "the fake was told to fail"));
+        }
+        let mut statistics = TableStatistics::default();
+        for service in state.table.services() {
+            let key = service.service().key();
+            if matches!(scope, Scope::Service(wanted) if wanted != key) {
+                continue;
+            }
+            let mut entry = ServiceStatistics::default();
+            if scope != Scope::Services {
+                for server in service.servers() {
+                    let known = state.connections.get(&(key, server.key()));
+                    let active_connections = known.copied().unwrap_or(0);
+                    let server_entry = ServerStatistics { active_connections, ..Default::default() };
+                    entry.servers.insert(server.key(), server_entry);
+                }
+            }
+            statistics.services.insert(key, entry);
+        }
+        Ok(statistics)
     }
 
     async fn apply(&mut self, changes: Vec<Change>) -> Vec<Result<(), DataplaneError>> {

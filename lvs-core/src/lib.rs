@@ -21,11 +21,15 @@ pub mod dataplane;
 pub mod director;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+pub mod forwarding;
 pub mod link;
+pub mod names;
 pub mod notify;
 pub mod ownership;
 pub mod pool;
 pub mod service;
+pub mod settings;
+pub mod statistics;
 pub mod table;
 pub mod time;
 
@@ -37,14 +41,17 @@ pub use announcements::Announcements;
 pub use check::Check;
 pub use dataplane::{Dataplane, DataplaneError, DataplaneErrorKind, Scope};
 pub use director::Director;
+pub use forwarding::{Forwarding, Tunnel, TunnelChecksum};
 pub use link::{Link, LinkAddress, MacAddress};
+pub use names::{EngineName, InvalidName, SchedulerName};
 pub use notify::{Notice, Notify};
 pub use ownership::{ClaimResult, Epoch, Ownership, Role};
 pub use pool::{Health, OnFailure, Pool};
 pub use service::{
-    Family, Forwarding, Persistence, Protocol, RealServer, SchedulerFlags, SchedulerName, ServerKey,
-    ServiceKey, VirtualService, Weight,
+    Family, Persistence, Protocol, RealServer, SchedulerFlags, ServerKey, ServiceKey, VirtualService, Weight,
 };
+pub use settings::{InvalidSyncDaemon, SyncDaemon, SyncRole, Timeouts};
+pub use statistics::{ServerStatistics, ServiceStatistics, Statistics, TableStatistics};
 pub use table::{Change, Conflict, ServiceTable, Table};
 pub use time::Instant;
 

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use thiserror::Error;
+use crate::forwarding::Forwarding;
+use crate::names::{EngineName, SchedulerName};
 
 /// Transport protocol of a virtual service.
 ///
@@ -170,78 +171,6 @@ impl fmt::Display for Weight {
     }
 }
 
-/// How packets reach a real server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[non_exhaustive]
-pub enum Forwarding {
-    /// Network address translation: replies come back through the balancer.
-    #[default]
-    Masquerade,
-    /// Direct routing: the frame goes to the server's MAC address, replies go straight to the client.
-    DirectRoute,
-    /// IP-in-IP tunnel to the server.
-    Tunnel,
-    /// The balancer itself answers.
-    LocalNode,
-}
-
-/// Name of a scheduler: 1 to 15 bytes of printable ASCII without spaces, as the kernel's module is called.
-///
-/// The kernel decides which names exist; [`SchedulerName::KNOWN`] lists those of Linux 6.1.
-///
-/// ```
-/// use lvs_core::SchedulerName;
-///
-/// assert_eq!("wlc".parse::<SchedulerName>()?.as_str(), "wlc");
-/// assert!("a name with spaces".parse::<SchedulerName>().is_err());
-/// # Ok::<(), lvs_core::service::InvalidSchedulerName>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SchedulerName(Box<str>);
-
-impl SchedulerName {
-    /// The schedulers of Linux 6.1 by the names of their modules (`net/netfilter/ipvs/ip_vs_*.c`).
-    pub const KNOWN: [&'static str; 14] =
-        ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"];
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for SchedulerName {
-    /// Weighted least connections, as ipvsadm and keepalived choose when none is named.
-    fn default() -> Self {
-        Self("wlc".into())
-    }
-}
-
-impl std::str::FromStr for SchedulerName {
-    type Err = InvalidSchedulerName;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        // IP_VS_SCHEDNAME_MAXLEN is 16 with the closing zero (include/uapi/linux/ip_vs.h).
-        if (1..=15).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(name.into()))
-        } else {
-            Err(InvalidSchedulerName)
-        }
-    }
-}
-
-impl fmt::Display for SchedulerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A scheduler's name is empty, longer than 15 bytes, or has a space or a byte that is not printable ASCII.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a scheduler name has 1 to 15 printable ASCII characters without spaces")]
-pub struct InvalidSchedulerName;
-
 /// Clients stay with the server they were given first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Persistence {
@@ -306,6 +235,7 @@ pub struct VirtualService {
     key: ServiceKey,
     scheduler: SchedulerName,
     persistence: Option<Persistence>,
+    persistence_engine: Option<EngineName>,
     scheduler_flags: SchedulerFlags,
     one_packet: bool,
 }
@@ -318,6 +248,7 @@ impl VirtualService {
             key,
             scheduler: SchedulerName::default(),
             persistence: None,
+            persistence_engine: None,
             scheduler_flags: SchedulerFlags::default(),
             one_packet: false,
         }
@@ -334,6 +265,13 @@ impl VirtualService {
     #[must_use]
     pub const fn with_persistence(mut self, persistence: Option<Persistence>) -> Self {
         self.persistence = persistence;
+        self
+    }
+
+    /// The same service with a persistence engine, or without. The kernel asks it only where there is persistence too.
+    #[must_use]
+    pub fn with_persistence_engine(mut self, engine: Option<EngineName>) -> Self {
+        self.persistence_engine = engine;
         self
     }
 
@@ -367,6 +305,12 @@ impl VirtualService {
     #[must_use]
     pub const fn persistence(&self) -> Option<Persistence> {
         self.persistence
+    }
+
+    /// What tells the clients of this service apart in place of their addresses, such as `sip`.
+    #[must_use]
+    pub const fn persistence_engine(&self) -> Option<&EngineName> {
+        self.persistence_engine.as_ref()
     }
 
     /// The flags handed to the scheduler.
@@ -497,14 +441,6 @@ mod tests {
     fn a_weight_the_kernel_cannot_keep_is_refused() {
         assert_eq!(Weight::new(0x7fff_ffff), Some(Weight::MAX));
         assert_eq!(Weight::new(0x8000_0000), None);
-    }
-
-    #[test]
-    fn scheduler_names_longer_than_the_kernels_field_are_refused() {
-        assert!("fifteen-letters".parse::<SchedulerName>().is_ok());
-        assert!("sixteen-letters!".parse::<SchedulerName>().is_err());
-        assert!("".parse::<SchedulerName>().is_err());
-        assert!("rr\0".parse::<SchedulerName>().is_err());
     }
 
     #[test]

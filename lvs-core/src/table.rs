@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::service::{RealServer, ServerKey, ServiceKey, VirtualService};
+use crate::settings::{SyncDaemon, SyncRole, Timeouts};
 
 /// A virtual service with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,10 @@ impl ServiceTable {
     }
 }
 
-/// Virtual services by key: what there should be, or what a data plane was seen to have.
+/// Virtual services by key, and what holds for all of them: what there should be, or what a data plane was seen to have.
+///
+/// Timeouts and sync daemons that a table does not name are, in what is desired, left as they are; in what was
+/// observed, not known.
 ///
 /// ```
 /// use lvs_core::{Change, Protocol, RealServer, ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
@@ -84,6 +89,8 @@ impl ServiceTable {
 pub struct Table {
     // Shared, so that a copy is cheap and services that nobody touched are known equal by their address.
     services: BTreeMap<ServiceKey, Arc<ServiceTable>>,
+    timeouts: Option<Timeouts>,
+    daemons: Option<BTreeMap<SyncRole, SyncDaemon>>,
 }
 
 impl Table {
@@ -130,6 +137,40 @@ impl Table {
         self.services.is_empty()
     }
 
+    /// The same table with these connection timeouts.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// The same table with these sync daemons and no others; of two in the same role the later one stays.
+    #[must_use]
+    pub fn with_daemons(mut self, daemons: impl IntoIterator<Item = SyncDaemon>) -> Self {
+        self.daemons = Some(daemons.into_iter().map(|daemon| (daemon.role(), daemon)).collect());
+        self
+    }
+
+    /// The same services with the timeouts and sync daemons of another table.
+    #[must_use]
+    pub fn with_settings_of(mut self, other: &Self) -> Self {
+        self.timeouts = other.timeouts;
+        self.daemons.clone_from(&other.daemons);
+        self
+    }
+
+    /// The connection timeouts, if the table says anything about them.
+    #[must_use]
+    pub const fn timeouts(&self) -> Option<Timeouts> {
+        self.timeouts
+    }
+
+    /// The sync daemons, if the table says anything about them.
+    #[must_use]
+    pub fn daemons(&self) -> Option<impl ExactSizeIterator<Item = &SyncDaemon>> {
+        self.daemons.as_ref().map(BTreeMap::values)
+    }
+
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
     /// without a server it could have: additions, then edits, then removals.
     ///
@@ -149,6 +190,15 @@ impl Table {
                 }
                 Pair::Left(key) => changes.removals.push(Change::RemoveService(*key)),
             }
+        }
+        if let Some(wanted) = desired.timeouts {
+            let present = self.timeouts.unwrap_or(Timeouts::UNCHANGED);
+            if wanted.over(present) != present {
+                changes.edits.push(Change::SetTimeouts(wanted));
+            }
+        }
+        if let Some(wanted) = &desired.daemons {
+            changes.daemons(self.daemons.as_ref().unwrap_or(&BTreeMap::new()), wanted);
         }
         changes.in_order()
     }
@@ -186,6 +236,18 @@ impl Table {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
                 service.servers.remove(server).ok_or(Conflict::Absent)?;
             }
+            Change::SetTimeouts(timeouts) => {
+                self.timeouts = Some(timeouts.over(self.timeouts.unwrap_or(Timeouts::UNCHANGED)));
+            }
+            Change::StartDaemon(daemon) => match self.daemons.get_or_insert_default().entry(daemon.role()) {
+                Entry::Occupied(_) => return Err(Conflict::Exists),
+                Entry::Vacant(place) => {
+                    place.insert(daemon.clone());
+                }
+            },
+            Change::StopDaemon(role) => {
+                self.daemons.as_mut().and_then(|daemons| daemons.remove(role)).ok_or(Conflict::Absent)?;
+            }
         }
         Ok(())
     }
@@ -216,18 +278,25 @@ pub enum Change {
     EditServer(ServiceKey, RealServer),
     /// Delete a server from a service.
     RemoveServer(ServiceKey, ServerKey),
+    /// Set the connection timeouts; those that are 0 stay as they are.
+    SetTimeouts(Timeouts),
+    /// Start a sync daemon; there must be none in that role.
+    StartDaemon(SyncDaemon),
+    /// Stop the sync daemon in that role.
+    StopDaemon(SyncRole),
 }
 
 impl Change {
-    /// The service that the edit touches.
+    /// The service that the edit touches; nothing if it touches none.
     #[must_use]
-    pub const fn service(&self) -> ServiceKey {
+    pub const fn service(&self) -> Option<ServiceKey> {
         match self {
-            Self::AddService(service) | Self::EditService(service) => service.key(),
+            Self::AddService(service) | Self::EditService(service) => Some(service.key()),
             Self::RemoveService(key)
             | Self::AddServer(key, _)
             | Self::EditServer(key, _)
-            | Self::RemoveServer(key, _) => *key,
+            | Self::RemoveServer(key, _) => Some(*key),
+            Self::SetTimeouts(_) | Self::StartDaemon(_) | Self::StopDaemon(_) => None,
         }
     }
 }
@@ -245,6 +314,9 @@ impl fmt::Display for Change {
                 write!(f, "edit destination {} (weight {}) of {key}", server.key(), server.weight())
             }
             Self::RemoveServer(key, server) => write!(f, "remove destination {server} from {key}"),
+            Self::SetTimeouts(timeouts) => write!(f, "set the connection timeouts ({timeouts})"),
+            Self::StartDaemon(daemon) => write!(f, "start {daemon}"),
+            Self::StopDaemon(role) => write!(f, "stop sync daemon {role}"),
         }
     }
 }
@@ -298,6 +370,25 @@ struct Changes {
 }
 
 impl Changes {
+    /// A daemon is not edited but stopped and started, in this order.
+    fn daemons(
+        &mut self,
+        present: &BTreeMap<SyncRole, SyncDaemon>,
+        desired: &BTreeMap<SyncRole, SyncDaemon>,
+    ) {
+        for pair in join(present, desired) {
+            match pair {
+                Pair::Both(present, wanted) if wanted.is_met_by(present) => {}
+                Pair::Both(_, wanted) => {
+                    self.edits.push(Change::StopDaemon(wanted.role()));
+                    self.edits.push(Change::StartDaemon(wanted.clone()));
+                }
+                Pair::Right(_, wanted) => self.edits.push(Change::StartDaemon(wanted.clone())),
+                Pair::Left(role) => self.edits.push(Change::StopDaemon(*role)),
+            }
+        }
+    }
+
     fn in_order(self) -> Vec<Change> {
         let mut all = self.additions;
         all.extend(self.edits);
@@ -363,6 +454,38 @@ mod tests {
             changes,
             [Change::AddServer(key(1), server(2, 1)), Change::RemoveServer(key(1), server(1, 1).key())]
         );
+    }
+
+    #[test]
+    fn timeouts_and_daemons_that_nobody_names_are_left_alone() {
+        let daemon = SyncDaemon::new(SyncRole::Master, "eth0").unwrap();
+        let observed = Table::default().with_timeouts(Timeouts::default()).with_daemons([daemon]);
+        assert_eq!(observed.changes_to(&Table::default()), []);
+        let unchanged = Table::default().with_timeouts(Timeouts::UNCHANGED);
+        assert_eq!(observed.changes_to(&unchanged), []);
+    }
+
+    #[test]
+    fn a_daemon_of_another_kind_is_stopped_before_the_wanted_one_is_started() {
+        let present = SyncDaemon::new(SyncRole::Master, "eth0").unwrap();
+        let wanted = present.clone().with_sync_id(7);
+        let backup = present.clone().with_role(SyncRole::Backup);
+        let observed = Table::default().with_daemons([present, backup]);
+        let desired = Table::default().with_daemons([wanted.clone()]);
+        let changes = observed.changes_to(&desired);
+        assert_eq!(
+            changes,
+            [
+                Change::StopDaemon(SyncRole::Master),
+                Change::StartDaemon(wanted),
+                Change::StopDaemon(SyncRole::Backup),
+            ]
+        );
+        let mut result = observed;
+        for change in changes {
+            assert_eq!(result.apply(&change), Ok(()));
+        }
+        assert_eq!(result, desired);
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lvs_core::{
     Change, Family, Forwarding, Persistence, Protocol, RealServer, SchedulerFlags, ServerKey, ServiceKey,
-    VirtualService, Weight,
+    Tunnel, VirtualService, Weight,
 };
 
 use crate::convert;
@@ -115,7 +115,7 @@ fn edits() -> Vec<(&'static str, Change)> {
         ),
         (
             "ipvsadm -a -u [2001:db8::1]:53 -r [2001:db8::3]:53 -i",
-            Change::AddServer(udp(), server("[2001:db8::3]:53", 1, Forwarding::Tunnel)),
+            Change::AddServer(udp(), server("[2001:db8::3]:53", 1, Forwarding::Tunnel(Tunnel::Ipip))),
         ),
         (
             "ipvsadm -A -f 7 -s mh -b mh-fallback,mh-port",
@@ -222,7 +222,7 @@ fn the_servers_that_ipvsadm_lists_are_read() {
         [
             server("10.0.0.4:80", 0, Forwarding::DirectRoute).with_thresholds(100, 50),
             server("10.0.0.3:8080", 7, Forwarding::Masquerade),
-            server("[2001:db8::3]:53", 1, Forwarding::Tunnel),
+            server("[2001:db8::3]:53", 1, Forwarding::Tunnel(Tunnel::Ipip)),
             server("[2001:db8::4]:0", 1, Forwarding::DirectRoute),
         ]
     );
@@ -230,7 +230,7 @@ fn the_servers_that_ipvsadm_lists_are_read() {
 
 #[test]
 fn the_timeouts_that_ipvsadm_sets_and_lists_are_read_and_written() {
-    let timeouts = crate::Timeouts {
+    let timeouts = lvs_core::Timeouts {
         tcp: Duration::from_secs(901),
         tcp_fin: Duration::from_secs(121),
         udp: Duration::from_secs(301),

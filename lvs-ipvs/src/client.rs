@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lvs_core::{Change, RealServer, ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
+use lvs_core::{
+    Change, RealServer, Scope, ServerKey, ServiceKey, ServiceStatistics, ServiceTable, SyncDaemon, SyncRole,
+    Table, TableStatistics, Timeouts, VirtualService,
+};
 use lvs_netlink::{Command as Request, Generic, Options};
 
 use crate::convert;
 use crate::error::{Cause, Error, Operation, Refusal};
 use crate::observation::Observation;
 use crate::raw::{self, Command, Message};
-use crate::types::{Info, ServerEntry, ServiceEntry, Timeouts};
+use crate::types::{Info, ServerEntry, ServiceEntry};
 
 /// A connection to the kernel's IPVS in one network namespace.
 ///
@@ -32,7 +35,7 @@ use crate::types::{Info, ServerEntry, ServiceEntry, Timeouts};
 /// ipvs.add_service(&VirtualService::new(key)).await?;
 /// ipvs.add_destination(&key, &RealServer::new(ServerKey::new("192.168.2.13:80".parse()?))).await?;
 /// for entry in ipvs.destinations(&key).await? {
-///     println!("{} {}", entry.server.key(), entry.active_connections);
+///     println!("{} {}", entry.server.key(), entry.statistics.active_connections);
 /// }
 /// # Ok(())
 /// # }
@@ -145,8 +148,7 @@ impl Client {
         self.change(Change::AddService(service.clone())).await
     }
 
-    /// Changes scheduler, persistence and flags of a service; its servers and connections stay. A persistence engine,
-    /// which [`VirtualService`] cannot say, is taken away.
+    /// Changes scheduler, persistence and flags of a service; its servers and connections stay.
     ///
     /// # Errors
     /// See [`Error`]; [`Refusal::ServiceAbsent`], [`Refusal::SchedulerAbsent`].
@@ -219,7 +221,9 @@ impl Client {
                 Some(error) => error,
                 None => match answers.next() {
                     Some(Ok(())) => {
-                        missing.remove(&change.service());
+                        if let Some(service) = change.service() {
+                            missing.remove(&service);
+                        }
                         return Ok(());
                     }
                     Some(Err(answer)) => Error::refused(Operation::Change(change.clone()), answer),
@@ -229,10 +233,16 @@ impl Client {
                     ),
                 },
             };
-            if matches!(change, Change::AddService(_)) && error.refusal() != Some(Refusal::ServiceExists) {
-                missing.insert(change.service());
-            } else if error.refusal() == Some(Refusal::ServiceAbsent) && missing.contains(&change.service()) {
-                return Err(Error::new(Operation::Change(change.clone()), Cause::Follows));
+            match (change, change.service()) {
+                (Change::AddService(_), Some(service)) if error.refusal() != Some(Refusal::ServiceExists) => {
+                    missing.insert(service);
+                }
+                (_, Some(service))
+                    if error.refusal() == Some(Refusal::ServiceAbsent) && missing.contains(&service) =>
+                {
+                    return Err(Error::new(Operation::Change(change.clone()), Cause::Follows));
+                }
+                _ => {}
             }
             Err(error)
         });
@@ -270,9 +280,34 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Error> {
-        let message =
-            Message { timeouts: convert::raw_timeouts(timeouts), ..Message::new(Command::SetConfig) };
-        self.tell(&Operation::SetTimeouts, &message).await
+        self.change(Change::SetTimeouts(*timeouts)).await
+    }
+
+    /// The sync daemons that run: at most one in each role.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
+        let operation = Operation::ReadDaemons;
+        let answers = self.dump(&operation, &Message::new(Command::GetDaemon)).await?;
+        let daemons = answers.iter().filter_map(|answer| answer.daemon.as_ref()).map(convert::daemon);
+        daemons.collect::<Result<_, _>>().map_err(|error| unreadable(operation, error))
+    }
+
+    /// Starts a sync daemon.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Refusal::DaemonExists`], [`Refusal::InterfaceAbsent`].
+    pub async fn start_daemon(&mut self, daemon: &SyncDaemon) -> Result<(), Error> {
+        self.change(Change::StartDaemon(daemon.clone())).await
+    }
+
+    /// Stops the sync daemon in that role.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Refusal::DaemonAbsent`].
+    pub async fn stop_daemon(&mut self, role: SyncRole) -> Result<(), Error> {
+        self.change(Change::StopDaemon(role)).await
     }
 
     /// What a table can say of everything, or of one service; the rest is told apart instead of being an error.
@@ -288,6 +323,42 @@ impl Client {
             }
         }
         Ok(observation)
+    }
+
+    /// What a table can say of all services, without their destinations.
+    pub(crate) async fn bare_services(&mut self) -> Result<Table, Error> {
+        let answers = self.dump(&Operation::ReadServices, &Message::new(Command::GetService)).await?;
+        let services = Observation::default().read_services(&answers);
+        Ok(services.into_values().map(ServiceTable::new).collect())
+    }
+
+    /// Counters, rates and numbers of connections of everything, of the services alone, or of one service.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, Error> {
+        let services = match &scope {
+            Scope::Service(key) => self.service(key).await?.into_iter().collect(),
+            _ => self.services().await?,
+        };
+        let mut statistics = TableStatistics::default();
+        for service in services {
+            let key = service.service.key();
+            let mut entry = ServiceStatistics { counters: service.statistics, servers: BTreeMap::new() };
+            if scope != Scope::Services {
+                match self.destinations(&key).await {
+                    Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => continue,
+                    servers => {
+                        entry.servers = servers?
+                            .into_iter()
+                            .map(|entry| (entry.server.key(), entry.statistics))
+                            .collect();
+                    }
+                }
+            }
+            statistics.services.insert(key, entry);
+        }
+        Ok(statistics)
     }
 
     /// The kernel's own message about that service; `None` if it says that there is none.

@@ -1,16 +1,17 @@
 //! Turns the values of `lvs_core` into messages of the kernel, and back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use lvs_core::{
-    Change, Family, Forwarding, Persistence, Protocol, RealServer, SchedulerFlags, SchedulerName, ServerKey,
-    ServiceKey, VirtualService, Weight,
+    Change, EngineName, Family, Forwarding, Persistence, Protocol, RealServer, SchedulerFlags, SchedulerName,
+    ServerKey, ServerStatistics, ServiceKey, SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelChecksum,
+    VirtualService, Weight,
 };
 
-use crate::raw::{self, Command, DecodeError, Message, flags, forwarding};
-use crate::types::{Info, ServerEntry, ServiceEntry, Timeouts, Version};
+use crate::raw::{self, Command, DecodeError, Message, flags, forwarding, state, tunnel};
+use crate::types::{Info, ServerEntry, ServiceEntry, Version};
 
 /// The message that makes an edit; nothing if this codec does not know its forwarding method.
 pub(crate) fn change_message(change: &Change) -> Option<Message> {
@@ -21,6 +22,16 @@ pub(crate) fn change_message(change: &Change) -> Option<Message> {
         Change::AddServer(key, server) => server_message(Command::NewDest, key, raw_server(server)?),
         Change::EditServer(key, server) => server_message(Command::SetDest, key, raw_server(server)?),
         Change::RemoveServer(key, server) => server_message(Command::DelDest, key, raw_server_key(*server)),
+        Change::SetTimeouts(timeouts) => {
+            Message { timeouts: raw_timeouts(timeouts), ..Message::new(Command::SetConfig) }
+        }
+        Change::StartDaemon(daemon) => {
+            Message { daemon: Some(raw_daemon(daemon)), ..Message::new(Command::NewDaemon) }
+        }
+        Change::StopDaemon(role) => {
+            let daemon = raw::Daemon { state: Some(role_number(*role)), ..raw::Daemon::default() };
+            Message { daemon: Some(daemon), ..Message::new(Command::DelDaemon) }
+        }
     })
 }
 
@@ -57,6 +68,7 @@ pub(crate) fn raw_service(service: &VirtualService) -> raw::Service {
     ];
     raw::Service {
         scheduler: Some(service.scheduler().as_str().to_owned()),
+        persistence_engine: service.persistence_engine().map(|engine| engine.as_str().to_owned()),
         // The mask leaves alone what the kernel keeps there for itself (IP_VS_SVC_F_HASHED).
         flags: Some(raw::Flags {
             bits: bits.iter().filter(|(_, set)| *set).fold(0, |all, (bit, _)| all | bit),
@@ -76,17 +88,60 @@ pub(crate) fn raw_server(server: &RealServer) -> Option<raw::Destination> {
     let method = match server.forwarding() {
         Forwarding::Masquerade => forwarding::MASQ,
         Forwarding::DirectRoute => forwarding::DROUTE,
-        Forwarding::Tunnel => forwarding::TUNNEL,
+        Forwarding::Tunnel(_) => forwarding::TUNNEL,
         Forwarding::LocalNode => forwarding::LOCALNODE,
         _ => return None,
     };
+    let (tunnel_type, tunnel_port, tunnel_flags) = match server.forwarding() {
+        Forwarding::Tunnel(tunnel) => raw_tunnel(tunnel)?,
+        _ => (tunnel::IPIP, 0, 0),
+    };
     Some(raw::Destination {
         forwarding: Some(method),
+        tunnel_type: Some(tunnel_type),
+        tunnel_port: Some(tunnel_port),
+        tunnel_flags: Some(tunnel_flags),
         weight: Some(server.weight().value()),
         upper_threshold: Some(server.upper_threshold()),
         lower_threshold: Some(server.lower_threshold()),
         ..raw_server_key(server.key())
     })
+}
+
+/// Type, port and flags of a tunnel; nothing if `Tunnel` learned a type that this codec did not.
+fn raw_tunnel(tunnel: Tunnel) -> Option<(u8, u16, u16)> {
+    Some(match tunnel {
+        Tunnel::Ipip => (tunnel::IPIP, 0, 0),
+        Tunnel::Gue { port, checksum } => {
+            let flags = match checksum {
+                TunnelChecksum::None => 0,
+                TunnelChecksum::Full => tunnel::CSUM,
+                TunnelChecksum::Remote => tunnel::REMCSUM,
+            };
+            (tunnel::GUE, port.get(), flags)
+        }
+        Tunnel::Gre { checksum } => (tunnel::GRE, 0, if checksum { tunnel::CSUM } else { 0 }),
+        _ => return None,
+    })
+}
+
+/// All attributes of a sync daemon.
+pub(crate) fn raw_daemon(daemon: &SyncDaemon) -> raw::Daemon {
+    let (group4, group6) = match daemon.group() {
+        IpAddr::V4(group) => (Some(group.octets()), None),
+        IpAddr::V6(group) => (None, Some(group.octets())),
+    };
+    raw::Daemon {
+        state: Some(role_number(daemon.role())),
+        interface: Some(daemon.interface().to_owned()),
+        sync_id: Some(daemon.sync_id().into()),
+        max_length: daemon.max_length(),
+        group4,
+        group6,
+        port: Some(daemon.port().get()),
+        ttl: Some(daemon.ttl().get()),
+        other: Vec::new(),
+    }
 }
 
 /// The attributes that set the connection timeouts; the kernel leaves alone what is 0 or missing.
@@ -122,17 +177,14 @@ pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeEr
     let service = VirtualService::new(key)
         .with_scheduler(scheduler)
         .with_persistence(persistence)
+        .with_persistence_engine(engine(raw)?)
         .with_one_packet(bits & flags::ONEPACKET != 0)
         .with_scheduler_flags(SchedulerFlags {
             first: bits & flags::SCHED1 != 0,
             second: bits & flags::SCHED2 != 0,
             third: bits & flags::SCHED3 != 0,
         });
-    Ok(ServiceEntry {
-        service,
-        persistence_engine: raw.persistence_engine.clone(),
-        statistics: raw.statistics.unwrap_or_default(),
-    })
+    Ok(ServiceEntry { service, statistics: raw.statistics.unwrap_or_default() })
 }
 
 /// A server as a dump of the destinations of a service of that family has it.
@@ -143,7 +195,7 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
     let forwarding = match method {
         forwarding::MASQ => Forwarding::Masquerade,
         forwarding::LOCALNODE => Forwarding::LocalNode,
-        forwarding::TUNNEL => Forwarding::Tunnel,
+        forwarding::TUNNEL => Forwarding::Tunnel(tunnel(raw, address)?),
         forwarding::DROUTE => Forwarding::DirectRoute,
         forwarding::BYPASS => {
             return Err(DecodeError(format!(
@@ -164,11 +216,43 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
         .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0));
     Ok(ServerEntry {
         server,
-        active_connections: raw.active_connections.unwrap_or(0),
-        inactive_connections: raw.inactive_connections.unwrap_or(0),
-        persistent_connections: raw.persistent_connections.unwrap_or(0),
-        statistics: raw.statistics.unwrap_or_default(),
+        statistics: ServerStatistics {
+            counters: raw.statistics.unwrap_or_default(),
+            active_connections: raw.active_connections.unwrap_or(0),
+            inactive_connections: raw.inactive_connections.unwrap_or(0),
+            persistent_connections: raw.persistent_connections.unwrap_or(0),
+        },
     })
+}
+
+/// A sync daemon as a dump has it. What kernels before 4.3 leave out is what they do.
+pub(crate) fn daemon(raw: &raw::Daemon) -> Result<SyncDaemon, DecodeError> {
+    let invalid = |error: lvs_core::InvalidSyncDaemon| DecodeError(error.to_string());
+    let role = match required(raw.state, "state of a sync daemon")? {
+        state::MASTER => SyncRole::Master,
+        state::BACKUP => SyncRole::Backup,
+        other => return Err(DecodeError(format!("a sync daemon has unknown state {other}"))),
+    };
+    let interface = required(raw.interface.as_deref(), "interface of a sync daemon")?;
+    let mut daemon = SyncDaemon::new(role, interface).map_err(invalid)?;
+    let sync_id = required(raw.sync_id, "identifier of a sync daemon")?;
+    daemon = daemon.with_sync_id(u8::try_from(sync_id).map_err(|_| {
+        DecodeError(format!("a sync daemon has identifier {sync_id}, which is out of range"))
+    })?);
+    let group = raw.group4.map(IpAddr::from).or(raw.group6.map(IpAddr::from));
+    if let Some(group) = group {
+        daemon = daemon.with_group(group).map_err(invalid)?;
+    }
+    if let Some(port) = raw.port.and_then(NonZeroU16::new) {
+        daemon = daemon.with_port(port);
+    }
+    if let Some(ttl) = raw.ttl.and_then(NonZeroU8::new) {
+        daemon = daemon.with_ttl(ttl);
+    }
+    if let Some(bytes) = raw.max_length {
+        daemon = daemon.with_max_length(bytes).map_err(invalid)?;
+    }
+    Ok(daemon)
 }
 
 /// What names a server of a service of that family, whatever else can be said of it.
@@ -220,6 +304,43 @@ pub(crate) fn service_key(raw: &raw::Service) -> Result<ServiceKey, DecodeError>
     };
     let address = socket_address(family, required(raw.address, "address")?, required(raw.port, "port")?);
     Ok(ServiceKey::Address { protocol, address })
+}
+
+fn engine(raw: &raw::Service) -> Result<Option<EngineName>, DecodeError> {
+    let Some(name) = raw.persistence_engine.as_deref().filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let engine =
+        name.parse().map_err(|error| DecodeError(format!("persistence engine {name:?}: {error}")))?;
+    Ok(Some(engine))
+}
+
+/// What a tunnel to that destination is. A port or flags that its type does not use say nothing.
+fn tunnel(raw: &raw::Destination, address: SocketAddr) -> Result<Tunnel, DecodeError> {
+    let flags = raw.tunnel_flags.unwrap_or(0);
+    match raw.tunnel_type.unwrap_or(tunnel::IPIP) {
+        tunnel::IPIP => Ok(Tunnel::Ipip),
+        tunnel::GUE => {
+            let port = raw.tunnel_port.and_then(NonZeroU16::new);
+            let checksum = if flags & tunnel::REMCSUM != 0 {
+                TunnelChecksum::Remote
+            } else if flags & tunnel::CSUM != 0 {
+                TunnelChecksum::Full
+            } else {
+                TunnelChecksum::None
+            };
+            Ok(Tunnel::Gue { port: required(port, "port of a GUE tunnel")?, checksum })
+        }
+        tunnel::GRE => Ok(Tunnel::Gre { checksum: flags & tunnel::CSUM != 0 }),
+        other => Err(DecodeError(format!("destination {address} has unknown tunnel type {other}"))),
+    }
+}
+
+fn role_number(role: SyncRole) -> u32 {
+    match role {
+        SyncRole::Master => state::MASTER,
+        SyncRole::Backup => state::BACKUP,
+    }
 }
 
 fn required<T>(value: Option<T>, name: &str) -> Result<T, DecodeError> {

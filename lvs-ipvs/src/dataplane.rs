@@ -1,7 +1,9 @@
 //! The kernel's IPVS as a data plane: what an applier observes and edits.
 
 use async_trait::async_trait;
-use lvs_core::{Change, Dataplane, DataplaneError, DataplaneErrorKind, Scope, Table};
+use lvs_core::{
+    Change, Dataplane, DataplaneError, DataplaneErrorKind, Scope, ServiceKey, Table, TableStatistics,
+};
 use tracing::warn;
 
 use crate::client::Client;
@@ -50,31 +52,39 @@ impl IpvsDataplane {
         Self { client, reported: Reported::default() }
     }
 
-    /// The client, for what the trait does not have: counters, timeouts, flushing.
+    /// The client, for what the trait does not have, such as flushing.
     pub fn client(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    /// Everything or one service, and what is to be said about what no table can say.
+    async fn observe_services(
+        &mut self,
+        only: Option<ServiceKey>,
+    ) -> Result<(Table, Option<String>), DataplaneError> {
+        let observation = self.client.observe(only.as_ref()).await?;
+        let news = self.reported.update(only, observation.unsaid);
+        Ok((observation.table, news))
     }
 }
 
 #[async_trait]
 impl Dataplane for IpvsDataplane {
     async fn observe(&mut self, scope: Scope) -> Result<Table, DataplaneError> {
-        let only = match scope {
-            Scope::Everything => None,
-            Scope::Service(key) => Some(key),
-            other => {
-                return Err(DataplaneError::new(
-                    DataplaneErrorKind::Refused,
-                    format!("observe {other:?}"),
-                    "this version of lvs-ipvs does not know that scope",
-                ));
-            }
+        let (mut table, news) = match scope {
+            Scope::Everything => self.observe_services(None).await?,
+            Scope::Services => (self.client.bare_services().await?, None),
+            Scope::Service(key) => self.observe_services(Some(key)).await?,
+            other => return Err(unknown_scope(other)),
         };
-        let observation = self.client.observe(only.as_ref()).await?;
-        if let Some(news) = self.reported.update(only, observation.unsaid) {
+        if let Some(news) = news {
             warn!("{news}");
         }
-        Ok(observation.table)
+        if !matches!(scope, Scope::Service(_)) {
+            table = table.with_timeouts(self.client.timeouts().await?);
+            table = table.with_daemons(self.client.daemons().await?);
+        }
+        Ok(table)
     }
 
     async fn apply(&mut self, changes: Vec<Change>) -> Vec<Result<(), DataplaneError>> {
@@ -86,6 +96,20 @@ impl Dataplane for IpvsDataplane {
             Err(error) => whole_batch_failed(&changes, error),
         }
     }
+
+    async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, DataplaneError> {
+        match scope {
+            Scope::Everything | Scope::Services | Scope::Service(_) => {
+                Ok(self.client.statistics(scope).await?)
+            }
+            other => Err(unknown_scope(other)),
+        }
+    }
+}
+
+fn unknown_scope(scope: Scope) -> DataplaneError {
+    let reason = "this version of lvs-ipvs does not know that scope";
+    DataplaneError::new(DataplaneErrorKind::Refused, format!("read {scope:?}"), reason)
 }
 
 /// The error of the batch for each of its edits; only the first keeps the transport's own error.

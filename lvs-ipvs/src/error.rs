@@ -118,8 +118,8 @@ pub enum Operation {
     Zero(Option<ServiceKey>),
     /// Reading the connection timeouts.
     ReadTimeouts,
-    /// Setting the connection timeouts.
-    SetTimeouts,
+    /// Reading the sync daemons.
+    ReadDaemons,
     /// Sending edits, before any of them was told apart.
     Batch {
         /// How many.
@@ -140,7 +140,7 @@ impl fmt::Display for Operation {
             Self::Zero(Some(key)) => write!(f, "zero the counters of service {key}"),
             Self::Zero(None) => f.write_str("zero all counters"),
             Self::ReadTimeouts => f.write_str("read the connection timeouts"),
-            Self::SetTimeouts => f.write_str("set the connection timeouts"),
+            Self::ReadDaemons => f.write_str("read the sync daemons"),
             Self::Batch { edits } => write!(f, "make {edits} edits"),
         }
     }
@@ -196,8 +196,17 @@ pub enum Refusal {
     DestinationExists,
     /// ENOENT: the service has no such destination.
     DestinationAbsent,
-    /// ENOENT: no scheduler of that name, and no module for it.
+    /// ENOENT: no scheduler (or persistence engine) of that name, and no module for it.
     SchedulerAbsent,
+    /// EEXIST: a sync daemon runs in that role.
+    DaemonExists,
+    /// ESRCH: no sync daemon runs in that role.
+    DaemonAbsent,
+    /// ENODEV: there is no interface of that name for a sync daemon.
+    InterfaceAbsent,
+    /// EINVAL: a sync daemon with a value that the kernel does not take, or beside destinations of another family than
+    /// their service.
+    InvalidDaemon,
     /// EPERM: CAP_NET_ADMIN is missing.
     Forbidden,
     /// EINVAL: a service with a value that the kernel does not take.
@@ -220,7 +229,13 @@ impl Refusal {
             operation,
             Operation::Change(Change::AddServer(..) | Change::EditServer(..) | Change::RemoveServer(..))
         );
+        let about_daemon =
+            matches!(operation, Operation::Change(Change::StartDaemon(_) | Change::StopDaemon(_)));
         match answer.errno() {
+            EEXIST if about_daemon => Self::DaemonExists,
+            ESRCH if about_daemon => Self::DaemonAbsent,
+            ENODEV if about_daemon => Self::InterfaceAbsent,
+            EINVAL if about_daemon => Self::InvalidDaemon,
             EEXIST if about_destination => Self::DestinationExists,
             EEXIST => Self::ServiceExists,
             ESRCH => Self::ServiceAbsent,
@@ -238,12 +253,17 @@ impl Refusal {
 
     fn kind(self) -> DataplaneErrorKind {
         match self {
-            Self::ServiceExists | Self::ServiceAbsent | Self::DestinationExists | Self::DestinationAbsent => {
-                DataplaneErrorKind::Drifted
-            }
+            Self::ServiceExists
+            | Self::ServiceAbsent
+            | Self::DestinationExists
+            | Self::DestinationAbsent
+            | Self::DaemonExists
+            | Self::DaemonAbsent => DataplaneErrorKind::Drifted,
             Self::Forbidden => DataplaneErrorKind::Forbidden,
             Self::Temporary => DataplaneErrorKind::Unavailable,
             Self::SchedulerAbsent
+            | Self::InterfaceAbsent
+            | Self::InvalidDaemon
             | Self::InvalidService
             | Self::InvalidDestination
             | Self::OutOfRange
@@ -262,6 +282,13 @@ impl fmt::Display for Refusal {
             Self::DestinationAbsent => "the service has no such destination",
             Self::SchedulerAbsent => {
                 "the kernel has no such scheduler and no module ip_vs_NAME for it (`modprobe ip_vs_NAME` says why)"
+            }
+            Self::DaemonExists => "a sync daemon runs in that role already",
+            Self::DaemonAbsent => "no sync daemon runs in that role",
+            Self::InterfaceAbsent => "there is no such interface",
+            Self::InvalidDaemon => {
+                "the kernel does not take these values (no sync daemon runs while a destination has another family than \
+                 its service)"
             }
             Self::Forbidden => "CAP_NET_ADMIN is missing (it is needed in the initial user namespace)",
             Self::InvalidService => {
@@ -289,6 +316,7 @@ const EAGAIN: i32 = 11;
 const ENOMEM: i32 = 12;
 const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
+const ENODEV: i32 = 19;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const ERANGE: i32 = 34;

@@ -56,4 +56,4 @@ pub use client::Client;
 pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};
 pub use lvs_netlink::{KernelError, Options};
-pub use types::{Info, ServerEntry, ServiceEntry, Statistics, Timeouts, Version};
+pub use types::{Info, ServerEntry, ServiceEntry, Version};

@@ -8,7 +8,8 @@
 //! DEST      2  nested: ADDR 1 16 bytes · PORT 2 be16 · FWD_METHOD 3 u32 · WEIGHT 4 u32 · U_THRESH 5 u32 ·
 //!              L_THRESH 6 u32 · ACTIVE_CONNS 7 u32 · INACT_CONNS 8 u32 · PERSIST_CONNS 9 u32 · STATS 10 ·
 //!              ADDR_FAMILY 11 u16 · STATS64 12 · TUN_TYPE 13 u8 · TUN_PORT 14 be16 · TUN_FLAGS 15 u16
-//! DAEMON    3  nested, kept as it is
+//! DAEMON    3  nested: STATE 1 u32 · MCAST_IFN 2 · SYNC_ID 3 u32 · SYNC_MAXLEN 4 u16 · MCAST_GROUP 5 4 bytes ·
+//!              MCAST_GROUP6 6 16 bytes · MCAST_PORT 7 u16 · MCAST_TTL 8 u8
 //! TIMEOUT_TCP 4, TIMEOUT_TCP_FIN 5, TIMEOUT_UDP 6   u32 s
 //! ```
 //!
@@ -17,13 +18,15 @@
 //! makes an entry unreadable.
 
 mod attribute;
+mod daemon;
 mod destination;
 mod message;
 mod service;
 mod statistics;
 
 pub(crate) use attribute::DecodeError;
-pub(crate) use destination::{Destination, forwarding};
+pub(crate) use daemon::{Daemon, state};
+pub(crate) use destination::{Destination, forwarding, tunnel};
 pub(crate) use message::{Command, Info, Message, Timeouts};
 pub(crate) use service::{Flags, Service, flags};
 

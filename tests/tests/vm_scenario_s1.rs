@@ -91,8 +91,11 @@ impl Network {
                 poll_until(LIMIT, "no connection is active", || {
                     let entries =
                         self.on_balancer(async |mut ipvs| ipvs.client().destinations(&service()).await);
-                    let active: u32 =
-                        entries.expect("the servers").iter().map(|entry| entry.active_connections).sum();
+                    let active: u32 = entries
+                        .expect("the servers")
+                        .iter()
+                        .map(|entry| entry.statistics.active_connections)
+                        .sum();
                     if active == 0 { Ok(()) } else { Err(format!("{active} are")) }
                 });
                 self.fetch()

@@ -42,7 +42,10 @@ fn server() -> impl Strategy<Value = RealServer> {
     let forwarding = prop::sample::select(vec![
         Forwarding::Masquerade,
         Forwarding::DirectRoute,
-        Forwarding::Tunnel,
+        Forwarding::Tunnel(Tunnel::Ipip),
+        Forwarding::Tunnel(Tunnel::Gre { checksum: true }),
+        Forwarding::Tunnel(Tunnel::Gue { port: NonZeroU16::MAX, checksum: TunnelChecksum::Remote }),
+        Forwarding::Tunnel(Tunnel::Gue { port: NonZeroU16::MIN, checksum: TunnelChecksum::Full }),
         Forwarding::LocalNode,
     ]);
     (any::<(IpAddr, u16)>(), 0..=Weight::MAX.value(), forwarding, any::<(u32, u32)>()).prop_map(

@@ -2,7 +2,7 @@
 
 use super::attribute::{Attribute, DecodeError, Writer, fields};
 use super::statistics::{emit_statistics, parse_statistics};
-use crate::Statistics;
+use lvs_core::Statistics;
 
 /// `IPVS_DEST_ATTR_*` as they are in a message; `None` is an attribute that is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,15 @@ pub(crate) mod forwarding {
     pub(crate) const TUNNEL: u32 = 2;
     pub(crate) const DROUTE: u32 = 3;
     pub(crate) const BYPASS: u32 = 4;
+}
+
+/// `IP_VS_CONN_F_TUNNEL_TYPE_*` and `IP_VS_TUNNEL_ENCAP_FLAG_*`.
+pub(crate) mod tunnel {
+    pub(crate) const IPIP: u8 = 0;
+    pub(crate) const GUE: u8 = 1;
+    pub(crate) const GRE: u8 = 2;
+    pub(crate) const CSUM: u16 = 1 << 0;
+    pub(crate) const REMCSUM: u16 = 1 << 1;
 }
 
 impl Destination {

@@ -4,7 +4,7 @@ use netlink_packet_core::Emitable;
 use netlink_packet_generic::GenlHeader;
 
 use super::attribute::{Attribute, DecodeError, Writer, fields};
-use super::{Destination, FAMILY_VERSION, Service};
+use super::{Daemon, Destination, FAMILY_VERSION, Service};
 
 /// `IPVS_CMD_*`. Closed: what the kernel sends unasked does not exist in this family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub(crate) struct Message {
     pub(crate) command: Command,
     pub(crate) service: Option<Service>,
     pub(crate) destination: Option<Destination>,
+    pub(crate) daemon: Option<Daemon>,
     pub(crate) timeouts: Timeouts,
     pub(crate) info: Info,
-    /// The sync daemon's attribute among them.
     pub(crate) other: Vec<Attribute>,
 }
 
@@ -88,6 +88,7 @@ impl Message {
             command,
             service: None,
             destination: None,
+            daemon: None,
             timeouts: Timeouts::default(),
             info: Info::default(),
             other: Vec::new(),
@@ -119,6 +120,7 @@ impl Message {
             match field.kind {
                 SERVICE => message.service = Some(Service::parse(field.value)?),
                 DEST => message.destination = Some(Destination::parse(field.value)?),
+                DAEMON => message.daemon = Some(Daemon::parse(field.value)?),
                 TIMEOUT_TCP => message.timeouts.tcp = Some(field.u32()?),
                 TIMEOUT_TCP_FIN => message.timeouts.tcp_fin = Some(field.u32()?),
                 TIMEOUT_UDP => message.timeouts.udp = Some(field.u32()?),
@@ -144,6 +146,9 @@ impl Message {
             if let Some(destination) = &self.destination {
                 to.nested(DEST, |to| destination.emit(to));
             }
+            if let Some(daemon) = &self.daemon {
+                to.nested(DAEMON, |to| daemon.emit(to));
+            }
             to.put_u32(TIMEOUT_TCP, self.timeouts.tcp);
             to.put_u32(TIMEOUT_TCP_FIN, self.timeouts.tcp_fin);
             to.put_u32(TIMEOUT_UDP, self.timeouts.udp);
@@ -156,6 +161,7 @@ impl Message {
 // IPVS_CMD_ATTR_*
 const SERVICE: u16 = 1;
 const DEST: u16 = 2;
+const DAEMON: u16 = 3;
 const TIMEOUT_TCP: u16 = 4;
 const TIMEOUT_TCP_FIN: u16 = 5;
 const TIMEOUT_UDP: u16 = 6;

@@ -2,7 +2,7 @@
 
 use super::attribute::{Attribute, DecodeError, Writer, fields};
 use super::statistics::{emit_statistics, parse_statistics};
-use crate::Statistics;
+use lvs_core::Statistics;
 
 /// `IPVS_SVC_ATTR_*` as they are in a message; `None` is an attribute that is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

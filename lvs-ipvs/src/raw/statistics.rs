@@ -1,7 +1,7 @@
 //! The counters of a service or destination: `IPVS_*_ATTR_STATS` and `IPVS_*_ATTR_STATS64`.
 
 use super::attribute::{DecodeError, Writer, fields};
-use crate::Statistics;
+use lvs_core::Statistics;
 
 /// Reads both forms: most counters of `STATS` are 32 bits wide, all of `STATS64` are 64 bits wide.
 pub(crate) fn parse_statistics(bytes: &[u8]) -> Result<Statistics, DecodeError> {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::attribute::{Attribute, Writer, fields};
 use super::statistics::parse_statistics;
 use super::*;
-use crate::Statistics;
+use lvs_core::Statistics;
 
 fn statistics() -> impl Strategy<Value = Statistics> {
     prop::array::uniform10(any::<u64>()).prop_map(|[a, b, c, d, e, f, g, h, i, j]| Statistics {
