@@ -50,13 +50,14 @@ mod error;
 mod generic;
 mod message;
 mod monitor;
+mod outgoing;
 mod socket;
 
 pub use attribute::Attributes;
 pub use channel::{Counters, Options, Protocol};
 pub use error::{Error, KernelError, Malformed};
-pub use generic::{Command, FamilyId, Generic};
-pub use message::{Flags, Message, Request};
+pub use generic::{Batch, Command, FamilyId, Generic};
+pub use message::{Entry, Flags, Message, Request};
 pub use monitor::{Event, Monitor};
 pub use socket::Socket;
 
