@@ -66,7 +66,7 @@ impl Kernel {
     }
 
     async fn links(&mut self) -> Result<Vec<LinkFact>, lvs_netlink::Error> {
-        self.netlink.dump_as(&rtnl::dump_links(), LinkFact::parse).await
+        self.netlink.dump_as(&rtnl::dump_links(), |entry| LinkFact::parse(&entry)).await
     }
 }
 
@@ -76,7 +76,7 @@ impl Addresses for Kernel {
         let links = self.links().await.map_err(|error| failed("list interfaces", &error))?;
         let addresses = self
             .netlink
-            .dump_as(&rtnl::dump_addresses(None), AddressFact::parse)
+            .dump_as(&rtnl::dump_addresses(None), |entry| AddressFact::parse(&entry))
             .await
             .map_err(|error| failed("list addresses", &error))?;
         let names: BTreeMap<u32, &str> = links.iter().map(|link| (link.index, link.name.as_str())).collect();

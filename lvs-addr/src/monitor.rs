@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lvs_core::Link;
-use lvs_netlink::{Entry, Event, Monitor, Options, Protocol, Socket};
+use lvs_netlink::{Event, Message, Monitor, Options, Protocol, Socket};
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
@@ -136,7 +136,7 @@ impl LinkMonitor {
 
     fn take(&mut self, event: Result<Event, lvs_netlink::Error>) {
         match event {
-            Ok(Event::Message(message)) => self.take_message(message.entry()),
+            Ok(Event::Message(message)) => self.take_message(&message),
             Ok(Event::Resync) => {
                 self.resyncs = self.resyncs.saturating_add(1);
                 self.resync = true;
@@ -151,7 +151,7 @@ impl LinkMonitor {
         }
     }
 
-    fn take_message(&mut self, message: Entry<'_>) {
+    fn take_message(&mut self, message: &Message) {
         match message.kind() {
             RTM_NEWLINK => {
                 if let Some(fact) = LinkFact::parse(message) {
@@ -220,10 +220,10 @@ impl LinkMonitor {
         &mut self,
         operation: &'static str,
         request: lvs_netlink::Request,
-        parse: fn(Entry<'_>) -> Option<T>,
+        parse: fn(&Message) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
         self.netlink
-            .dump_as(&request, parse)
+            .dump_as(&request, |entry| parse(&entry))
             .await
             .map_err(|source| Error::Netlink { operation, source })
     }

@@ -21,7 +21,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_core::{AddressKey, LinkAddress, MacAddress, VirtualAddress};
-use lvs_netlink::{Attributes, Entry, Flags, Request};
+use lvs_netlink::{Attributes, Flags, Message, Request};
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
@@ -47,7 +47,7 @@ pub(crate) struct LinkFact {
 impl LinkFact {
     /// `None` for messages that are not about the link itself: a bridge port that leaves its bridge is an
     /// `RTM_DELLINK` too, of family `AF_BRIDGE`.
-    pub(crate) fn parse(message: Entry<'_>) -> Option<Self> {
+    pub(crate) fn parse(message: &Message) -> Option<Self> {
         let (header, attributes) = message.payload().split_first_chunk::<16>()?;
         let [family, _, t0, t1, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
         if family != AF_UNSPEC {
@@ -86,7 +86,7 @@ pub(crate) struct AddressFact {
 }
 
 impl AddressFact {
-    pub(crate) fn parse(message: Entry<'_>) -> Option<Self> {
+    pub(crate) fn parse(message: &Message) -> Option<Self> {
         let (header, attributes) = message.payload().split_first_chunk::<8>()?;
         let [family, prefix_len, flags, _, i0, i1, i2, i3] = *header;
         let mut flags = u32::from(flags);

@@ -1,4 +1,3 @@
-use lvs_netlink::Message;
 use netlink_packet_core::Parseable;
 use netlink_packet_route::address::AddressScope as WireScope;
 use proptest::prelude::*;
@@ -66,7 +65,7 @@ fn an_address_of_ipv6_is_added_without_duplicate_address_detection() {
 fn what_is_written_is_read_back() {
     for (address, prefix_len) in [("192.0.2.1", 24), ("2001:db8::1", 64), ("2001:db8::1", 128)] {
         let wanted = VirtualAddress::new("eth0", address.parse().unwrap(), prefix_len);
-        let fact = AddressFact::parse(message(RTM_NEWADDR, add_address(&wanted, 3).payload().to_vec()).entry());
+        let fact = AddressFact::parse(&message(RTM_NEWADDR, add_address(&wanted, 3).payload().to_vec()));
         let expected = LinkAddress { address: wanted.key.address, prefix_len, tagged: true };
         assert_eq!(fact, Some(AddressFact { index: 3, address: expected, tentative: false }));
     }
@@ -80,7 +79,7 @@ fn the_local_end_of_a_point_to_point_address_counts_and_the_long_flags_win() {
     payload.extend(attribute(IFA_LOCAL, &[10, 0, 0, 1]));
     payload.extend(attribute(IFA_FLAGS, &IFA_F_TENTATIVE.to_ne_bytes()));
     payload.extend(attribute(IFA_PROTO, &[18]));
-    let fact = AddressFact::parse(message(RTM_NEWADDR, payload).entry()).unwrap();
+    let fact = AddressFact::parse(&message(RTM_NEWADDR, payload)).unwrap();
     assert_eq!(fact.address.address, IpAddr::from([10, 0, 0, 1]));
     assert!(fact.tentative && !fact.address.tagged, "18 is keepalived's");
 }
@@ -91,7 +90,7 @@ fn a_link_is_up_only_with_all_three_flags() {
     let mac = attribute(IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1]);
     for missing in [0, IFF_UP, IFF_RUNNING, IFF_LOWER_UP] {
         let attributes = [name.clone(), mac.clone()];
-        let fact = LinkFact::parse(link_message(AF_UNSPEC, OPERATIONAL & !missing, &attributes).entry()).unwrap();
+        let fact = LinkFact::parse(&link_message(AF_UNSPEC, OPERATIONAL & !missing, &attributes)).unwrap();
         assert_eq!(fact.up, missing == 0);
         assert_eq!((fact.index, fact.name.as_str(), fact.has_neighbours), (7, "eth0", true));
         assert_eq!(fact.mac, Some(MacAddress::new([2, 0, 0, 0, 0, 1])));
@@ -101,15 +100,15 @@ fn a_link_is_up_only_with_all_three_flags() {
 #[test]
 fn a_message_about_a_bridge_port_is_not_about_the_link() {
     let name = [attribute(IFLA_IFNAME, b"eth0\0")];
-    assert!(LinkFact::parse(link_message(7, OPERATIONAL, &name).entry()).is_none());
-    assert!(LinkFact::parse(link_message(AF_UNSPEC, OPERATIONAL, &name).entry()).is_some());
+    assert!(LinkFact::parse(&link_message(7, OPERATIONAL, &name)).is_none());
+    assert!(LinkFact::parse(&link_message(AF_UNSPEC, OPERATIONAL, &name)).is_some());
 }
 
 #[test]
 fn a_longer_hardware_address_is_none_and_unknown_attributes_are_skipped() {
     let attributes =
         [attribute(999, &[1, 2, 3]), attribute(IFLA_ADDRESS, &[0; 20]), attribute(IFLA_IFNAME, b"ib0\0")];
-    let fact = LinkFact::parse(link_message(AF_UNSPEC, OPERATIONAL, &attributes).entry()).unwrap();
+    let fact = LinkFact::parse(&link_message(AF_UNSPEC, OPERATIONAL, &attributes)).unwrap();
     assert_eq!((fact.name.as_str(), fact.mac), ("ib0", None));
 }
 
@@ -117,6 +116,6 @@ proptest! {
     #[test]
     fn any_bytes_end_without_panic(kind: u16, payload in prop::collection::vec(any::<u8>(), 0..200)) {
         let message = message(kind, payload);
-        let _ = (LinkFact::parse(message.entry()), AddressFact::parse(message.entry()));
+        let _ = (LinkFact::parse(&message), AddressFact::parse(&message));
     }
 }
