@@ -46,7 +46,8 @@ fn send(file: &str, at_once: usize) -> Result<()> {
         }
         bytes[last + 6] |= NLM_F_ACK;
         let sequence = header(&bytes, last)?.sequence;
-        sendto(socket.as_raw_fd(), &bytes[from..to], &NetlinkAddr::new(0, 0), MsgFlags::empty()).context("send")?;
+        sendto(socket.as_raw_fd(), &bytes[from..to], &NetlinkAddr::new(0, 0), MsgFlags::empty())
+            .context("send")?;
         while !acknowledged(&socket, &mut buffer, sequence)? {}
         from = to;
     }
@@ -79,7 +80,8 @@ fn dump(file: &str) -> Result<()> {
     let mut from = 0;
     while from < bytes.len() {
         let to = from + header(&bytes, from)?.length;
-        sendto(socket.as_raw_fd(), &bytes[from..to], &NetlinkAddr::new(0, 0), MsgFlags::empty()).context("send")?;
+        sendto(socket.as_raw_fd(), &bytes[from..to], &NetlinkAddr::new(0, 0), MsgFlags::empty())
+            .context("send")?;
         loop {
             let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).context("receive")?;
             // The end of a dump is a datagram of its own, or the last message of one.
@@ -107,13 +109,9 @@ fn ends(datagram: &[u8]) -> Result<bool> {
 }
 
 fn open() -> Result<OwnedFd> {
-    let netlink = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkGeneric,
-    )
-    .context("make a socket")?;
+    let netlink =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkGeneric)
+            .context("make a socket")?;
     bind(netlink.as_raw_fd(), &NetlinkAddr::new(0, 0)).context("bind")?;
     setsockopt(&netlink, sockopt::SndBufForce, &BUFFER).context("set the send buffer")?;
     setsockopt(&netlink, sockopt::RcvBufForce, &BUFFER).context("set the receive buffer")?;
@@ -130,13 +128,15 @@ struct Header {
 fn header(bytes: &[u8], at: usize) -> Result<Header> {
     let length = usize::try_from(number(bytes, at)?)?;
     ensure!(length >= 16, "a message of {length} bytes");
-    let kind = bytes.get(at + 4..at + 6).and_then(|kind| kind.try_into().ok()).context("a message was cut off")?;
+    let kind =
+        bytes.get(at + 4..at + 6).and_then(|kind| kind.try_into().ok()).context("a message was cut off")?;
     let kind = u16::from_ne_bytes(kind);
     Ok(Header { length: length.next_multiple_of(4), kind, sequence: number(bytes, at + 8)? })
 }
 
 fn number(bytes: &[u8], at: usize) -> Result<u32> {
-    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).context("a message was cut off")?;
+    let bytes =
+        bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).context("a message was cut off")?;
     Ok(u32::from_ne_bytes(bytes))
 }
 

@@ -1,11 +1,10 @@
 //! Every contender in turn: load the table, find it right, change one server, remove it all.
 
-use std::fmt;
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -261,7 +260,8 @@ impl Bench {
 
     /// Fails unless the kernel has that many servers.
     fn expect(&self, host: &Host, servers: usize) -> Result<()> {
-        let table = host.run(|| fs::read_to_string("/proc/thread-self/net/ip_vs")).context("read the table")?;
+        let table =
+            host.run(|| fs::read_to_string("/proc/thread-self/net/ip_vs")).context("read the table")?;
         // One line of the head begins like a server's.
         let there = table.lines().filter(|line| line.starts_with("  ->")).count().saturating_sub(1);
         ensure!(there == servers, "the kernel has {there} servers instead of {servers}");
@@ -281,7 +281,11 @@ impl Bench {
                     if there.is_some_and(|entry| entry.server.weight().value() == weight) {
                         return Ok(());
                     }
-                    ensure!(Instant::now() < deadline, "no weight {weight} within {LIMIT:?}:\n{}", daemon.log());
+                    ensure!(
+                        Instant::now() < deadline,
+                        "no weight {weight} within {LIMIT:?}:\n{}",
+                        daemon.log()
+                    );
                     ensure!(daemon.is_running(), "it has ended:\n{}", daemon.log());
                     tokio::time::sleep(POLL).await;
                 }

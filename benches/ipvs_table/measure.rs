@@ -22,7 +22,10 @@ impl<A: PartialEq, C: PartialEq> Times<A, C> {
 
     /// The times of that contender in that act; nothing if there are none.
     pub(crate) fn of(&self, act: A, contender: C) -> Option<Summary> {
-        let those = self.0.iter().filter(|(its_act, its_contender, _)| *its_act == act && *its_contender == contender);
+        let those = self
+            .0
+            .iter()
+            .filter(|(its_act, its_contender, _)| *its_act == act && *its_contender == contender);
         let mut times: Vec<_> = those.map(|(_, _, took)| *took).collect();
         times.sort();
         let longest = times.len().checked_sub(1)?;
@@ -73,7 +76,8 @@ pub(crate) fn processor_time(processes: &[u32]) -> Duration {
     let of_thread = |thread: fs::DirEntry| -> Option<u64> {
         fs::read_to_string(thread.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
     };
-    let threads = |process: &u32| fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let threads =
+        |process: &u32| fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     Duration::from_nanos(processes.iter().flat_map(threads).filter_map(of_thread).sum())
 }
 

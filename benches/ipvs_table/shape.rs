@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use lvs_core::{
-    Change, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, ServiceTable, Table, VirtualService, Weight,
+    Change, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, ServiceTable, Table, VirtualService,
+    Weight,
 };
 use lvs_ipvs::codec;
 
@@ -112,7 +113,8 @@ impl Shape {
         message(&mut all, family, NLM_F_DUMP, 1, &[IPVS_CMD_GET_SERVICE, 1, 0, 0]);
         for place in self.places() {
             // DEL_SERVICE has the attributes that name a service, as GET_DEST wants them.
-            let mut payload = codec::encode(&Change::RemoveService(self.service(place))).context("a service")?;
+            let mut payload =
+                codec::encode(&Change::RemoveService(self.service(place))).context("a service")?;
             *payload.first_mut().context("a header")? = IPVS_CMD_GET_DEST;
             message(&mut all, family, NLM_F_DUMP, place + 2, &payload);
         }

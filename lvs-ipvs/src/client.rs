@@ -197,40 +197,32 @@ impl Client {
     /// If the batch as a whole failed: the kernel has no IPVS, or does not answer. If [`Error::is_state_unknown`],
     /// any of the edits may have been made.
     pub async fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Error>>, Error> {
-        let requests: Vec<_> = changes.iter().map(change_request).collect();
+        let failed = |error| Error::from_netlink(Operation::Batch { edits: changes.len() }, error);
+        let mut batch = self.netlink.batch().await.map_err(failed)?;
         // What cannot be sent keeps its place in the results.
-        let (mut sent, mut results) = (Vec::new(), Vec::with_capacity(changes.len()));
-        for request in requests {
-            results.push(match request {
-                Ok(request) => {
-                    sent.push(request);
-                    None
+        let mut not_sent = BTreeMap::new();
+        for (place, change) in changes.iter().enumerate() {
+            match change_bytes(change) {
+                Ok(bytes) => batch.push(&bytes).await.map_err(failed)?,
+                Err(error) => {
+                    not_sent.insert(place, error);
                 }
-                Err(error) => Some(error),
-            });
+            }
         }
-        let answers = self
-            .netlink
-            .batch(&sent)
-            .await
-            .map_err(|error| Error::from_netlink(Operation::Batch { edits: changes.len() }, error))?;
-        let mut answers = answers.into_iter();
+        let mut refused = batch.finish().await.map_err(failed)?;
+        let mut sent = 0..;
         let mut missing = BTreeSet::new();
-        let results = changes.iter().zip(results).map(|(change, not_sent)| {
-            let error = match not_sent {
+        let results = changes.iter().enumerate().map(|(place, change)| {
+            let error = match not_sent.remove(&place) {
                 Some(error) => error,
-                None => match answers.next() {
-                    Some(Ok(())) => {
+                None => match sent.next().and_then(|sent| refused.remove(&sent)) {
+                    Some(answer) => Error::refused(Operation::Change(change.clone()), answer),
+                    None => {
                         if let Some(service) = change.service() {
                             missing.remove(&service);
                         }
                         return Ok(());
                     }
-                    Some(Err(answer)) => Error::refused(Operation::Change(change.clone()), answer),
-                    None => unreadable(
-                        Operation::Change(change.clone()),
-                        raw::DecodeError("there is no result for this edit".to_owned()),
-                    ),
                 },
             };
             match (change, change.service()) {
@@ -394,7 +386,7 @@ impl Client {
     }
 
     async fn change(&mut self, change: Change) -> Result<(), Error> {
-        let request = change_request(&change)?;
+        let request = Request::from_payload(change_bytes(&change)?);
         match self.netlink.request(&request).await {
             Ok(_) => Ok(()),
             Err(error) => Err(Error::from_netlink(Operation::Change(change), error)),
@@ -454,14 +446,13 @@ fn servers(answers: &[Message], key: &ServiceKey) -> Result<Vec<ServerEntry>, ra
     Ok(servers.into_values().collect())
 }
 
-fn change_request(change: &Change) -> Result<Request, Error> {
+fn change_bytes(change: &Change) -> Result<Vec<u8>, Error> {
     let unsupported = || {
         let reason = "this forwarding method is newer than this version of lvs-ipvs".to_owned();
         Error::new(Operation::Change(change.clone()), Cause::Unsupported(reason))
     };
     let message = convert::change_message(change).ok_or_else(unsupported)?;
-    let bytes = message.to_bytes().ok_or_else(unsupported)?;
-    Ok(Request::from_payload(bytes))
+    message.to_bytes().ok_or_else(unsupported)
 }
 
 fn request(operation: &Operation, message: &Message) -> Result<Request, Error> {

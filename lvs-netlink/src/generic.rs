@@ -7,9 +7,9 @@ use crate::attribute;
 use crate::attribute::Attributes;
 use crate::channel::{Counters, Options, Protocol};
 use crate::error::{Error, KernelError, Malformed};
-use crate::message::{Entry, Flags, Message, Part};
+use crate::message::{Flags, Message, Part};
 use crate::outgoing::Outgoing;
-use crate::socket::Socket;
+use crate::socket::{DumpEntry, Socket};
 
 /// The number under which a generic netlink family is registered right now. It changes when its module is
 /// reloaded.
@@ -146,23 +146,25 @@ impl Generic {
     /// # Errors
     /// As [`Socket::dump`], and [`Error::FamilyAbsent`].
     pub async fn dump(&mut self, command: &Command) -> Result<Vec<Message>, Error> {
-        self.dump_as(command, |entry| Some(entry.to_message())).await
+        let read = |entries: &mut Vec<Message>, entry: DumpEntry<'_>| entries.push(entry.to_message());
+        self.dump_fold(command, Vec::new, read).await
     }
 
-    /// Asks for a whole table and returns what `read` makes of each of its entries: see [`Socket::dump_as`].
+    /// As [`dump`](Self::dump), but hands each entry to `read` where it was received: see [`Socket::dump_fold`].
     ///
     /// # Errors
-    /// As [`Socket::dump`], and [`Error::FamilyAbsent`].
-    pub async fn dump_as<T>(
+    /// As [`dump`](Self::dump).
+    pub async fn dump_fold<T>(
         &mut self,
         command: &Command,
-        mut read: impl FnMut(Entry<'_>) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
+        mut begin: impl FnMut() -> T,
+        mut read: impl FnMut(&mut T, DumpEntry<'_>),
+    ) -> Result<T, Error> {
         let family = self.family().await?;
-        match self.socket.dump_part(command.to(family), &mut read).await {
+        match self.socket.dump_part(command.to(family), &mut begin, &mut read).await {
             Err(error) if is_unknown(&error) => match self.look_up().await? {
                 now if now == family => Err(error),
-                now => self.socket.dump_part(command.to(now), &mut read).await,
+                now => self.socket.dump_part(command.to(now), begin, read).await,
             },
             other => other,
         }

@@ -147,40 +147,6 @@ impl Part<'_> {
     }
 }
 
-/// One message from the kernel, where it was received: see [`Message`] for one to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    kind: u16,
-    flags: u16,
-    payload: &'a [u8],
-}
-
-impl<'a> Entry<'a> {
-    /// Type of the message (`nlmsg_type`).
-    #[must_use]
-    pub fn kind(self) -> u16 {
-        self.kind
-    }
-
-    /// Flags of the message (`nlmsg_flags`).
-    #[must_use]
-    pub fn flags(self) -> u16 {
-        self.flags
-    }
-
-    /// What follows the header.
-    #[must_use]
-    pub fn payload(self) -> &'a [u8] {
-        self.payload
-    }
-
-    /// The same message, for keeping.
-    #[must_use]
-    pub fn to_message(self) -> Message {
-        Message { kind: self.kind, flags: self.flags, payload: self.payload.to_vec() }
-    }
-}
-
 /// One message from the kernel: an answer, a part of a dump, or a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -219,12 +185,6 @@ impl Message {
     pub fn into_payload(self) -> Vec<u8> {
         self.payload
     }
-
-    /// The same message as a dump hands it out.
-    #[must_use]
-    pub fn entry(&self) -> Entry<'_> {
-        Entry { kind: self.kind, flags: self.flags, payload: &self.payload }
-    }
 }
 
 /// A message where it was received.
@@ -236,9 +196,9 @@ pub(crate) struct Frame<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
-    pub(crate) fn entry(self) -> Entry<'a> {
-        Entry { kind: self.kind, flags: self.flags, payload: self.payload }
+impl Frame<'_> {
+    pub(crate) fn to_message(self) -> Message {
+        Message { kind: self.kind, flags: self.flags, payload: self.payload.to_vec() }
     }
 
     /// The answer in an `NLMSG_ERROR`: `Ok` is an acknowledgement.
@@ -410,7 +370,7 @@ mod tests {
         #[test]
         fn any_bytes_end_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             for frame in Frames::new(&bytes).flatten() {
-                let _ = (frame.answer(), frame.done(), frame.entry().to_message());
+                let _ = (frame.answer(), frame.done(), frame.to_message());
             }
         }
 

@@ -95,7 +95,7 @@ impl Monitor {
                     self.unread = frames.remaining();
                     // Below NLMSG_MIN_TYPE are control messages, which notify of nothing.
                     if frame.kind >= 16 {
-                        return Some(Event::Message(frame.entry().to_message()));
+                        return Some(Event::Message(frame.to_message()));
                     }
                 }
                 Some(Err(error)) => {
