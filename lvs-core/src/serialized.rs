@@ -1,7 +1,7 @@
 //! The shape in which tables are written and read (feature `serde`), for people to edit and programs to keep.
 //!
 //! It is meant for JSON, TOML, YAML and the like; formats without field names cannot hold it. It is part of the crate's
-//! interface: fields are added, none changes its meaning. [`Table`], [`ServiceTable`](crate::ServiceTable),
+//! interface: fields are added, none changes its meaning. [`Table`], [`ServiceTable`],
 //! [`VirtualService`](crate::VirtualService), [`RealServer`](crate::RealServer) and the values in them have it.
 //!
 //! ```
