@@ -1,13 +1,13 @@
 //! Many edits in few system calls, and the result of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_core::Change;
+use lvs_netlink::KernelError;
 
 use super::Client;
-use super::exchange::{change_request, unreadable};
+use super::exchange::change_bytes;
 use crate::error::{Cause, Error, Operation, Refusal};
-use crate::raw::DecodeError;
 
 impl Client {
     /// Makes many edits in the order given, few system calls for all of them, and returns the result of each.
@@ -19,41 +19,26 @@ impl Client {
     /// If the batch as a whole failed: the kernel has no IPVS, or does not answer. If [`Error::is_state_unknown`],
     /// any of the edits may have been made.
     pub async fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Error>>, Error> {
-        let requests: Vec<_> = changes.iter().map(change_request).collect();
-        // What cannot be sent keeps its place in the results.
-        let (mut sent, mut results) = (Vec::new(), Vec::with_capacity(changes.len()));
-        for request in requests {
-            results.push(match request {
-                Ok(request) => {
-                    sent.push(request);
-                    None
-                }
-                Err(error) => Some(error),
-            });
-        }
-        let answers = loop {
-            match self.netlink.batch(&sent).await {
-                Err(error) => self.bring_back(&Operation::Batch { edits: changes.len() }, error).await?,
-                Ok(answers) => break answers,
+        let operation = Operation::Batch { edits: changes.len() };
+        let Sent { mut not_sent, mut refused } = loop {
+            match self.send_all(changes).await {
+                Err(error) => self.bring_back(&operation, error).await?,
+                Ok(sent) => break sent,
             }
         };
-        let mut answers = answers.into_iter();
+        let mut sent = 0..;
         let mut missing = BTreeSet::new();
-        let results = changes.iter().zip(results).map(|(change, not_sent)| {
-            let error = match not_sent {
+        let results = changes.iter().enumerate().map(|(place, change)| {
+            let error = match not_sent.remove(&place) {
                 Some(error) => error,
-                None => match answers.next() {
-                    Some(Ok(())) => {
+                None => match sent.next().and_then(|sent| refused.remove(&sent)) {
+                    Some(answer) => Error::refused(Operation::Change(change.clone()), answer),
+                    None => {
                         if let Some(service) = change.service() {
                             missing.remove(&service);
                         }
                         return Ok(());
                     }
-                    Some(Err(answer)) => Error::refused(Operation::Change(change.clone()), answer),
-                    None => unreadable(
-                        Operation::Change(change.clone()),
-                        DecodeError("there is no result for this edit".to_owned()),
-                    ),
                 },
             };
             match (change, change.service()) {
@@ -71,4 +56,26 @@ impl Client {
         });
         Ok(results.collect())
     }
+
+    async fn send_all(&mut self, changes: &[Change]) -> Result<Sent, lvs_netlink::Error> {
+        let mut batch = self.netlink.batch().await?;
+        let mut not_sent = BTreeMap::new();
+        for (place, change) in changes.iter().enumerate() {
+            match change_bytes(change) {
+                Ok(bytes) => batch.push(&bytes).await?,
+                Err(error) => {
+                    not_sent.insert(place, error);
+                }
+            }
+        }
+        Ok(Sent { not_sent, refused: batch.finish().await? })
+    }
+}
+
+/// What became of edits that were not made.
+struct Sent {
+    /// Those that cannot be said, by their place.
+    not_sent: BTreeMap<usize, Error>,
+    /// The others that the kernel refused, by their place among those that were sent.
+    refused: BTreeMap<usize, KernelError>,
 }

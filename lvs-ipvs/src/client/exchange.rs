@@ -11,7 +11,7 @@ use crate::reading::Shape;
 
 impl Client {
     pub(super) async fn change(&mut self, change: Change) -> Result<(), Error> {
-        let request = change_request(&change)?;
+        let request = Request::from_payload(change_bytes(&change)?);
         self.send(&Operation::Change(change), &request).await.map(drop)
     }
 
@@ -97,14 +97,13 @@ impl Answers {
     }
 }
 
-pub(super) fn change_request(change: &Change) -> Result<Request, Error> {
+pub(super) fn change_bytes(change: &Change) -> Result<Vec<u8>, Error> {
     let unsupported = || {
         let reason = "this forwarding method is newer than this version of lvs-ipvs".to_owned();
         Error::new(Operation::Change(change.clone()), Cause::Unsupported(reason))
     };
     let message = convert::change_message(change).ok_or_else(unsupported)?;
-    let bytes = message.to_bytes().ok_or_else(unsupported)?;
-    Ok(Request::from_payload(bytes))
+    message.to_bytes().ok_or_else(unsupported)
 }
 
 pub(super) fn unreadable(operation: Operation, error: DecodeError) -> Error {
