@@ -1,8 +1,11 @@
 //! The codec by itself, for the benchmarks and the fuzzing of this workspace; no part of the supported interface.
 
-use lvs_core::{Change, Family};
+use std::collections::BTreeSet;
+
+use lvs_core::{Change, Family, Table};
 
 use crate::convert;
+use crate::observation::Observation;
 use crate::raw::Message;
 
 /// The message of an edit, without the netlink header; nothing if it cannot be said.
@@ -26,6 +29,29 @@ pub fn decode(bytes: &[u8]) -> Result<(), String> {
     convert::info(message.info).ok();
     convert::timeouts(message.timeouts);
     Ok(())
+}
+
+/// Reads a message and writes it again.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn recode(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let message = Message::parse(bytes).map_err(|error| error.to_string())?;
+    message.to_bytes().ok_or_else(|| "longer than attributes can be".to_owned())
+}
+
+/// What an applier sees of these services and daemons, each service with these destinations, and how many entries no
+/// table can say.
+#[must_use]
+pub fn observe(entries: &[&[u8]]) -> (Table, usize) {
+    let messages: Vec<_> = entries.iter().filter_map(|bytes| Message::parse(bytes).ok()).collect();
+    let mut observation = Observation::default();
+    for service in observation.read_services(&messages).into_values() {
+        observation.read_service_table(service, &messages);
+    }
+    let daemons = observation.read_daemons(&messages);
+    let unsaid = observation.unsaid.values().map(BTreeSet::len).sum();
+    (observation.table.with_daemons(daemons), unsaid)
 }
 
 #[cfg(test)]
