@@ -185,7 +185,8 @@ impl Client {
     /// See [`Error`].
     pub async fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
         let operation = Operation::ReadDaemons;
-        let (answers, _) = self.dump(&operation, &Message::new(Command::GetDaemon)).await?;
+        let read = |bytes: &[u8]| Message::parse(bytes).map(Some);
+        let (answers, _) = self.dump(&operation, &Message::new(Command::GetDaemon), read).await?;
         let daemons = answers.iter().filter_map(|answer| answer.daemon.as_ref()).map(convert::daemon);
         daemons.collect::<Result<_, _>>().map_err(|error| unreadable(operation, error))
     }
