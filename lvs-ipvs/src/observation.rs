@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_core::{
-    Forwarding, RealServer, SchedulerFlags, SchedulerName, ServerKey, ServiceKey, ServiceTable, Table,
-    VirtualService, Weight,
+    Forwarding, RealServer, SchedulerFlags, SchedulerName, ServerKey, ServiceKey, ServiceTable, SyncDaemon,
+    SyncRole, Table, VirtualService, Weight,
 };
 
 use crate::convert;
@@ -64,6 +64,21 @@ impl Observation {
         self.table.insert(table);
     }
 
+    /// The sync daemons of a dump, each in its role; one that cannot be said is one that nobody desires.
+    pub(crate) fn read_daemons(&mut self, answers: &[raw::Daemon]) -> Vec<SyncDaemon> {
+        let mut daemons = Vec::new();
+        for raw in answers {
+            match convert::daemon(raw) {
+                Ok(daemon) => daemons.push(daemon),
+                Err(error) => {
+                    self.note(None, error.to_string());
+                    daemons.extend(raw.state.and_then(convert::role).and_then(daemon_stand_in));
+                }
+            }
+        }
+        daemons
+    }
+
     fn note(&mut self, service: Option<ServiceKey>, text: String) {
         self.unsaid.entry(service).or_default().insert(text);
     }
@@ -117,6 +132,11 @@ fn server_stand_in(key: ServerKey) -> RealServer {
         .with_weight(Weight::MAX)
         .with_forwarding(Forwarding::LocalNode)
         .with_thresholds(u32::MAX, u32::MAX)
+}
+
+/// A sync daemon that nobody desires, in the place of one that cannot be said.
+fn daemon_stand_in(role: SyncRole) -> Option<SyncDaemon> {
+    SyncDaemon::new(role, "?").ok()
 }
 
 /// What the kernel calls the scheduler of a service that has none.
@@ -220,6 +240,26 @@ mod tests {
         let observation = observed(&[raw_service(1)], &[nameless, raw_server(2)]);
         assert_eq!(observation.table, desired(&[server(2)]));
         assert_eq!(observation.unsaid.len(), 1);
+    }
+
+    #[test]
+    fn a_sync_daemon_that_cannot_be_said_is_stopped_before_ours_is_started() {
+        let wanted = SyncDaemon::new(SyncRole::Backup, "eth0").unwrap();
+        let running = |alter: fn(&mut raw::Daemon)| {
+            let mut daemon = convert::raw_daemon(&wanted);
+            alter(&mut daemon);
+            daemon
+        };
+        let mut observation = Observation::default();
+        let strange =
+            [running(|daemon| daemon.sync_id = Some(256)), running(|daemon| daemon.state = Some(7))];
+        let daemons = observation.read_daemons(&strange);
+        assert_eq!(daemons.len(), 1, "one has no role to stand in");
+        assert_eq!(observation.unsaid.get(&None).map(BTreeSet::len), Some(2));
+        let changes = Table::default()
+            .with_daemons(daemons)
+            .changes_to(&Table::default().with_daemons([wanted.clone()]));
+        assert_eq!(changes, [Change::StopDaemon(SyncRole::Backup), Change::StartDaemon(wanted)]);
     }
 
     #[test]

@@ -105,14 +105,29 @@ impl Client {
                 observation.read_service_table(service, &answers);
             }
         }
+        if only.is_none() {
+            self.observe_settings(&mut observation).await?;
+        }
         Ok(observation)
     }
 
     /// What a table can say of all services, without their destinations.
-    pub(crate) async fn bare_services(&mut self) -> Result<Table, Error> {
+    pub(crate) async fn observe_services(&mut self) -> Result<Observation, Error> {
         let answers = self.raw_services(Counters::Skip).await?;
-        let services = Observation::default().read_services(&answers);
-        Ok(services.into_values().map(ServiceTable::new).collect())
+        let mut observation = Observation::default();
+        let services = observation.read_services(&answers);
+        observation.table = services.into_values().map(ServiceTable::new).collect();
+        self.observe_settings(&mut observation).await?;
+        Ok(observation)
+    }
+
+    async fn observe_settings(&mut self, observation: &mut Observation) -> Result<(), Error> {
+        let timeouts = self.timeouts().await?;
+        let answers = self.raw_daemons().await?;
+        let daemons = observation.read_daemons(&answers);
+        let table = std::mem::take(&mut observation.table);
+        observation.table = table.with_timeouts(timeouts).with_daemons(daemons);
+        Ok(())
     }
 
     /// The kernel's own words about all services.
