@@ -28,6 +28,8 @@ pub mod notify;
 pub mod ownership;
 pub mod pool;
 pub mod reconciler;
+#[cfg(feature = "serde")]
+pub mod serialized;
 pub mod service;
 pub mod settings;
 pub mod statistics;
