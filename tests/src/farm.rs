@@ -29,7 +29,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::echo::{Answer, Conversation, EchoServer, Transport};
+use crate::echo::{Conversation, EchoServer, Transport};
 use crate::host::{Host, Segment};
 
 /// The hosts, connected; nothing runs on them.
@@ -199,27 +199,44 @@ impl Farm {
         running
     }
 
-    /// Asks as the client, in a conversation of its own.
+    /// Opens a conversation from that address of the client's with a first message; says which server it is with.
     ///
     /// # Errors
     /// Why there is no answer, in words.
-    pub fn ask(&self, transport: Transport, to: SocketAddr) -> Result<Answer, String> {
-        let from = CLIENT.like(to.ip());
+    pub fn converse(
+        &self,
+        transport: Transport,
+        from: IpAddr,
+        to: SocketAddr,
+    ) -> Result<(Conversation, String), String> {
         let answer = Conversation::open(&self.client, transport, from, to, LIMIT)
-            .and_then(|mut conversation| Ok((conversation.from(), conversation.say("hello", LIMIT)?)));
-        match answer.map_err(|error| format!("{transport:?} to {to}: {error}"))? {
-            (from, answer) if answer.client == from && answer.text == "hello" => Ok(answer),
-            (from, answer) => Err(format!("{transport:?} from {from} to {to}: {answer:?}")),
+            .and_then(|mut conversation| Ok((conversation.say("hello", LIMIT)?, conversation)));
+        match answer.map_err(|error| format!("{transport:?} from {from} to {to}: {error}"))? {
+            (answer, conversation) if answer.client == conversation.from() && answer.text == "hello" => {
+                Ok((conversation, answer.server))
+            }
+            (answer, _) => Err(format!("{transport:?} from {from} to {to}: {answer:?}")),
         }
+    }
+
+    /// Asks from that address of the client's, in a conversation of its own; which server answers.
+    #[track_caller]
+    #[must_use]
+    pub fn ask_from(&self, transport: Transport, from: IpAddr, to: SocketAddr) -> String {
+        self.converse(transport, from, to).unwrap_or_else(|failure| panic!("{failure}")).1
+    }
+
+    /// Asks as the client, in a conversation of its own; which server answers.
+    #[track_caller]
+    #[must_use]
+    pub fn ask(&self, transport: Transport, to: SocketAddr) -> String {
+        self.ask_from(transport, CLIENT.like(to.ip()), to)
     }
 
     /// Four conversations one after another: the servers answer in turn, and see the client as it is.
     #[track_caller]
     pub fn answers_in_turn(&self, transport: Transport, to: SocketAddr) {
-        let servers = [(); 4].map(|()| match self.ask(transport, to) {
-            Ok(answer) => answer.server,
-            Err(failure) => panic!("{failure}"),
-        });
+        let servers = [(); 4].map(|()| self.ask(transport, to));
         let [first, second] = self.servers.each_ref().map(|server| server.host.name());
         let turns = [[first, second, first, second], [second, first, second, first]];
         assert!(turns.iter().any(|turn| servers == *turn), "{transport:?} to {to}: {servers:?}");

@@ -10,6 +10,8 @@
 //! IPv6 likewise, and each family in tunnels of the other. A server takes packets with a checksum at its second address,
 //! since a tunnel device of GRE takes either those with one or those without.
 
+#![allow(clippy::panic, reason = "a broken test bed is a failed test")]
+
 mod by_library;
 
 use std::net::{IpAddr, SocketAddr};
