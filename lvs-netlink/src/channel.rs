@@ -92,6 +92,33 @@ impl Options {
     pub fn with_netns(self, netns: OwnedFd) -> Self {
         Self { netns: Some(Arc::new(netns)), ..self }
     }
+
+    /// Does something in the network namespace of these options: on the calling thread, or, if another namespace was
+    /// given, on a thread of its own that enters it and ends. What is opened there (a socket, a file below
+    /// `/proc/thread-self/net`) belongs to that namespace for ever.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use lvs_netlink::Options;
+    ///
+    /// let table = Options::default().in_netns(|| File::open("/proc/thread-self/net/dev"))?;
+    /// # drop(table);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `act`; of starting the thread; and of entering the namespace, which needs `CAP_SYS_ADMIN`.
+    pub fn in_netns<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        let Some(netns) = &self.netns else { return act() };
+        std::thread::scope(|scope| {
+            let inside = || {
+                setns(netns, CloneFlags::CLONE_NEWNET)?;
+                act()
+            };
+            let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside)?;
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread died")))
+        })
+    }
 }
 
 /// What a socket received and did not use.
@@ -143,10 +170,11 @@ impl Channel {
 
     /// Tests play the kernel on `NETLINK_USERSOCK`, hence the number and the peer.
     pub(crate) fn open_number(number: isize, options: &Options, peer: u32) -> Result<Self, Error> {
-        let mut socket = match &options.netns {
-            Some(netns) => create_inside(Arc::clone(netns), number)?,
-            None => NetlinkSocket::new(number).map_err(io_error("create socket"))?,
-        };
+        let mut socket =
+            options.in_netns(|| NetlinkSocket::new(number)).map_err(io_error(match options.netns {
+                Some(_) => "create socket in the network namespace",
+                None => "create socket",
+            }))?;
         socket.set_non_blocking(true).map_err(io_error("set non-blocking"))?;
         optional("set NETLINK_EXT_ACK", socket.set_ext_ack(true))?;
         optional("set NETLINK_CAP_ACK", socket.set_cap_ack(true))?;
@@ -184,8 +212,15 @@ impl Channel {
         getsockopt(&self.fd, sockopt::RcvBuf).map_or(100, |size| (size / ANSWER).max(1))
     }
 
-    pub(crate) async fn send(&self, datagram: &[u8], deadline: Instant) -> Result<(), Failure> {
+    pub(crate) async fn send(&self, datagram: &[u8], timeout: Duration) -> Result<(), Failure> {
         let peer = SocketAddr::new(self.peer, 0);
+        // There is room for it, nearly always: the kernel handles a request inside the send.
+        match self.socket().send_to(datagram, &peer, 0) {
+            Ok(_) => return Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(Failure::Io(error)),
+        }
+        let deadline = Instant::now() + timeout;
         loop {
             let Ok(ready) = timeout_at(deadline, self.fd.writable()).await else {
                 return Err(Failure::TimedOut);
@@ -199,14 +234,17 @@ impl Channel {
         }
     }
 
-    /// Waits for the next datagram from the kernel; without a deadline for ever. [`Self::frames`] then reads it.
+    /// Waits for the next datagram from the kernel; without a timeout for ever. [`Self::frames`] then reads it.
     ///
     /// Safe to cancel: a datagram is either received completely or not at all.
-    pub(crate) async fn receive(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+    pub(crate) async fn receive(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+        // What the kernel answers is there before the send returns, so waiting is rare. Other tasks run all the same.
+        tokio::task::consume_budget().await;
+        if let Some(result) = self.receive_pending() {
+            return result;
+        }
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Failure::TimedOut);
-            }
             let readable = self.fd.readable();
             let ready = match deadline {
                 Some(deadline) => timeout_at(deadline, readable).await.map_err(|_| Failure::TimedOut)?,
@@ -220,11 +258,14 @@ impl Channel {
             let received = ready.try_io(|fd| fd.get_ref().recv_from(datagram, libc::MSG_TRUNC));
             drop(ready);
             let Ok(received) = received else { continue };
-            match self.judge(received) {
-                Some(result) => return result,
-                // A flood of foreign datagrams must not keep other tasks from running.
-                None => tokio::task::yield_now().await,
+            if let Some(result) = self.judge(received) {
+                return result;
             }
+            // A flood of foreign datagrams must neither keep other tasks from running nor hide that time is up.
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Failure::TimedOut);
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -298,19 +339,6 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel").field("port", &self.port).field("foreign", &self.foreign).finish()
     }
-}
-
-/// Creates a socket in another network namespace, on a thread of its own that enters it and ends.
-fn create_inside(netns: Arc<OwnedFd>, number: isize) -> Result<NetlinkSocket, Error> {
-    let create = move || {
-        setns(&*netns, CloneFlags::CLONE_NEWNET)?;
-        NetlinkSocket::new(number)
-    };
-    std::thread::Builder::new()
-        .name("netns".to_owned())
-        .spawn(create)
-        .and_then(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread died"))))
-        .map_err(io_error("create socket in the network namespace"))
 }
 
 fn io_error(operation: &'static str) -> impl FnOnce(io::Error) -> Error {

@@ -1,14 +1,15 @@
-//! Requests to the kernel and their answers: batches, single requests, dumps.
+//! Requests to the kernel and their answers: batches and single requests; dumps are in `socket/dump.rs`.
+
+mod dump;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::channel::{Channel, Counters, Failure, Options, Protocol};
 use crate::error::{Error, KernelError, Malformed};
-use crate::message::{
-    Frame, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN, Request,
-};
+use crate::message::{Message, NLM_F_ACK, NLMSG_ERROR, NLMSG_OVERRUN, Part, Request};
+use crate::outgoing::Outgoing;
+
+pub use dump::DumpEntry;
 
 /// A command socket: one request, batch or dump at a time.
 ///
@@ -36,7 +37,8 @@ pub struct Socket {
     sequence: u32,
     /// A dump whose end has not been seen; the kernel starts no second one before that.
     dump_in_flight: Option<u32>,
-    outgoing: Vec<u8>,
+    /// What is sent next.
+    outgoing: Outgoing,
     late: u64,
 }
 
@@ -59,7 +61,7 @@ impl Socket {
             channel,
             sequence: 1,
             dump_in_flight: None,
-            outgoing: Vec::new(),
+            outgoing: Outgoing::default(),
             late: 0,
         }
     }
@@ -85,18 +87,28 @@ impl Socket {
     /// was sent. Otherwise the requests from some send on were not applied.
     pub async fn batch(&mut self, requests: &[Request]) -> Result<Vec<Result<(), KernelError>>, Error> {
         for (index, request) in requests.iter().enumerate() {
-            self.check_length(index, request)?;
+            self.check_length(index, request.part())?;
         }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        outgoing.clear();
         let mut results = vec![Ok(()); requests.len()];
-        let mut start = 0;
-        while let Some(rest) = requests.get(start..).filter(|rest| !rest.is_empty()) {
-            let count = self.fitting(rest);
-            let (now, _) = rest.split_at(count);
-            let (_, later) = results.split_at_mut(start);
-            let (now_results, _) = later.split_at_mut(count);
-            self.send_and_collect(now, now_results).await?;
-            start += count;
+        let mut sent = 0;
+        for (index, request) in requests.iter().map(Request::part).enumerate() {
+            if !self.fits(&outgoing, request) {
+                self.send_and_collect(&mut outgoing, |place, error| {
+                    refuse(&mut results, sent + place, error)
+                })
+                .await?;
+                outgoing.clear();
+                sent = index;
+            }
+            outgoing.push(request);
         }
+        if outgoing.count() > 0 {
+            self.send_and_collect(&mut outgoing, |place, error| refuse(&mut results, sent + place, error))
+                .await?;
+        }
+        self.outgoing = outgoing;
         Ok(results)
     }
 
@@ -105,12 +117,12 @@ impl Socket {
     /// # Errors
     /// [`Error::Kernel`] if the kernel refuses it.
     pub async fn request(&mut self, request: &Request) -> Result<Vec<Message>, Error> {
+        self.ask(request.part()).await
+    }
+
+    pub(crate) async fn ask(&mut self, request: Part<'_>) -> Result<Vec<Message>, Error> {
         const OPERATION: &str = "request";
-        self.check_length(0, request)?;
-        let sequence = self.take_sequences(1);
-        self.outgoing.clear();
-        request.emit(&mut self.outgoing, NLM_F_ACK, sequence, self.channel.port());
-        self.send(OPERATION).await?;
+        let sequence = self.send_one(OPERATION, request, NLM_F_ACK).await?;
         let mut answers = Vec::new();
         loop {
             self.receive(OPERATION).await?;
@@ -134,139 +146,25 @@ impl Socket {
         }
     }
 
-    /// Asks for a whole table and returns its entries.
-    ///
-    /// The kernel marks a dump during which the table changed; such a dump is repeated (up to 5 times). Not
-    /// every table is watched: see the kernel's `NLM_F_DUMP_INTR`.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`] if the kernel refuses it, [`Error::Interrupted`] if the table never held still.
-    pub async fn dump(&mut self, request: &Request) -> Result<Vec<Message>, Error> {
-        self.dump_as(request, Some).await
+    /// Whether the request can leave in one send with those that are there already. The first always can.
+    pub(crate) fn fits(&self, outgoing: &Outgoing, request: Part<'_>) -> bool {
+        let length = outgoing.bytes().len().saturating_add(request.wire_length());
+        outgoing.count() == 0 || (outgoing.count() < self.batch && length <= self.send_limit)
     }
 
-    /// As [`dump`](Self::dump), but keeps of each entry only what `read` makes of it: a table may have a million.
-    ///
-    /// `read` is called again for all entries when the dump is repeated.
-    ///
-    /// # Errors
-    /// As [`dump`](Self::dump).
-    pub async fn dump_as<T>(
+    /// Sends all of them at once and waits for the end; hands out what the kernel refused, by its place.
+    pub(crate) async fn send_and_collect(
         &mut self,
-        request: &Request,
-        mut read: impl FnMut(Message) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
-        self.check_length(0, request)?;
-        for attempt in 1..=DUMP_ATTEMPTS {
-            self.finish_dump().await?;
-            match self.dump_once(request, &mut read).await {
-                Ok(Some(entries)) => return Ok(entries),
-                Ok(None) => tracing::debug!(attempt, kind = request.kind(), "dump interrupted"),
-                Err(Error::Kernel { source, .. })
-                    if source.errno() == libc::EBUSY && attempt < DUMP_ATTEMPTS =>
-                {
-                    tracing::debug!(attempt, kind = request.kind(), "dump refused as busy");
-                    tokio::time::sleep(BUSY_PAUSE * attempt).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Interrupted { attempts: DUMP_ATTEMPTS })
-    }
-
-    /// One attempt; `None` if what was received is not one consistent table.
-    async fn dump_once<T>(
-        &mut self,
-        request: &Request,
-        read: &mut impl FnMut(Message) -> Option<T>,
-    ) -> Result<Option<Vec<T>>, Error> {
-        let sequence = self.take_sequences(1);
-        self.outgoing.clear();
-        request.emit(&mut self.outgoing, NLM_F_DUMP, sequence, self.channel.port());
-        self.send(DUMP).await?;
-        // Only now: what was not sent has no end to wait for.
-        self.dump_in_flight = Some(sequence);
-        let mut entries = Vec::new();
-        let mut consistent = true;
-        loop {
-            let deadline = Instant::now() + self.timeout;
-            match self.channel.receive(Some(deadline)).await {
-                Ok(()) => {}
-                // Read on to the end of the dump; only then can it be repeated.
-                Err(Failure::Truncated) => {
-                    consistent = false;
-                    continue;
-                }
-                // Throws away what waits, and reading it makes the kernel produce the rest: the dump is over.
-                Err(Failure::Overrun) => {
-                    self.channel.discard_pending();
-                    self.dump_in_flight = None;
-                    return Ok(None);
-                }
-                Err(failure) => return Err(self.explain(DUMP, failure)),
-            }
-            for frame in self.channel.frames() {
-                let frame = frame.map_err(malformed(DUMP))?;
-                if frame.sequence != sequence {
-                    self.late = self.late.saturating_add(1);
-                    continue;
-                }
-                consistent &= frame.flags & NLM_F_DUMP_INTR == 0;
-                match dump_end(&frame).map_err(malformed(DUMP))? {
-                    Some(end) => {
-                        self.dump_in_flight = None;
-                        end.map_err(|source| Error::Kernel { operation: DUMP, source })?;
-                        return Ok(consistent.then_some(entries));
-                    }
-                    None => entries.extend(read(frame.to_message())),
-                }
-            }
-        }
-    }
-
-    /// Reads away the rest of a dump that an earlier caller gave up.
-    async fn finish_dump(&mut self) -> Result<(), Error> {
-        let Some(sequence) = self.dump_in_flight else {
-            return Ok(());
-        };
-        // If this is cancelled, it is still to be done.
-        let finished = self.read_to_end_of_dump(sequence).await;
-        self.dump_in_flight = None;
-        finished
-    }
-
-    async fn read_to_end_of_dump(&mut self, sequence: u32) -> Result<(), Error> {
-        loop {
-            match self.receive("finish an earlier dump").await {
-                // Its end may have been lost: if not, the next dump is refused as busy.
-                Err(Error::Resync { .. } | Error::Timeout { .. }) => return Ok(()),
-                other => other?,
-            }
-            for frame in self.channel.frames() {
-                let frame = frame.map_err(malformed(DUMP))?;
-                if frame.sequence == sequence && matches!(frame.kind, NLMSG_DONE | NLMSG_ERROR) {
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    async fn send_and_collect(
-        &mut self,
-        requests: &[Request],
-        results: &mut [Result<(), KernelError>],
+        outgoing: &mut Outgoing,
+        mut refuse: impl FnMut(usize, KernelError),
     ) -> Result<(), Error> {
         const OPERATION: &str = "batch";
-        let first = self.take_sequences(requests.len());
-        let port = self.channel.port();
-        self.outgoing.clear();
-        let mut sequence = first;
-        for (index, request) in requests.iter().enumerate() {
-            let acknowledge = if index + 1 == requests.len() { NLM_F_ACK } else { 0 };
-            request.emit(&mut self.outgoing, acknowledge, sequence, port);
-            sequence = sequence.wrapping_add(1);
-        }
-        self.send(OPERATION).await?;
+        let count = outgoing.count();
+        let first = self.take_sequences(count);
+        outgoing.number(first, self.channel.port());
+        outgoing.flag_last(NLM_F_ACK);
+        let sent = self.channel.send(outgoing.bytes(), self.timeout).await;
+        sent.map_err(|failure| self.explain(OPERATION, failure))?;
         loop {
             self.receive(OPERATION).await?;
             for frame in self.channel.frames() {
@@ -275,13 +173,15 @@ impl Socket {
                     return Err(Error::Resync { operation: OPERATION });
                 }
                 let index = usize::try_from(frame.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                let Some(result) = results.get_mut(index) else {
+                if index >= count {
                     self.late = self.late.saturating_add(1);
                     continue;
-                };
+                }
                 if frame.kind == NLMSG_ERROR {
-                    *result = frame.answer().map_err(malformed(OPERATION))?;
-                    if index + 1 == requests.len() {
+                    if let Err(error) = frame.answer().map_err(malformed(OPERATION))? {
+                        refuse(index, error);
+                    }
+                    if index + 1 == count {
                         return Ok(());
                     }
                 }
@@ -289,15 +189,26 @@ impl Socket {
         }
     }
 
-    async fn send(&mut self, operation: &'static str) -> Result<(), Error> {
-        let deadline = Instant::now() + self.timeout;
-        let sent = self.channel.send(&self.outgoing, deadline).await;
-        sent.map_err(|failure| self.explain(operation, failure))
+    /// Sends one request; its sequence number.
+    async fn send_one(
+        &mut self,
+        operation: &'static str,
+        request: Part<'_>,
+        flags: u16,
+    ) -> Result<u32, Error> {
+        self.check_length(0, request)?;
+        let sequence = self.take_sequences(1);
+        self.outgoing.clear();
+        self.outgoing.push(request);
+        self.outgoing.number(sequence, self.channel.port());
+        self.outgoing.flag_last(flags);
+        let sent = self.channel.send(self.outgoing.bytes(), self.timeout).await;
+        sent.map_err(|failure| self.explain(operation, failure))?;
+        Ok(sequence)
     }
 
     async fn receive(&mut self, operation: &'static str) -> Result<(), Error> {
-        let deadline = Instant::now() + self.timeout;
-        let received = self.channel.receive(Some(deadline)).await;
+        let received = self.channel.receive(Some(self.timeout)).await;
         received.map_err(|failure| self.explain(operation, failure))
     }
 
@@ -314,19 +225,11 @@ impl Socket {
         }
     }
 
-    fn check_length(&self, index: usize, request: &Request) -> Result<(), Error> {
+    /// # Errors
+    /// [`Error::TooLong`] with that position, if no send takes the request.
+    pub(crate) fn check_length(&self, index: usize, request: Part<'_>) -> Result<(), Error> {
         let (length, limit) = (request.wire_length(), self.send_limit);
         if length > limit { Err(Error::TooLong { index, length, limit }) } else { Ok(()) }
-    }
-
-    /// How many of the requests the next send takes: at least one.
-    fn fitting(&self, requests: &[Request]) -> usize {
-        let mut length = 0_usize;
-        let fits = |request: &&Request| {
-            length = length.saturating_add(request.wire_length());
-            length <= self.send_limit
-        };
-        requests.iter().take(self.batch).take_while(fits).count().max(1)
     }
 
     /// The first of `count` sequence numbers that no recent request had.
@@ -337,24 +240,15 @@ impl Socket {
     }
 }
 
-/// Whether the message ends a dump, and how.
-fn dump_end(frame: &Frame<'_>) -> Result<Option<Result<(), KernelError>>, Malformed> {
-    match frame.kind {
-        NLMSG_DONE => Ok(Some(frame.done())),
-        NLMSG_ERROR => frame.answer().map(Some),
-        _ => Ok(None),
+fn refuse(results: &mut [Result<(), KernelError>], place: usize, error: KernelError) {
+    if let Some(result) = results.get_mut(place) {
+        *result = Err(error);
     }
 }
 
 fn malformed(operation: &'static str) -> impl Fn(Malformed) -> Error {
     move |source| Error::Malformed { operation, source }
 }
-
-const DUMP: &str = "dump";
-/// How often a dump is tried before [`Error::Interrupted`].
-const DUMP_ATTEMPTS: u32 = 5;
-/// Pause before a dump that was refused as busy is tried again, times the attempts so far.
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests;
