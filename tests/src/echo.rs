@@ -39,6 +39,8 @@ pub struct EchoServer {
 pub struct Conversation {
     socket: Socket,
     from: SocketAddr,
+    /// What came behind the last answer.
+    unread: Vec<u8>,
 }
 
 /// What a server answered.
@@ -103,7 +105,7 @@ impl Conversation {
             socket.connect_timeout(&SockAddr::from(to), limit)?;
             Ok::<_, io::Error>(socket)
         })?;
-        Ok(Conversation { socket, from })
+        Ok(Conversation { socket, from, unread: Vec::new() })
     }
 
     /// The client's own address and port.
@@ -112,14 +114,21 @@ impl Conversation {
         self.from
     }
 
-    /// Sends a message and waits for its answer. Of UDP, a datagram that is lost is not sent again.
+    /// Sends a message and waits for the next answer. Of UDP, a datagram that is lost is not sent again.
     pub fn say(&mut self, text: &str, limit: Duration) -> io::Result<Answer> {
-        let deadline = Instant::now() + limit;
         self.socket.set_write_timeout(Some(limit))?;
         (&self.socket).write_all(format!("{text}\n").as_bytes())?;
-        let mut line = Vec::new();
+        self.hear(limit)
+    }
+
+    /// Waits for the next answer.
+    pub fn hear(&mut self, limit: Duration) -> io::Result<Answer> {
+        let deadline = Instant::now() + limit;
         let mut buffer = vec![0; LONGEST_DATAGRAM];
-        while !line.ends_with(b"\n") {
+        let end = loop {
+            if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
+                break end;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -127,13 +136,14 @@ impl Conversation {
             self.socket.set_read_timeout(Some(left))?;
             match (&self.socket).read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => line.extend_from_slice(&buffer[..length]),
+                Ok(length) => self.unread.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 Err(error) => return Err(error),
             }
-        }
+        };
+        let line: Vec<u8> = self.unread.drain(..=end).collect();
         Answer::parse(&line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an echo"))
     }
 }
