@@ -185,14 +185,15 @@ impl Client {
     /// See [`Error`].
     pub async fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
         let answers = self.raw_daemons().await?;
-        let daemons = answers.iter().filter_map(|answer| answer.daemon.as_ref()).map(convert::daemon);
+        let daemons = answers.iter().map(convert::daemon);
         daemons.collect::<Result<_, _>>().map_err(|error| unreadable(Operation::ReadDaemons, error))
     }
 
-    /// The kernel's own messages about them; two fit into any datagram.
-    async fn raw_daemons(&mut self) -> Result<Vec<Message>, Error> {
+    /// The kernel's own words about them; two fit into any datagram.
+    async fn raw_daemons(&mut self) -> Result<Vec<raw::Daemon>, Error> {
         let question = Message::new(Command::GetDaemon);
-        self.dump(&Operation::ReadDaemons, &question).await.map(|(answers, _)| answers)
+        let read = |bytes: &[u8]| Message::parse(bytes).map(|answer| answer.daemon);
+        self.dump(&Operation::ReadDaemons, &question, read).await.map(|(answers, _)| answers)
     }
 
     /// Starts a sync daemon.
@@ -208,7 +209,9 @@ impl Client {
     /// # Errors
     /// See [`Error`]; [`DaemonAbsent`](crate::Refusal::DaemonAbsent).
     pub async fn stop_daemon(&mut self, role: SyncRole) -> Result<(), Error> {
-        self.change(Change::StopDaemon(role)).await
+        // A daemon that has not run yet is stopped without an answer; a batch has an end of its own.
+        let results = self.apply(&[Change::StopDaemon(role)]).await?;
+        results.into_iter().collect()
     }
 }
 

@@ -45,11 +45,14 @@ pub fn recode(bytes: &[u8]) -> Result<Vec<u8>, String> {
 #[must_use]
 pub fn observe(entries: &[&[u8]]) -> (Table, usize) {
     let messages: Vec<_> = entries.iter().filter_map(|bytes| Message::parse(bytes).ok()).collect();
+    let services: Vec<_> = messages.iter().filter_map(|message| message.service.clone()).collect();
+    let destinations: Vec<_> = messages.iter().filter_map(|message| message.destination.clone()).collect();
     let mut observation = Observation::default();
-    for service in observation.read_services(&messages).into_values() {
-        observation.read_service_table(service, &messages);
+    for service in observation.read_services(&services).into_values() {
+        observation.read_service_table(service, &destinations);
     }
-    let daemons = observation.read_daemons(&messages);
+    let daemons: Vec<_> = messages.iter().filter_map(|message| message.daemon.clone()).collect();
+    let daemons = observation.read_daemons(&daemons);
     let unsaid = observation.unsaid.values().map(BTreeSet::len).sum();
     (observation.table.with_daemons(daemons), unsaid)
 }

@@ -154,15 +154,20 @@ pub(crate) fn raw_timeouts(timeouts: &Timeouts) -> raw::Timeouts {
     }
 }
 
-/// A service as a dump or an answer to `GET_SERVICE` has it.
+/// A service as a dump or an answer to `GET_SERVICE` has it, with its counters.
 pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeError> {
+    Ok(ServiceEntry { service: service(raw)?, statistics: raw.statistics.unwrap_or_default() })
+}
+
+/// A service as a dump or an answer to `GET_SERVICE` has it.
+pub(crate) fn service(raw: &raw::Service) -> Result<VirtualService, DecodeError> {
     let key = service_key(raw)?;
     let scheduler = required(raw.scheduler.as_deref(), "scheduler")?;
     let scheduler: SchedulerName =
         scheduler.parse().map_err(|error| DecodeError(format!("scheduler {scheduler:?}: {error}")))?;
     let bits = required(raw.flags, "flags")?.bits;
     let persistence = (bits & flags::PERSISTENT != 0).then(|| persistence(raw, key)).transpose()?;
-    let service = VirtualService::new(key)
+    Ok(VirtualService::new(key)
         .with_scheduler(scheduler)
         .with_persistence(persistence)
         .with_persistence_engine(engine(raw)?)
@@ -171,8 +176,20 @@ pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeEr
             first: bits & flags::SCHED1 != 0,
             second: bits & flags::SCHED2 != 0,
             third: bits & flags::SCHED3 != 0,
-        });
-    Ok(ServiceEntry { service, statistics: raw.statistics.unwrap_or_default() })
+        }))
+}
+
+/// A server as a dump of the destinations of a service of that family has it, with its counters and connections.
+pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
+    Ok(ServerEntry {
+        server: server(raw, service)?,
+        statistics: ServerStatistics {
+            counters: raw.statistics.unwrap_or_default(),
+            active_connections: raw.active_connections.unwrap_or(0),
+            inactive_connections: raw.inactive_connections.unwrap_or(0),
+            persistent_connections: raw.persistent_connections.unwrap_or(0),
+        },
+    })
 }
 
 /// Persistence as it is; what [`Persistence`] would move to a bound is an error.
@@ -203,7 +220,7 @@ fn persistence(raw: &raw::Service, key: ServiceKey) -> Result<Persistence, Decod
 }
 
 /// A server as a dump of the destinations of a service of that family has it.
-pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
+pub(crate) fn server(raw: &raw::Destination, service: Family) -> Result<RealServer, DecodeError> {
     let key = server_key(raw, service)?;
     let address = key.address();
     let method = required(raw.forwarding, "forwarding method")? & forwarding::MASK;
@@ -225,19 +242,10 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
     let weight = Weight::new(weight).ok_or_else(|| {
         DecodeError(format!("destination {address} has weight {weight}, which is out of range"))
     })?;
-    let server = RealServer::new(key)
+    Ok(RealServer::new(key)
         .with_weight(weight)
         .with_forwarding(forwarding)
-        .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0));
-    Ok(ServerEntry {
-        server,
-        statistics: ServerStatistics {
-            counters: raw.statistics.unwrap_or_default(),
-            active_connections: raw.active_connections.unwrap_or(0),
-            inactive_connections: raw.inactive_connections.unwrap_or(0),
-            persistent_connections: raw.persistent_connections.unwrap_or(0),
-        },
-    })
+        .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0)))
 }
 
 /// A sync daemon as a dump has it. What kernels before 4.3 leave out is what they do.

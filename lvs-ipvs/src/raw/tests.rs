@@ -110,8 +110,23 @@ proptest! {
     }
 
     #[test]
+    fn counters_can_be_left_out(message in message()) {
+        // The answer to GET_INFO numbers its attributes anew.
+        prop_assume!(message.command != Command::SetInfo);
+        let bytes = message.to_bytes().unwrap();
+        let without = |service: Service| Service { statistics: None, ..service };
+        let service = Message::parse_service(&bytes, Counters::Skip);
+        prop_assert_eq!(service, Ok(message.service.map(without)));
+        let without = |destination: Destination| Destination { statistics: None, ..destination };
+        let destination = Message::parse_destination(&bytes, Counters::Skip);
+        prop_assert_eq!(destination, Ok(message.destination.map(without)));
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = Message::parse(&bytes);
+        let _ = Message::parse_service(&bytes, Counters::Read);
+        let _ = Message::parse_destination(&bytes, Counters::Read);
     }
 
     #[test]
@@ -128,8 +143,20 @@ proptest! {
         let length = length.index(bytes.len() + 1);
         if let Ok(message) = Message::parse(&bytes[..length]) {
             prop_assert!(message.to_bytes().is_some());
+            if message.command != Command::SetInfo {
+                let service = Message::parse_service(&bytes[..length], Counters::Read);
+                prop_assert_eq!(service, Ok(message.service));
+                let destination = Message::parse_destination(&bytes[..length], Counters::Read);
+                prop_assert_eq!(destination, Ok(message.destination));
+            }
         }
     }
+}
+
+#[test]
+fn an_answer_without_a_service_is_no_service() {
+    let bytes = Message::new(Command::GetService).to_bytes().unwrap();
+    assert_eq!(Message::parse_service(&bytes, Counters::Read), Ok(None));
 }
 
 #[test]
@@ -159,7 +186,7 @@ fn wide_counters_win_over_narrow_ones_wherever_they_stand() {
         for (kind, counter) in order {
             bytes.nested(kind, |to| to.put(1, &counter.to_ne_bytes()));
         }
-        Service::parse(&bytes.finish().unwrap()).unwrap().statistics.unwrap().connections
+        Service::parse(&bytes.finish().unwrap(), Counters::Read).unwrap().statistics.unwrap().connections
     };
     assert_eq!(service([(10, 1), (12, 2)]), 2);
     assert_eq!(service([(12, 2), (10, 1)]), 2);
@@ -169,7 +196,7 @@ fn wide_counters_win_over_narrow_ones_wherever_they_stand() {
 fn an_attribute_of_the_wrong_size_is_refused_with_its_number() {
     let mut bytes = Writer::default();
     bytes.put(1, &[2]);
-    let error = Service::parse(&bytes.finish().unwrap()).unwrap_err();
+    let error = Service::parse(&bytes.finish().unwrap(), Counters::Read).unwrap_err();
     assert_eq!(error.to_string(), "attribute 1 has 1 bytes instead of 2");
 }
 
