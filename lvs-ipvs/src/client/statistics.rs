@@ -1,36 +1,37 @@
 //! Counters, rates and numbers of connections.
 
-use std::collections::BTreeMap;
-
 use lvs_core::{Scope, ServiceStatistics, TableStatistics};
 
 use super::Client;
-use crate::error::{Error, Refusal};
+use crate::convert;
+use crate::error::Error;
+use crate::raw::Counters;
 
 impl Client {
     /// Counters, rates and numbers of connections of everything, of the services alone, or of one service.
+    ///
+    /// An entry is here if its name can be said, even if [`Client::services`] or [`Client::destinations`] cannot read the
+    /// rest of it; one whose name cannot (a service of another protocol) is left out. So is a service that is absent, or
+    /// removed meanwhile.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, Error> {
         let services = match &scope {
-            Scope::Service(key) => self.service(key).await?.into_iter().collect(),
-            _ => self.services().await?,
+            Scope::Service(key) => self.raw_service(key).await?.into_iter().collect(),
+            _ => self.raw_services(Counters::Read).await?,
         };
         let mut statistics = TableStatistics::default();
-        for service in services {
-            let key = service.service.key();
-            let mut entry = ServiceStatistics { counters: service.statistics, servers: BTreeMap::new() };
+        for raw in services {
+            let Ok(key) = convert::service_key(&raw) else { continue };
+            let mut entry =
+                ServiceStatistics { counters: raw.statistics.unwrap_or_default(), ..Default::default() };
             if scope != Scope::Services {
-                match self.destinations(&key).await {
-                    Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => continue,
-                    servers => {
-                        entry.servers = servers?
-                            .into_iter()
-                            .map(|entry| (entry.server.key(), entry.statistics))
-                            .collect();
-                    }
-                }
+                let Some(servers) = self.raw_destinations(&key, Counters::Read).await? else { continue };
+                let named = servers.iter().flat_map(|raw| {
+                    convert::server_key(raw, key.family()).map(|name| (name, convert::server_statistics(raw)))
+                });
+                entry.servers = named.collect();
             }
             statistics.services.insert(key, entry);
         }
