@@ -196,14 +196,20 @@ fn flags<E: Error>(scheduler: &SchedulerName, words: &[String]) -> Result<Schedu
 fn persistence<E: Error>(family: Family, read: ReadPersistence) -> Result<Persistence, E> {
     let Number(seconds) = read.timeout;
     let whole = Persistence::new(family, Duration::from_secs(seconds.into()));
-    match read.prefix {
-        None => Ok(whole),
-        Some(Number(prefix)) if prefix <= whole.prefix_len() => Ok(whole.with_prefix_len(prefix)),
-        Some(Number(prefix)) => Err(E::custom(format_args!(
-            "the prefix of a service of IPv4 has 1 to {} bits, not {prefix}",
-            whole.prefix_len()
-        ))),
+    let Some(Number(prefix)) = read.prefix else { return Ok(whole) };
+    let persistence = whole.with_prefix_len(prefix);
+    // What it would move to a bound.
+    if persistence.prefix_len() == prefix {
+        return Ok(persistence);
     }
+    let (version, least) = match family {
+        Family::Ipv4 => (4, 0),
+        Family::Ipv6 => (6, 1),
+    };
+    let most = whole.prefix_len();
+    Err(E::custom(format_args!(
+        "the prefix of a service of IPv{version} has {least} to {most} bits, not {prefix}"
+    )))
 }
 
 impl<'de> Deserialize<'de> for VirtualService {
