@@ -58,6 +58,7 @@
 //! | `persistence` | `timeout` in seconds, 1 to 2678400; `prefix` in bits, 1 to 32 or 128, left out the whole address | none |
 //! | `persistence_engine` | its name, 1 to 15 characters: `sip` | none |
 //! | `servers` | list of servers, in any order, none twice | none |
+//! | `draining` | list of servers that leave when their connections have ended: `address`, and `within` how many seconds at most | none |
 //!
 //! # A server
 //!
