@@ -231,9 +231,12 @@ fn persistence<E: Error>(family: Family, read: ReadPersistence) -> Result<Persis
     let whole = Persistence::new(family, Duration::from_secs(seconds.into()));
     match read.prefix {
         None => Ok(whole),
+        Some(Number(0)) if family == Family::Ipv6 => {
+            Err(E::custom("the prefix of a service of IPv6 has 1 to 128 bits, not 0"))
+        }
         Some(Number(prefix)) if prefix <= whole.prefix_len() => Ok(whole.with_prefix_len(prefix)),
         Some(Number(prefix)) => Err(E::custom(format_args!(
-            "the prefix of a service of IPv4 has 1 to {} bits, not {prefix}",
+            "the prefix of a service of IPv4 has 0 to {} bits, not {prefix}",
             whole.prefix_len()
         ))),
     }

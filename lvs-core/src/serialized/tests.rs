@@ -173,7 +173,7 @@ fn a_value_out_of_range_is_an_error_that_tells_the_range() {
         ),
         (
             refused_service(&format!(r#"{service}, "persistence": {{"timeout": 60, "prefix": 129}}"#)),
-            "the length of a prefix in bits, 1 to 128",
+            "the length of a prefix in bits, 0 to 128",
         ),
         (refused(r#"{"services": [], "timeouts": {"tcp": 2678401}}"#), "a timeout in seconds, 1 to 2678400"),
         (
@@ -193,7 +193,7 @@ fn a_value_out_of_range_is_an_error_that_tells_the_range() {
         assert!(error.contains(&format!("expected {range} at line 1 column ")), "{error}");
     }
     let prefix = refused_service(&format!(r#"{service}, "persistence": {{"timeout": 60, "prefix": 33}}"#));
-    assert!(prefix.starts_with("the prefix of a service of IPv4 has 1 to 32 bits, not 33"), "{prefix}");
+    assert!(prefix.starts_with("the prefix of a service of IPv4 has 0 to 32 bits, not 33"), "{prefix}");
     let thresholds =
         refused_server(r#""address": "10.0.1.2:80", "upper_threshold": 1, "lower_threshold": 2"#);
     assert!(thresholds.starts_with("`lower_threshold` 2 is above `upper_threshold` 1"), "{thresholds}");
