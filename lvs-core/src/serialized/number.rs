@@ -65,6 +65,7 @@ quantity!(WeightRange: u32, "a weight", 0..=2_147_483_647);
 quantity!(Mark: u32, "a firewall mark", 1..=4_294_967_295);
 quantity!(Threshold: u32, "a number of connections", 0..=4_294_967_295);
 quantity!(Seconds: u32, "a timeout in seconds", 1..=2_678_400);
+quantity!(DrainTime: u32, "the time to drain in seconds", 0..=4_294_967_295);
 quantity!(Prefix: u8, "the length of a prefix in bits", 0..=128);
 quantity!(Port: u16, "a UDP port", 1..=65_535);
 quantity!(SyncId: u8, "the identifier of a sync daemon", 0..=255);
