@@ -23,6 +23,15 @@ impl ServiceTable {
         Self { service, servers: BTreeMap::new() }
     }
 
+    /// The same service with these servers and no others; of those with the same key the last.
+    ///
+    /// Cheaper than [`insert`](Self::insert) for each of them.
+    #[must_use]
+    pub fn with_servers(self, servers: impl IntoIterator<Item = RealServer>) -> Self {
+        let servers = servers.into_iter().map(|server| (server.key(), server)).collect();
+        Self { servers, ..self }
+    }
+
     /// Puts a server in; the one with the same key is replaced and returned.
     pub fn insert(&mut self, server: RealServer) -> Option<RealServer> {
         self.servers.insert(server.key(), server)
@@ -431,6 +440,17 @@ mod tests {
                 })
                 .collect()
         })
+    }
+
+    #[test]
+    fn of_servers_with_the_same_key_the_last_is_kept() {
+        let service = ServiceTable::new(VirtualService::new(key(1)));
+        let mut inserted = service.clone();
+        let servers = [server(2, 1), server(1, 1), server(2, 0)];
+        for server in servers {
+            inserted.insert(server);
+        }
+        assert_eq!(service.with_servers([server(9, 1)]).with_servers(servers), inserted);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl<'a> Iterator for Fields<'a> {
             return Some(Err(malformed(rest)));
         };
         // The padding of the last one may be missing.
-        self.rest = rest.get(length.next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
+        self.rest = rest.get((length + NLA_ALIGNTO - 1) & !(NLA_ALIGNTO - 1)..).unwrap_or_default();
         Some(Ok(Field { kind: kind & NLA_TYPE_MASK, nested: kind & NLA_F_NESTED != 0, value }))
     }
 }
