@@ -1,9 +1,9 @@
 //! The codec by itself, for the benchmarks and the fuzzing of this workspace; no part of the supported interface.
 
-use lvs_core::{Change, Family};
+use lvs_core::{Change, Family, RealServer};
 
 use crate::convert;
-use crate::raw::Message;
+use crate::raw::{Counters, Message};
 
 /// The message of an edit, without the netlink header; nothing if it cannot be said.
 #[must_use]
@@ -26,6 +26,16 @@ pub fn decode(bytes: &[u8]) -> Result<(), String> {
     convert::info(message.info).ok();
     convert::timeouts(message.timeouts);
     Ok(())
+}
+
+/// The real server in an entry of a dump of a service's destinations, as the data plane reads it.
+///
+/// # Errors
+/// What is wrong with it; also if there is none.
+pub fn decode_server(bytes: &[u8], service: Family) -> Result<RealServer, String> {
+    let raw = Message::parse_destination(bytes, Counters::Skip).map_err(|error| error.to_string())?;
+    let raw = raw.ok_or("there is no destination")?;
+    convert::found(&raw, service, convert::server).map_err(|unsayable| unsayable.reason.to_string())
 }
 
 #[cfg(test)]
