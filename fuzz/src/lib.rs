@@ -43,9 +43,9 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "demux", body: demux, pace: 20 },
     Target { name: "configuration", body: configuration, pace: 1 },
     Target { name: "connections", body: connections, pace: 10 },
+    Target { name: "table", body: table, pace: 20 },
     Target { name: "ipvs_message", body: ipvs_message, pace: 100 },
     Target { name: "ipvs_dump", body: ipvs_dump, pace: 10 },
-    Target { name: "table", body: table, pace: 20 },
 ];
 
 /// Where the inputs of a target lie that are tried each time.

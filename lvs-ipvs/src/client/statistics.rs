@@ -27,11 +27,10 @@ impl Client {
             let mut entry =
                 ServiceStatistics { counters: raw.statistics.unwrap_or_default(), ..Default::default() };
             if scope != Scope::Services {
-                let Some(servers) = self.raw_destinations(&key, Counters::Read).await? else { continue };
-                let named = servers.iter().flat_map(|raw| {
-                    convert::server_key(raw, key.family()).map(|name| (name, convert::server_statistics(raw)))
-                });
-                entry.servers = named.collect();
+                let counted =
+                    self.found_destinations(&key, Counters::Read, convert::counted_server, |(name, _)| *name);
+                let Some(servers) = counted.await? else { continue };
+                entry.servers = servers.into_iter().flatten().collect();
             }
             statistics.services.insert(key, entry);
         }
