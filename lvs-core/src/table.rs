@@ -145,8 +145,9 @@ impl ServiceTable {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Table {
-    // Shared, so that a copy is cheap and services that nobody touched are known equal by their address.
-    services: BTreeMap<ServiceKey, Arc<ServiceTable>>,
+    // Shared, all of them and each of them, so that a copy costs nothing and what nobody touched is known equal by its
+    // address.
+    services: Arc<BTreeMap<ServiceKey, Arc<ServiceTable>>>,
     timeouts: Option<Timeouts>,
     daemons: Option<BTreeMap<SyncRole, SyncDaemon>>,
 }
@@ -155,17 +156,17 @@ impl Table {
     /// Puts a service in; the one with the same key is replaced and returned.
     pub fn insert(&mut self, service: impl Into<Arc<ServiceTable>>) -> Option<Arc<ServiceTable>> {
         let service = service.into();
-        self.services.insert(service.service.key(), service)
+        self.services_mut().insert(service.service.key(), service)
     }
 
     /// Takes a service out, with its servers.
     pub fn remove(&mut self, key: &ServiceKey) -> Option<Arc<ServiceTable>> {
-        self.services.remove(key)
+        self.services_mut().remove(key)
     }
 
     /// Keeps the services whose keys fulfil the condition.
     pub fn retain(&mut self, mut keep: impl FnMut(&ServiceKey) -> bool) {
-        self.services.retain(|key, _| keep(key));
+        self.services_mut().retain(|key, _| keep(key));
     }
 
     /// The service with that key.
@@ -181,7 +182,10 @@ impl Table {
 
     /// The service with that key, to change its servers.
     pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceTable> {
-        self.services.get_mut(key).map(Arc::make_mut)
+        if !self.services.contains_key(key) {
+            return None;
+        }
+        self.services_mut().get_mut(key).map(Arc::make_mut)
     }
 
     /// The first key after another one, or of all.
@@ -264,7 +268,8 @@ impl Table {
     #[must_use]
     pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
         let mut changes = Changes::default();
-        for pair in join(&self.services, &desired.services) {
+        let same = Arc::ptr_eq(&self.services, &desired.services);
+        for pair in join(&self.services, &desired.services).take_while(|_| !same) {
             match pair {
                 Pair::Both(present, wanted) if Arc::ptr_eq(present, wanted) => {}
                 Pair::Both(present, wanted) => present.changes_to(wanted, &mut changes),
@@ -278,6 +283,11 @@ impl Table {
         }
         self.settings_changes_to(desired, &mut changes);
         changes.in_order()
+    }
+
+    /// Its own copy of the list; the services in it stay shared.
+    fn services_mut(&mut self) -> &mut BTreeMap<ServiceKey, Arc<ServiceTable>> {
+        Arc::make_mut(&mut self.services)
     }
 
     /// Whether timeouts and sync daemons are as `desired` wants them.
@@ -315,7 +325,7 @@ impl Table {
                 self.service_mut(&service.key()).ok_or(Conflict::Absent)?.service = service.clone();
             }
             Change::RemoveService(key) => {
-                self.services.remove(key).ok_or(Conflict::Absent)?;
+                self.remove(key).ok_or(Conflict::Absent)?;
             }
             Change::AddServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
