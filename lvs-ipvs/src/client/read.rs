@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// The kernel's own words about all services.
-    async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
+    pub(super) async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
         let read = |bytes: &[u8]| Message::parse_service(bytes, with);
         let mut reading = self.memory.read_services();
         loop {
@@ -160,7 +160,7 @@ impl Client {
     }
 
     /// The kernel's own words about that service; `None` if it says that there is none.
-    async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
+    pub(super) async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
         let question = Message::about(Command::GetService, convert::raw_key(key));
         match self.ask(&Operation::ReadService(*key), &question).await {
             Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => Ok(None),
@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// What `say` makes of the destinations of that service; `None` if the kernel says that there is no such service.
-    async fn found_destinations<T>(
+    pub(super) async fn found_destinations<T>(
         &mut self,
         key: &ServiceKey,
         with: Counters,
