@@ -1,0 +1,111 @@
+//! What can go wrong, and the exit status that says so.
+
+use std::io;
+
+use thiserror::Error;
+
+/// A command line that cannot be carried out as it stands. Its text says what is wrong, what is allowed and what to do.
+///
+/// ```
+/// let error = ipvsctl::cli::parse(["-A", "-t", "10.0.0.1:80", "-q"], &ipvsctl::names::Numeric).unwrap_err();
+/// assert_eq!(error.to_string(), "-q: there is no such option; `-h` lists them");
+/// assert_eq!(error.exit_status(), 255);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct UsageError {
+    fault: Fault,
+    text: String,
+}
+
+impl UsageError {
+    /// Options that are known but cannot be used so.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self { fault: Fault::Usage, text: text.into() }
+    }
+
+    /// Words that are no options, in the place of the verb.
+    pub(crate) fn no_verb(text: impl Into<String>) -> Self {
+        Self { fault: Fault::NoVerb, text: text.into() }
+    }
+
+    /// Words behind the verb that are no options, and options whose argument is missing or not wanted.
+    pub(crate) fn no_option(text: impl Into<String>) -> Self {
+        Self { fault: Fault::NoOption, text: text.into() }
+    }
+
+    /// Values that ipvsadm leaves to the kernel to refuse.
+    pub(crate) fn value(text: impl Into<String>) -> Self {
+        Self { fault: Fault::Value, text: text.into() }
+    }
+
+    /// 2 or 255, as ipvsadm ends for the same fault.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self.fault {
+            Fault::Usage => USAGE,
+            Fault::NoVerb | Fault::NoOption | Fault::Value => REFUSED,
+        }
+    }
+
+    /// Whether the lines of a restore that follow are still read; ipvsadm skips some faulty lines and stops at others.
+    #[must_use]
+    pub(crate) fn ends_restore(&self) -> bool {
+        match self.fault {
+            Fault::Usage | Fault::NoVerb => true,
+            Fault::NoOption | Fault::Value => false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Usage,
+    NoVerb,
+    NoOption,
+    Value,
+}
+
+/// A command that was understood and failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A command line inside of a restore, or the one of the program.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The kernel refused it, or cannot do it.
+    #[error(transparent)]
+    Kernel(#[from] lvs_ipvs::Error),
+    /// The service to list is not there.
+    #[error("list service {0}: no such service")]
+    NothingToList(lvs_core::ServiceKey),
+    /// Reading what to restore, or the connections.
+    #[error("read {0}: {1}")]
+    Read(&'static str, #[source] io::Error),
+    /// Writing the answer.
+    #[error("write the answer: {0}")]
+    Write(#[source] io::Error),
+}
+
+impl Failure {
+    /// The exit status: as ipvsadm's where it has one for this.
+    ///
+    /// 1: nothing to list, or the answer cannot be written. 2: wrong usage, no IPVS in the kernel, or no privilege. 255: the
+    /// kernel refused.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(error) => error.exit_status(),
+            Self::Kernel(error) => match error.cause() {
+                lvs_ipvs::Cause::NoIpvs => USAGE,
+                _ if error.refusal() == Some(lvs_ipvs::Refusal::Forbidden) => USAGE,
+                _ => REFUSED,
+            },
+            Self::NothingToList(_) | Self::Read(..) | Self::Write(_) => FAILED,
+        }
+    }
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const REFUSED: u8 = 255;
