@@ -17,6 +17,7 @@ pub use mutate::Mutator;
 pub use targets::advert::advert;
 pub use targets::ah::ah;
 pub use targets::configuration::configuration;
+pub use targets::connections::connections;
 pub use targets::demux::demux;
 pub use targets::ipv4_header::ipv4_header;
 
@@ -32,12 +33,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "advert", body: advert, pace: 100 },
     Target { name: "ipv4_header", body: ipv4_header, pace: 100 },
     Target { name: "ah", body: ah, pace: 20 },
     Target { name: "demux", body: demux, pace: 20 },
     Target { name: "configuration", body: configuration, pace: 1 },
+    Target { name: "connections", body: connections, pace: 10 },
 ];
 
 /// Where the inputs of a target lie that are tried each time.

@@ -1,11 +1,11 @@
-//! The first inputs: adverts that others made, configurations that were written for tests.
+//! The first inputs: adverts that others made, configurations that were written for tests, a kernel's connections.
 
 use std::path::{Path, PathBuf};
 
 /// A target, a name for the file, and what is in it.
 pub type Seed = (&'static str, String, Vec<u8>);
 
-/// The inputs made of the captures of lvs-vrrp and the fixtures of lvsd.
+/// The inputs made of the captures of lvs-vrrp and lvs-ipvs and the fixtures of lvsd.
 ///
 /// # Panics
 /// If one of the files cannot be read.
@@ -20,6 +20,9 @@ pub fn seeds() -> Vec<Seed> {
     }
     for (name, text) in fixtures() {
         seeds.push(("configuration", name, text));
+    }
+    for (number, table) in connection_tables().into_iter().enumerate() {
+        seeds.push(("connections", format!("linux-6.1-{number}"), [b"\x10", table.as_bytes()].concat()));
     }
     seeds
 }
@@ -60,18 +63,29 @@ fn captures() -> Vec<(String, Vec<Vec<u8>>)> {
         .collect()
 }
 
+/// What the kernel's files had in them.
+fn connection_tables() -> Vec<String> {
+    let text = String::from_utf8(read(&beside("../lvs-ipvs/captures/connections-6.1.txt"))).expect("text");
+    let captures = text.split("\n# ").skip(1).filter_map(|capture| capture.split_once('\n'));
+    captures.map(|(_command, table)| table.trim_end().to_owned() + "\n").collect()
+}
+
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     files("../examples/lvsd/tests/fixtures", "conf").iter().map(|path| (stem(path), read(path))).collect()
 }
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let folder = beside(folder);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
     let mut files: Vec<PathBuf> =
         paths.filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
     files.sort();
     files
+}
+
+fn beside(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 fn read(path: &Path) -> Vec<u8> {

@@ -2,6 +2,7 @@
 //!
 //! - [`Client`] has a method for each thing that can be asked or told, and [`Client::apply`] for batches of edits.
 //! - [`IpvsDataplane`] is the client as [`lvs_core::Dataplane`]: what an applier observes and edits.
+//! - [`Connections`] is the table of connections, row by row.
 //! - [`Error`] says what was tried on what, and what the kernel's answer means there ([`Refusal`]).
 //!
 //! The values are those of [`lvs_core`]; the kernel's messages (`linux/ip_vs.h`) stay inside.
@@ -31,6 +32,7 @@
 //! # Where things are
 //!
 //! What is asked and told: `client.rs`. What of it an applier sees: `observation.rs`. Which attribute a value becomes: `convert.rs`. Which bytes an attribute has: `raw/`.
+//! What a row of the connection table says: `connections/`.
 //! What an errno means: `error.rs`. Captures of ipvsadm's own messages, which the codec is tested against: `captures/`.
 
 #![forbid(unsafe_code)]
@@ -40,6 +42,7 @@ mod captures;
 mod client;
 #[doc(hidden)]
 pub mod codec;
+mod connections;
 mod convert;
 mod dataplane;
 mod error;
@@ -53,6 +56,10 @@ mod types;
 struct Readme;
 
 pub use client::Client;
+pub use connections::{
+    Column, Connection, ConnectionFile, ConnectionOrigin, ConnectionProtocol, ConnectionState, Connections,
+    ConnectionsError, PersistenceData, RowDefect, UnknownState,
+};
 pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};
 pub use lvs_netlink::{KernelError, Options};

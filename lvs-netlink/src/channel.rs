@@ -92,6 +92,33 @@ impl Options {
     pub fn with_netns(self, netns: OwnedFd) -> Self {
         Self { netns: Some(Arc::new(netns)), ..self }
     }
+
+    /// Does something in the network namespace of these options: on the calling thread, or, if another namespace was
+    /// given, on a thread of its own that enters it and ends. What is opened there (a socket, a file below
+    /// `/proc/thread-self/net`) belongs to that namespace for ever.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use lvs_netlink::Options;
+    ///
+    /// let table = Options::default().in_netns(|| File::open("/proc/thread-self/net/dev"))?;
+    /// # drop(table);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `act`; of starting the thread; and of entering the namespace, which needs `CAP_SYS_ADMIN`.
+    pub fn in_netns<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        let Some(netns) = &self.netns else { return act() };
+        std::thread::scope(|scope| {
+            let inside = || {
+                setns(netns, CloneFlags::CLONE_NEWNET)?;
+                act()
+            };
+            let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside)?;
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread died")))
+        })
+    }
 }
 
 /// What a socket received and did not use.
@@ -143,10 +170,11 @@ impl Channel {
 
     /// Tests play the kernel on `NETLINK_USERSOCK`, hence the number and the peer.
     pub(crate) fn open_number(number: isize, options: &Options, peer: u32) -> Result<Self, Error> {
-        let mut socket = match &options.netns {
-            Some(netns) => create_inside(Arc::clone(netns), number)?,
-            None => NetlinkSocket::new(number).map_err(io_error("create socket"))?,
-        };
+        let mut socket =
+            options.in_netns(|| NetlinkSocket::new(number)).map_err(io_error(match options.netns {
+                Some(_) => "create socket in the network namespace",
+                None => "create socket",
+            }))?;
         socket.set_non_blocking(true).map_err(io_error("set non-blocking"))?;
         optional("set NETLINK_EXT_ACK", socket.set_ext_ack(true))?;
         optional("set NETLINK_CAP_ACK", socket.set_cap_ack(true))?;
@@ -298,19 +326,6 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel").field("port", &self.port).field("foreign", &self.foreign).finish()
     }
-}
-
-/// Creates a socket in another network namespace, on a thread of its own that enters it and ends.
-fn create_inside(netns: Arc<OwnedFd>, number: isize) -> Result<NetlinkSocket, Error> {
-    let create = move || {
-        setns(&*netns, CloneFlags::CLONE_NEWNET)?;
-        NetlinkSocket::new(number)
-    };
-    std::thread::Builder::new()
-        .name("netns".to_owned())
-        .spawn(create)
-        .and_then(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread died"))))
-        .map_err(io_error("create socket in the network namespace"))
 }
 
 fn io_error(operation: &'static str) -> impl FnOnce(io::Error) -> Error {

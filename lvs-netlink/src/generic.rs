@@ -7,7 +7,7 @@ use crate::attribute::Attributes;
 use crate::channel::{Counters, Options, Protocol};
 use crate::error::{Error, KernelError, Malformed};
 use crate::message::{Flags, Message, Request};
-use crate::socket::Socket;
+use crate::socket::{DumpEntry, Socket};
 
 /// The number under which a generic netlink family is registered right now. It changes when its module is
 /// reloaded.
@@ -162,11 +162,25 @@ impl Generic {
     /// # Errors
     /// As [`Socket::dump`], and [`Error::FamilyAbsent`].
     pub async fn dump(&mut self, command: &Command) -> Result<Vec<Message>, Error> {
+        let read = |entries: &mut Vec<Message>, entry: DumpEntry<'_>| entries.push(entry.to_message());
+        self.dump_fold(command, Vec::new, read).await
+    }
+
+    /// As [`dump`](Self::dump), but hands each entry to `read` where it was received: see [`Socket::dump_fold`].
+    ///
+    /// # Errors
+    /// As [`dump`](Self::dump).
+    pub async fn dump_fold<T>(
+        &mut self,
+        command: &Command,
+        mut begin: impl FnMut() -> T,
+        mut read: impl FnMut(&mut T, DumpEntry<'_>),
+    ) -> Result<T, Error> {
         let family = self.family().await?;
-        match self.socket.dump(&command.to_request(family)).await {
+        match self.socket.dump_fold(&command.to_request(family), &mut begin, &mut read).await {
             Err(error) if is_unknown(&error) => match self.look_up().await? {
                 now if now == family => Err(error),
-                now => self.socket.dump(&command.to_request(now)).await,
+                now => self.socket.dump_fold(&command.to_request(now), begin, read).await,
             },
             other => other,
         }

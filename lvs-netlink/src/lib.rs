@@ -6,7 +6,7 @@
 //! netlink crate.
 //!
 //! - [`Socket`] sends commands: [`Socket::batch`] for many changes, [`Socket::request`] for one question,
-//!   [`Socket::dump`] for a whole table.
+//!   [`Socket::dump`] for a whole table, [`Socket::dump_fold`] for one that is read where it was received.
 //! - [`Monitor`] is a separate socket that only receives notifications.
 //! - [`Generic`] is a [`Socket`] for one generic netlink family, found by name and found again after its module
 //!   was reloaded.
@@ -58,7 +58,7 @@ pub use error::{Error, KernelError, Malformed};
 pub use generic::{Command, FamilyId, Generic};
 pub use message::{Flags, Message, Request};
 pub use monitor::{Event, Monitor};
-pub use socket::Socket;
+pub use socket::{DumpEntry, Socket};
 
 /// The examples of the README are compiled with the documentation tests.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 pub(crate) mod advert;
 pub(crate) mod ah;
 pub(crate) mod configuration;
+pub(crate) mod connections;
 pub(crate) mod demux;
 pub(crate) mod ipv4_header;
 

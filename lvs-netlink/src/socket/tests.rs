@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use netlink_sys::SocketAddr;
 
 use super::*;
-use crate::message::{Flags, Frames};
+use crate::message::{Flags, Frames, NLM_F_DUMP_INTR, NLMSG_DONE};
 
 const NETLINK_USERSOCK: isize = 2;
 
@@ -156,6 +156,21 @@ async fn an_interrupted_dump_is_repeated_and_given_up_after_five_attempts() {
     assert_eq!(entries.iter().map(Message::payload).collect::<Vec<_>>(), [&[1]]);
     let error = client.dump(&Request::new(18, vec![])).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted { attempts: 5 }), "{error:?}");
+    kernel.finish();
+}
+
+#[tokio::test]
+async fn entries_of_a_dump_say_which_datagram_they_came_in() {
+    let kernel = FakeKernel::serve(1, |_, seen| {
+        let entry = |payload: &[u8]| message(16, 0x2, seen[0].sequence, payload);
+        let old = message(16, 0x2, seen[0].sequence.wrapping_sub(1), b"late");
+        vec![[entry(b"one"), entry(b"two")].concat(), old, entry(b"three"), done(seen[0].sequence)]
+    });
+    let read = |entries: &mut Vec<_>, entry: DumpEntry<'_>| {
+        entries.push((entry.payload().to_vec(), entry.datagram(), entry.datagram_length()));
+    };
+    let entries = kernel.client(LONG).dump_fold(&Request::new(18, vec![]), Vec::new, read).await.unwrap();
+    assert_eq!(entries, [(b"one".to_vec(), 0, 40), (b"two".to_vec(), 0, 40), (b"three".to_vec(), 1, 24)]);
     kernel.finish();
 }
 
