@@ -195,8 +195,8 @@ impl Persistence {
         Self { timeout, prefix_len: longest, longest }
     }
 
-    /// The same persistence for all clients of a network with this prefix length: 0 (all clients are one) to 32, or 1 to
-    /// 128 for IPv6; values outside are moved to the bound.
+    /// The same persistence for all clients of a network with this prefix length: 0 to 32, or 1 to 128 for IPv6, whose
+    /// 0 the kernel refuses; values outside are moved to the bound. With 0 all clients are one.
     #[must_use]
     pub const fn with_prefix_len(mut self, prefix_len: u8) -> Self {
         self.prefix_len = match prefix_len {

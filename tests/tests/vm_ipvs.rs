@@ -310,7 +310,7 @@ fn an_ipv4_server_can_stand_behind_an_ipv6_service_by_a_tunnel_only() -> Result<
             .add_destination(&key, &server("10.0.1.2:80", 1, Forwarding::Masquerade))
             .await
             .unwrap_err();
-        assert_eq!(error.refusal(), Some(Refusal::InvalidDestination), "{error}");
+        assert_eq!(error.refusal(), Some(Refusal::MixedFamilies), "{error}");
         Ok(())
     })
 }
@@ -536,6 +536,7 @@ fn what_somebody_else_did_to_the_table_is_repaired() -> Result<()> {
         let (status, mut reports) = watch::channel(ApplierStatus::default());
         let mut options = ApplierOptions::default();
         options.drift_interval = Duration::from_millis(100);
+        options.full_interval = Duration::from_millis(500);
         // Somebody else's service stays as it is.
         ipvsadm(host, "-A -t 10.99.0.1:80 -s rr")?;
         let mut expected = everything_saved();
