@@ -107,7 +107,7 @@ impl Failure {
         match self {
             Self::Usage(error) => error.exit_status(),
             Self::Kernel(error) => match error.cause() {
-                lvs_ipvs::Cause::NoIpvs => USAGE,
+                lvs_ipvs::Cause::NoIpvs(_) => USAGE,
                 _ if error.refusal() == Some(lvs_ipvs::Refusal::Forbidden) => USAGE,
                 _ => REFUSED,
             },
