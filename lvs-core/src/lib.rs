@@ -27,6 +27,8 @@ pub mod names;
 pub mod notify;
 pub mod ownership;
 pub mod pool;
+#[cfg(feature = "serde")]
+pub mod serialized;
 pub mod service;
 pub mod settings;
 pub mod statistics;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use lvs_core::{Change, DataplaneError, DataplaneErrorKind, ServiceKey};
+use lvs_core::{Change, DataplaneError, DataplaneErrorKind, Family, ServiceKey};
 use lvs_netlink::KernelError;
+
+use crate::module::LoadFailure;
 
 /// A failed operation.
 ///
@@ -39,7 +41,6 @@ impl Error {
     pub(crate) fn from_netlink(operation: Operation, error: lvs_netlink::Error) -> Self {
         let cause = match error {
             lvs_netlink::Error::Kernel { source, .. } => return Self::refused(operation, source),
-            lvs_netlink::Error::FamilyAbsent { .. } => Cause::NoIpvs,
             error => Cause::Transport(error),
         };
         Self::new(operation, cause)
@@ -153,12 +154,18 @@ pub enum Cause {
     /// The kernel answered with an error.
     #[error("{0}")]
     Refused(Refusal, #[source] KernelError),
-    /// The kernel does not know the IPVS family, and could not load the module that brings it.
+    /// The kernel does not know the IPVS family, could not load the module that brings it, nor could this client.
     #[error(
-        "the kernel has no IPVS and could not load it: run `modprobe ip_vs` as root on the host (not in a container), \
-         with a kernel built with CONFIG_IP_VS"
+        "the kernel has no IPVS and could not load it; {0}: run `modprobe ip_vs` as root on the host (not in a \
+         container), with a kernel built with CONFIG_IP_VS"
     )]
-    NoIpvs,
+    NoIpvs(LoadFailure),
+    /// The destinations of a service were changed by others during every attempt to read them.
+    #[error("others changed it during each of {attempts} readings; read again when they are done")]
+    Interrupted {
+        /// How often it was read.
+        attempts: u32,
+    },
     /// No answer, answers lost, or a failure of the socket.
     #[error(transparent)]
     Transport(lvs_netlink::Error),
@@ -178,7 +185,9 @@ impl Cause {
     fn kind(&self) -> DataplaneErrorKind {
         match self {
             Self::Refused(refusal, _) => refusal.kind(),
-            Self::NoIpvs | Self::Transport(_) | Self::Unreadable(_) => DataplaneErrorKind::Unavailable,
+            Self::NoIpvs(_) | Self::Interrupted { .. } | Self::Transport(_) | Self::Unreadable(_) => {
+                DataplaneErrorKind::Unavailable
+            }
             Self::Unsupported(_) | Self::Follows => DataplaneErrorKind::Refused,
         }
     }
@@ -196,14 +205,19 @@ pub enum Refusal {
     DestinationExists,
     /// ENOENT: the service has no such destination.
     DestinationAbsent,
-    /// ENOENT: no scheduler (or persistence engine) of that name, and no module for it.
+    /// ENOENT: no scheduler of that name, and no module for it.
     SchedulerAbsent,
+    /// ENOENT for a service with a persistence engine: no scheduler of that name, or no engine; the kernel does not say
+    /// which.
+    SchedulerOrEngineAbsent,
     /// EEXIST: a sync daemon runs in that role.
     DaemonExists,
     /// ESRCH: no sync daemon runs in that role.
     DaemonAbsent,
     /// ENODEV: there is no interface of that name for a sync daemon.
     InterfaceAbsent,
+    /// EADDRNOTAVAIL: the interface for a sync daemon has no address.
+    InterfaceWithoutAddress,
     /// EINVAL: a sync daemon with a value that the kernel does not take, or beside destinations of another family than
     /// their service.
     InvalidDaemon,
@@ -213,11 +227,18 @@ pub enum Refusal {
     InvalidService,
     /// EINVAL: a destination with a value that the kernel does not take.
     InvalidDestination,
+    /// EINVAL: a destination of another family than its service that is not reached by a tunnel, or beside a sync daemon.
+    MixedFamilies,
+    /// EINVAL: a timeout that the kernel cannot count.
+    InvalidTimeouts,
+    /// EOPNOTSUPP: the kernel's IPVS does not know the command.
+    Unsupported,
     /// ERANGE: a weight or threshold out of range.
     OutOfRange,
     /// EAFNOSUPPORT: the kernel's IPVS was built without IPv6.
     FamilyUnsupported,
-    /// ENOMEM, ENOBUFS, EBUSY, EAGAIN, EINTR: no fault of the request; it may succeed later.
+    /// ENOMEM, ENOBUFS, EBUSY, EAGAIN, EINTR, ENOPROTOOPT (the module is being unloaded): no fault of the request; it may
+    /// succeed later.
     Temporary,
     /// Any other errno.
     Other,
@@ -225,30 +246,55 @@ pub enum Refusal {
 
 impl Refusal {
     fn of(operation: &Operation, answer: &KernelError) -> Self {
-        let about_destination = matches!(
-            operation,
-            Operation::Change(Change::AddServer(..) | Change::EditServer(..) | Change::RemoveServer(..))
-        );
-        let about_daemon =
-            matches!(operation, Operation::Change(Change::StartDaemon(_) | Change::StopDaemon(_)));
-        match answer.errno() {
-            EEXIST if about_daemon => Self::DaemonExists,
-            ESRCH if about_daemon => Self::DaemonAbsent,
-            ENODEV if about_daemon => Self::InterfaceAbsent,
-            EINVAL if about_daemon => Self::InvalidDaemon,
-            EEXIST if about_destination => Self::DestinationExists,
-            EEXIST => Self::ServiceExists,
+        let errno = answer.errno();
+        let about_what_it_is = match operation {
+            Operation::Change(change) => Self::of_change(change, errno),
+            _ => None,
+        };
+        about_what_it_is.unwrap_or(match errno {
             ESRCH => Self::ServiceAbsent,
-            ENOENT if about_destination => Self::DestinationAbsent,
-            ENOENT if matches!(operation, Operation::Change(_)) => Self::SchedulerAbsent,
             EPERM | EACCES => Self::Forbidden,
-            EINVAL if about_destination => Self::InvalidDestination,
-            EINVAL if matches!(operation, Operation::Change(_)) => Self::InvalidService,
             ERANGE => Self::OutOfRange,
             EAFNOSUPPORT => Self::FamilyUnsupported,
-            ENOMEM | ENOBUFS | EBUSY | EAGAIN | EINTR => Self::Temporary,
+            EOPNOTSUPP => Self::Unsupported,
+            ENOMEM | ENOBUFS | EBUSY | EAGAIN | EINTR | ENOPROTOOPT => Self::Temporary,
             _ => Self::Other,
-        }
+        })
+    }
+
+    /// What an errno means only where something is changed.
+    fn of_change(change: &Change, errno: i32) -> Option<Self> {
+        Some(match (change, errno) {
+            (Change::AddService(service) | Change::EditService(service), ENOENT) => {
+                match service.persistence_engine() {
+                    Some(_) => Self::SchedulerOrEngineAbsent,
+                    None => Self::SchedulerAbsent,
+                }
+            }
+            (Change::AddService(_), EEXIST) => Self::ServiceExists,
+            (Change::AddService(_) | Change::EditService(_) | Change::RemoveService(_), EINVAL) => {
+                Self::InvalidService
+            }
+            (Change::AddServer(..), EEXIST) => Self::DestinationExists,
+            (Change::AddServer(..) | Change::EditServer(..) | Change::RemoveServer(..), ENOENT) => {
+                Self::DestinationAbsent
+            }
+            (Change::AddServer(service, server) | Change::EditServer(service, server), EINVAL)
+                if service.family() != Family::of(&server.key().address().ip()) =>
+            {
+                Self::MixedFamilies
+            }
+            (Change::AddServer(..) | Change::EditServer(..) | Change::RemoveServer(..), EINVAL) => {
+                Self::InvalidDestination
+            }
+            (Change::StartDaemon(_), EEXIST) => Self::DaemonExists,
+            (Change::StopDaemon(_), ESRCH) => Self::DaemonAbsent,
+            (Change::StartDaemon(_), ENODEV) => Self::InterfaceAbsent,
+            (Change::StartDaemon(_), EADDRNOTAVAIL) => Self::InterfaceWithoutAddress,
+            (Change::StartDaemon(_) | Change::StopDaemon(_), EINVAL) => Self::InvalidDaemon,
+            (Change::SetTimeouts(_), EINVAL) => Self::InvalidTimeouts,
+            _ => return None,
+        })
     }
 
     fn kind(self) -> DataplaneErrorKind {
@@ -262,10 +308,15 @@ impl Refusal {
             Self::Forbidden => DataplaneErrorKind::Forbidden,
             Self::Temporary => DataplaneErrorKind::Unavailable,
             Self::SchedulerAbsent
+            | Self::SchedulerOrEngineAbsent
             | Self::InterfaceAbsent
+            | Self::InterfaceWithoutAddress
             | Self::InvalidDaemon
             | Self::InvalidService
             | Self::InvalidDestination
+            | Self::MixedFamilies
+            | Self::InvalidTimeouts
+            | Self::Unsupported
             | Self::OutOfRange
             | Self::FamilyUnsupported
             | Self::Other => DataplaneErrorKind::Refused,
@@ -283,9 +334,14 @@ impl fmt::Display for Refusal {
             Self::SchedulerAbsent => {
                 "the kernel has no such scheduler and no module ip_vs_NAME for it (`modprobe ip_vs_NAME` says why)"
             }
+            Self::SchedulerOrEngineAbsent => {
+                "the kernel has no such scheduler or no such persistence engine, and no module ip_vs_SCHEDULER or \
+                 ip_vs_pe_ENGINE for it (`modprobe` of either says why)"
+            }
             Self::DaemonExists => "a sync daemon runs in that role already",
             Self::DaemonAbsent => "no sync daemon runs in that role",
             Self::InterfaceAbsent => "there is no such interface",
+            Self::InterfaceWithoutAddress => "the interface has no address to send from: add one first",
             Self::InvalidDaemon => {
                 "the kernel does not take these values (no sync daemon runs while a destination has another family than \
                  its service)"
@@ -296,9 +352,15 @@ impl fmt::Display for Refusal {
                  something else)"
             }
             Self::InvalidDestination => {
-                "the kernel does not take these values (a destination has a unicast address; one of another family than \
-                 its service is reached by a tunnel, and not while a sync daemon runs)"
+                "the kernel does not take these values (the address of a destination is unicast, and not link-local unless \
+                 it is this host's)"
             }
+            Self::MixedFamilies => {
+                "a destination of another family than its service is reached by a tunnel only, and not while a sync \
+                 daemon runs"
+            }
+            Self::InvalidTimeouts => "a timeout is longer than the kernel can count (31 days are safe)",
+            Self::Unsupported => "this kernel's IPVS does not know the command",
             Self::OutOfRange => "a weight or threshold is out of range (the lower threshold above the upper)",
             Self::FamilyUnsupported => "the kernel's IPVS was built without IPv6 (CONFIG_IP_VS_IPV6)",
             Self::Temporary => "the kernel cannot do it now, for want of memory or because it is busy",
@@ -316,11 +378,14 @@ const EAGAIN: i32 = 11;
 const ENOMEM: i32 = 12;
 const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
-const ENODEV: i32 = 19;
 const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 const ERANGE: i32 = 34;
+const ENOPROTOOPT: i32 = 92;
+const EOPNOTSUPP: i32 = 95;
 const EAFNOSUPPORT: i32 = 97;
+const EADDRNOTAVAIL: i32 = 99;
 const ENOBUFS: i32 = 105;
 
 #[cfg(test)]

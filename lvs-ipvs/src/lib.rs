@@ -46,8 +46,10 @@ mod connections;
 mod convert;
 mod dataplane;
 mod error;
+mod module;
 mod observation;
 mod raw;
+mod reading;
 mod types;
 
 // The README's example is compiled.
@@ -63,4 +65,5 @@ pub use connections::{
 pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};
 pub use lvs_netlink::{KernelError, Options};
+pub use module::LoadFailure;
 pub use types::{Info, ServerEntry, ServiceEntry, Version};

@@ -212,8 +212,15 @@ impl Channel {
         getsockopt(&self.fd, sockopt::RcvBuf).map_or(100, |size| (size / ANSWER).max(1))
     }
 
-    pub(crate) async fn send(&self, datagram: &[u8], deadline: Instant) -> Result<(), Failure> {
+    pub(crate) async fn send(&self, datagram: &[u8], timeout: Duration) -> Result<(), Failure> {
         let peer = SocketAddr::new(self.peer, 0);
+        // There is room for it, nearly always: the kernel handles a request inside the send.
+        match self.socket().send_to(datagram, &peer, 0) {
+            Ok(_) => return Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(Failure::Io(error)),
+        }
+        let deadline = Instant::now() + timeout;
         loop {
             let Ok(ready) = timeout_at(deadline, self.fd.writable()).await else {
                 return Err(Failure::TimedOut);
@@ -227,14 +234,17 @@ impl Channel {
         }
     }
 
-    /// Waits for the next datagram from the kernel; without a deadline for ever. [`Self::frames`] then reads it.
+    /// Waits for the next datagram from the kernel; without a timeout for ever. [`Self::frames`] then reads it.
     ///
     /// Safe to cancel: a datagram is either received completely or not at all.
-    pub(crate) async fn receive(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+    pub(crate) async fn receive(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+        // What the kernel answers is there before the send returns, so waiting is rare. Other tasks run all the same.
+        tokio::task::consume_budget().await;
+        if let Some(result) = self.receive_pending() {
+            return result;
+        }
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Failure::TimedOut);
-            }
             let readable = self.fd.readable();
             let ready = match deadline {
                 Some(deadline) => timeout_at(deadline, readable).await.map_err(|_| Failure::TimedOut)?,
@@ -248,11 +258,14 @@ impl Channel {
             let received = ready.try_io(|fd| fd.get_ref().recv_from(datagram, libc::MSG_TRUNC));
             drop(ready);
             let Ok(received) = received else { continue };
-            match self.judge(received) {
-                Some(result) => return result,
-                // A flood of foreign datagrams must not keep other tasks from running.
-                None => tokio::task::yield_now().await,
+            if let Some(result) = self.judge(received) {
+                return result;
             }
+            // A flood of foreign datagrams must neither keep other tasks from running nor hide that time is up.
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Failure::TimedOut);
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -1,12 +1,14 @@
 //! Generic netlink: a family is found by its name, and found again after its module was reloaded.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::attribute;
 use crate::attribute::Attributes;
 use crate::channel::{Counters, Options, Protocol};
 use crate::error::{Error, KernelError, Malformed};
-use crate::message::{Flags, Message, Request};
+use crate::message::{Flags, Message, Part};
+use crate::outgoing::Outgoing;
 use crate::socket::{DumpEntry, Socket};
 
 /// The number under which a generic netlink family is registered right now. It changes when its module is
@@ -58,8 +60,8 @@ impl Command {
         Self { flags, ..self }
     }
 
-    fn to_request(&self, family: FamilyId) -> Request {
-        Request::new(family.0, self.payload.clone()).with_flags(self.flags)
+    fn to(&self, family: FamilyId) -> Part<'_> {
+        Part { kind: family.0, flags: self.flags, payload: &self.payload }
     }
 }
 
@@ -86,6 +88,8 @@ pub struct Generic {
     socket: Socket,
     name: String,
     family: Option<FamilyId>,
+    /// The memory of batches.
+    commands: Outgoing,
 }
 
 impl Generic {
@@ -96,7 +100,8 @@ impl Generic {
 
     /// Opens a socket for the family of that name. The family need not exist yet.
     pub fn open_with(name: impl Into<String>, options: &Options) -> Result<Self, Error> {
-        Ok(Self { socket: Socket::open_with(Protocol::Generic, options)?, name: name.into(), family: None })
+        let socket = Socket::open_with(Protocol::Generic, options)?;
+        Ok(Self { socket, name: name.into(), family: None, commands: Outgoing::default() })
     }
 
     /// The family's number, looked up if it is not known.
@@ -110,36 +115,15 @@ impl Generic {
         }
     }
 
-    /// Applies many commands and returns the result of each, in order: see [`Socket::batch`].
+    /// Begins to send many commands, whose payloads begin with the `genlmsghdr`.
     ///
     /// # Errors
-    /// As [`Socket::batch`], and [`Error::FamilyAbsent`].
-    pub async fn batch(&mut self, commands: &[Command]) -> Result<Vec<Result<(), KernelError>>, Error> {
-        let family = self.family().await?;
-        let requests: Vec<_> = commands.iter().map(|command| command.to_request(family)).collect();
-        let mut results = self.socket.batch(&requests).await?;
-        let unknown: Vec<_> = results
-            .iter()
-            .enumerate()
-            .filter(|(_, result)| result.as_ref().is_err_and(|error| error.errno() == libc::ENOENT))
-            .map(|(index, _)| index)
-            .collect();
-        if unknown.is_empty() {
-            return Ok(results);
-        }
-        // The family or the object? Only if the family has another number now is it worth another try.
-        let now = self.look_up().await?;
-        if now == family {
-            return Ok(results);
-        }
-        let again: Vec<_> =
-            unknown.iter().filter_map(|&index| commands.get(index)).map(|c| c.to_request(now)).collect();
-        for (index, result) in unknown.into_iter().zip(self.socket.batch(&again).await?) {
-            if let Some(place) = results.get_mut(index) {
-                *place = result;
-            }
-        }
-        Ok(results)
+    /// [`Error::FamilyAbsent`], or what else keeps the family's number from being known.
+    pub async fn batch(&mut self) -> Result<Batch<'_>, Error> {
+        self.family().await?;
+        let mut outgoing = std::mem::take(&mut self.commands);
+        outgoing.clear();
+        Ok(Batch { generic: self, outgoing, sent: 0, refused: BTreeMap::new() })
     }
 
     /// Sends one command and returns what the kernel answered: see [`Socket::request`].
@@ -148,10 +132,10 @@ impl Generic {
     /// As [`Socket::request`], and [`Error::FamilyAbsent`].
     pub async fn request(&mut self, command: &Command) -> Result<Vec<Message>, Error> {
         let family = self.family().await?;
-        match self.socket.request(&command.to_request(family)).await {
+        match self.socket.ask(command.to(family)).await {
             Err(error) if is_unknown(&error) => match self.look_up().await? {
                 now if now == family => Err(error),
-                now => self.socket.request(&command.to_request(now)).await,
+                now => self.socket.ask(command.to(now)).await,
             },
             other => other,
         }
@@ -177,10 +161,10 @@ impl Generic {
         mut read: impl FnMut(&mut T, DumpEntry<'_>),
     ) -> Result<T, Error> {
         let family = self.family().await?;
-        match self.socket.dump_fold(&command.to_request(family), &mut begin, &mut read).await {
+        match self.socket.dump_part(command.to(family), &mut begin, &mut read).await {
             Err(error) if is_unknown(&error) => match self.look_up().await? {
                 now if now == family => Err(error),
-                now => self.socket.dump_fold(&command.to_request(now), begin, read).await,
+                now => self.socket.dump_part(command.to(now), begin, read).await,
             },
             other => other,
         }
@@ -200,7 +184,7 @@ impl Generic {
         let name = [self.name.as_bytes(), &[0]].concat();
         attribute::push(&mut attributes, CTRL_ATTR_FAMILY_NAME, &name).ok_or_else(absent)?;
         let question = Command::new(CTRL_CMD_GETFAMILY, CTRL_VERSION, &attributes);
-        let answers = match self.socket.request(&question.to_request(FamilyId(GENL_ID_CTRL))).await {
+        let answers = match self.socket.ask(question.to(FamilyId(GENL_ID_CTRL))).await {
             Ok(answers) => answers,
             // ERANGE or EINVAL: a name that no family can have.
             Err(Error::Kernel { source, .. })
@@ -230,6 +214,107 @@ impl fmt::Debug for Generic {
             .field("name", &self.name)
             .field("family", &self.family)
             .finish_non_exhaustive()
+    }
+}
+
+/// Commands on their way to the kernel, made by [`Generic::batch`]: they leave in few sends, as soon as one is full.
+///
+/// A batch is not atomic: commands after a refused one are carried out. See [`Socket::batch`] for how many are sent at
+/// once. What was pushed and not sent when the batch is dropped stays unsent.
+///
+/// ```
+/// use lvs_netlink::Generic;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let mut control = Generic::open("nlctrl")?;
+/// let mut batch = control.batch().await?;
+/// // CTRL_CMD_GETFAMILY without a name is refused; there is no command 200 at all.
+/// batch.push(&[3, 1, 0, 0]).await?;
+/// batch.push(&[200, 1, 0, 0]).await?;
+/// let refused = batch.finish().await?;
+/// assert_eq!(refused.keys().collect::<Vec<_>>(), [&0, &1]);
+/// # Ok::<(), lvs_netlink::Error>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "what was pushed last is sent by `finish`"]
+#[derive(Debug)]
+pub struct Batch<'a> {
+    generic: &'a mut Generic,
+    /// Those that were not sent yet.
+    outgoing: Outgoing,
+    /// How many were sent before them.
+    sent: usize,
+    refused: BTreeMap<usize, KernelError>,
+}
+
+impl Batch<'_> {
+    /// Adds a command; `payload` is the `genlmsghdr` and the attributes. Others may be sent first.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]: this command was not added, and the batch can go on. After any other error, those commands
+    /// from some send on were not carried out; if [`Error::is_state_unknown`], any of them may have been.
+    pub async fn push(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let family = self.generic.family().await?;
+        let command = Part { kind: family.0, flags: Flags::NONE, payload };
+        self.generic.socket.check_length(self.sent + self.outgoing.count(), command)?;
+        if !self.generic.socket.fits(&self.outgoing, command) {
+            self.send().await?;
+        }
+        self.outgoing.push(command);
+        Ok(())
+    }
+
+    /// Sends the rest, and returns the commands that the kernel refused by their place among those that were pushed,
+    /// from 0.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn finish(mut self) -> Result<BTreeMap<usize, KernelError>, Error> {
+        self.send().await?;
+        self.generic.commands = self.outgoing;
+        Ok(self.refused)
+    }
+
+    async fn send(&mut self) -> Result<(), Error> {
+        if self.outgoing.count() == 0 {
+            return Ok(());
+        }
+        // Taken out, so that nothing is sent twice, whatever comes.
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let family = self.generic.family;
+        let mut unknown = Vec::new();
+        let (sent, refused) = (self.sent, &mut self.refused);
+        let refuse = |place, error: KernelError| {
+            if error.errno() == libc::ENOENT {
+                unknown.push(place);
+            }
+            refused.insert(sent + place, error);
+        };
+        self.generic.socket.send_and_collect(&mut outgoing, refuse).await?;
+        // The family or the object? Only if the family has another number now is it worth another try.
+        if !unknown.is_empty() && family != Some(self.generic.look_up().await?) {
+            self.send_again(&outgoing, &unknown).await?;
+        }
+        self.sent += outgoing.count();
+        outgoing.clear();
+        self.outgoing = outgoing;
+        Ok(())
+    }
+
+    /// Sends those of the last send that are at these places to the family as it is now.
+    async fn send_again(&mut self, last: &Outgoing, places: &[usize]) -> Result<(), Error> {
+        let family = self.generic.family().await?;
+        let mut again = Outgoing::default();
+        for payload in places.iter().filter_map(|&place| last.payload(place)) {
+            again.push(Part { kind: family.0, flags: Flags::NONE, payload });
+        }
+        let places: Vec<_> = places.iter().map(|place| self.sent + place).collect();
+        for place in &places {
+            self.refused.remove(place);
+        }
+        let refused = &mut self.refused;
+        let refuse = |place: usize, error| refused.extend(places.get(place).map(|&place| (place, error)));
+        self.generic.socket.send_and_collect(&mut again, refuse).await
     }
 }
 
@@ -263,7 +348,10 @@ mod tests {
         control.family = stale;
         assert_eq!(control.request(&one).await.unwrap().len(), 1);
         control.family = stale;
-        assert_eq!(control.batch(&[one.clone(), one]).await.unwrap(), [Ok(()), Ok(())]);
+        let mut batch = control.batch().await.unwrap();
+        batch.push(&one.payload).await.unwrap();
+        batch.push(&one.payload).await.unwrap();
+        assert_eq!(batch.finish().await.unwrap(), BTreeMap::new());
         assert_eq!(control.family, Some(FamilyId(GENL_ID_CTRL)));
     }
 
@@ -275,7 +363,42 @@ mod tests {
         let mut control = Generic::open("nlctrl").unwrap();
         let error = control.request(&absent).await.unwrap_err();
         assert_eq!(error.kernel().map(KernelError::errno), Some(libc::ENOENT));
-        let results = control.batch(&[absent]).await.unwrap();
-        assert_eq!(results, [Err(KernelError::from_errno(libc::ENOENT))]);
+        let mut batch = control.batch().await.unwrap();
+        batch.push(&absent.payload).await.unwrap();
+        let refused = batch.finish().await.unwrap();
+        assert_eq!(refused, BTreeMap::from([(0, KernelError::from_errno(libc::ENOENT))]));
+    }
+
+    #[tokio::test]
+    async fn a_batch_leaves_in_several_sends_and_each_refusal_keeps_its_place() {
+        let mut name = Vec::new();
+        attribute::push(&mut name, CTRL_ATTR_FAMILY_NAME, b"nlctrl\0").unwrap();
+        let known = Command::new(CTRL_CMD_GETFAMILY, CTRL_VERSION, &name).payload;
+        let unknown = [200, CTRL_VERSION, 0, 0];
+        let mut control = Generic::open_with("nlctrl", &Options::default().with_batch(2)).unwrap();
+        let mut batch = control.batch().await.unwrap();
+        for place in 0..7 {
+            batch.push(if place % 3 == 1 { &unknown } else { &known }).await.unwrap();
+        }
+        let refused = batch.finish().await.unwrap();
+        let expected = [1, 4].map(|place| (place, KernelError::from_errno(libc::EOPNOTSUPP)));
+        assert_eq!(refused, BTreeMap::from(expected));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_too_long_is_refused_alone() {
+        let mut control = Generic::open("nlctrl").unwrap();
+        let mut batch = control.batch().await.unwrap();
+        batch.push(&[200, CTRL_VERSION, 0, 0]).await.unwrap();
+        let error = batch.push(&vec![0; 1 << 20]).await.unwrap_err();
+        assert!(matches!(error, Error::TooLong { index: 1, .. }), "{error}");
+        batch.push(&[201, CTRL_VERSION, 0, 0]).await.unwrap();
+        assert_eq!(batch.finish().await.unwrap().into_keys().collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_without_commands_is_no_send() {
+        let mut control = Generic::open("nlctrl").unwrap();
+        assert!(control.batch().await.unwrap().finish().await.unwrap().is_empty());
     }
 }

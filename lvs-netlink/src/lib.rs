@@ -50,12 +50,13 @@ mod error;
 mod generic;
 mod message;
 mod monitor;
+mod outgoing;
 mod socket;
 
 pub use attribute::Attributes;
 pub use channel::{Counters, Options, Protocol};
 pub use error::{Error, KernelError, Malformed};
-pub use generic::{Command, FamilyId, Generic};
+pub use generic::{Batch, Command, FamilyId, Generic};
 pub use message::{Flags, Message, Request};
 pub use monitor::{Event, Monitor};
 pub use socket::{DumpEntry, Socket};

@@ -114,21 +114,35 @@ impl Request {
         &self.payload
     }
 
+    pub(crate) fn part(&self) -> Part<'_> {
+        Part { kind: self.kind, flags: self.flags, payload: &self.payload }
+    }
+}
+
+/// A request whose payload lies elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: Flags,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Part<'_> {
     /// Bytes on the wire, header and padding included.
-    pub(crate) fn wire_length(&self) -> usize {
+    pub(crate) fn wire_length(self) -> usize {
         HEADER + self.payload.len().next_multiple_of(4)
     }
 
-    /// Appends the message. Requests longer than `u32::MAX` never come here: one send is far shorter.
-    pub(crate) fn emit(&self, into: &mut Vec<u8>, extra_flags: u16, sequence: u32, port: u32) {
+    /// Appends the message, without sequence number and sender. Requests longer than `u32::MAX` never come here: one
+    /// send is far shorter.
+    pub(crate) fn emit(self, into: &mut Vec<u8>) {
         let length = u32::try_from(HEADER + self.payload.len()).unwrap_or(u32::MAX);
-        let flags = self.flags.0 | extra_flags | NLM_F_REQUEST;
+        let flags = self.flags.0 | NLM_F_REQUEST;
         into.extend_from_slice(&length.to_ne_bytes());
         into.extend_from_slice(&self.kind.to_ne_bytes());
         into.extend_from_slice(&flags.to_ne_bytes());
-        into.extend_from_slice(&sequence.to_ne_bytes());
-        into.extend_from_slice(&port.to_ne_bytes());
-        into.extend_from_slice(&self.payload);
+        into.extend_from_slice(&[0; 8]);
+        into.extend_from_slice(self.payload);
         into.resize(into.len().next_multiple_of(4), 0);
     }
 }
@@ -311,12 +325,12 @@ mod tests {
     #[test]
     fn emitted_requests_are_read_back() {
         let mut bytes = Vec::new();
-        Request::new(16, vec![1, 2, 3]).with_flags(Flags::CREATE).emit(&mut bytes, NLM_F_ACK, 7, 9);
-        Request::new(17, vec![]).emit(&mut bytes, 0, 8, 9);
+        Request::new(16, vec![1, 2, 3]).with_flags(Flags::CREATE).part().emit(&mut bytes);
+        Request::new(17, vec![]).part().emit(&mut bytes);
         assert_eq!(bytes.len(), 20 + 16);
         let frames: Vec<_> = Frames::new(&bytes).map(Result::unwrap).collect();
-        assert_eq!(frames[0], Frame { kind: 16, flags: 0x405, sequence: 7, payload: &[1, 2, 3] });
-        assert_eq!(frames[1], Frame { kind: 17, flags: 1, sequence: 8, payload: &[] });
+        assert_eq!(frames[0], Frame { kind: 16, flags: 0x401, sequence: 0, payload: &[1, 2, 3] });
+        assert_eq!(frames[1], Frame { kind: 17, flags: 1, sequence: 0, payload: &[] });
     }
 
     #[test]
@@ -327,7 +341,7 @@ mod tests {
         let expected = KernelError::from_errno(95).with_message("no such thing").with_offset(24);
 
         let mut request = Vec::new();
-        Request::new(20, vec![0xff; 10]).emit(&mut request, 0, 1, 1);
+        Request::new(20, vec![0xff; 10]).part().emit(&mut request);
         let capped = [&(-95_i32).to_ne_bytes()[..], &request[..HEADER], &attributes].concat();
         let flags = NLM_F_CAPPED | NLM_F_ACK_TLVS;
         assert_eq!(error_frame(flags, &capped).answer(), Ok(Err(expected.clone())));
@@ -379,7 +393,7 @@ mod tests {
         ) {
             let mut bytes = Vec::new();
             for (kind, payload) in &requests {
-                Request::new(*kind, payload.clone()).emit(&mut bytes, 0, 0, 0);
+                Request::new(*kind, payload.clone()).part().emit(&mut bytes);
             }
             let read: Vec<_> =
                 Frames::new(&bytes).map(|f| f.map(|f| (f.kind, f.payload.to_vec())).unwrap()).collect();

@@ -4,11 +4,10 @@ mod dump;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::channel::{Channel, Counters, Failure, Options, Protocol};
 use crate::error::{Error, KernelError, Malformed};
-use crate::message::{Message, NLM_F_ACK, NLMSG_ERROR, NLMSG_OVERRUN, Request};
+use crate::message::{Message, NLM_F_ACK, NLMSG_ERROR, NLMSG_OVERRUN, Part, Request};
+use crate::outgoing::Outgoing;
 
 pub use dump::DumpEntry;
 
@@ -38,7 +37,8 @@ pub struct Socket {
     sequence: u32,
     /// A dump whose end has not been seen; the kernel starts no second one before that.
     dump_in_flight: Option<u32>,
-    outgoing: Vec<u8>,
+    /// What is sent next.
+    outgoing: Outgoing,
     late: u64,
 }
 
@@ -61,7 +61,7 @@ impl Socket {
             channel,
             sequence: 1,
             dump_in_flight: None,
-            outgoing: Vec::new(),
+            outgoing: Outgoing::default(),
             late: 0,
         }
     }
@@ -87,18 +87,28 @@ impl Socket {
     /// was sent. Otherwise the requests from some send on were not applied.
     pub async fn batch(&mut self, requests: &[Request]) -> Result<Vec<Result<(), KernelError>>, Error> {
         for (index, request) in requests.iter().enumerate() {
-            self.check_length(index, request)?;
+            self.check_length(index, request.part())?;
         }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        outgoing.clear();
         let mut results = vec![Ok(()); requests.len()];
-        let mut start = 0;
-        while let Some(rest) = requests.get(start..).filter(|rest| !rest.is_empty()) {
-            let count = self.fitting(rest);
-            let (now, _) = rest.split_at(count);
-            let (_, later) = results.split_at_mut(start);
-            let (now_results, _) = later.split_at_mut(count);
-            self.send_and_collect(now, now_results).await?;
-            start += count;
+        let mut sent = 0;
+        for (index, request) in requests.iter().map(Request::part).enumerate() {
+            if !self.fits(&outgoing, request) {
+                self.send_and_collect(&mut outgoing, |place, error| {
+                    refuse(&mut results, sent + place, error)
+                })
+                .await?;
+                outgoing.clear();
+                sent = index;
+            }
+            outgoing.push(request);
         }
+        if outgoing.count() > 0 {
+            self.send_and_collect(&mut outgoing, |place, error| refuse(&mut results, sent + place, error))
+                .await?;
+        }
+        self.outgoing = outgoing;
         Ok(results)
     }
 
@@ -107,12 +117,12 @@ impl Socket {
     /// # Errors
     /// [`Error::Kernel`] if the kernel refuses it.
     pub async fn request(&mut self, request: &Request) -> Result<Vec<Message>, Error> {
+        self.ask(request.part()).await
+    }
+
+    pub(crate) async fn ask(&mut self, request: Part<'_>) -> Result<Vec<Message>, Error> {
         const OPERATION: &str = "request";
-        self.check_length(0, request)?;
-        let sequence = self.take_sequences(1);
-        self.outgoing.clear();
-        request.emit(&mut self.outgoing, NLM_F_ACK, sequence, self.channel.port());
-        self.send(OPERATION).await?;
+        let sequence = self.send_one(OPERATION, request, NLM_F_ACK).await?;
         let mut answers = Vec::new();
         loop {
             self.receive(OPERATION).await?;
@@ -136,22 +146,25 @@ impl Socket {
         }
     }
 
-    async fn send_and_collect(
+    /// Whether the request can leave in one send with those that are there already. The first always can.
+    pub(crate) fn fits(&self, outgoing: &Outgoing, request: Part<'_>) -> bool {
+        let length = outgoing.bytes().len().saturating_add(request.wire_length());
+        outgoing.count() == 0 || (outgoing.count() < self.batch && length <= self.send_limit)
+    }
+
+    /// Sends all of them at once and waits for the end; hands out what the kernel refused, by its place.
+    pub(crate) async fn send_and_collect(
         &mut self,
-        requests: &[Request],
-        results: &mut [Result<(), KernelError>],
+        outgoing: &mut Outgoing,
+        mut refuse: impl FnMut(usize, KernelError),
     ) -> Result<(), Error> {
         const OPERATION: &str = "batch";
-        let first = self.take_sequences(requests.len());
-        let port = self.channel.port();
-        self.outgoing.clear();
-        let mut sequence = first;
-        for (index, request) in requests.iter().enumerate() {
-            let acknowledge = if index + 1 == requests.len() { NLM_F_ACK } else { 0 };
-            request.emit(&mut self.outgoing, acknowledge, sequence, port);
-            sequence = sequence.wrapping_add(1);
-        }
-        self.send(OPERATION).await?;
+        let count = outgoing.count();
+        let first = self.take_sequences(count);
+        outgoing.number(first, self.channel.port());
+        outgoing.flag_last(NLM_F_ACK);
+        let sent = self.channel.send(outgoing.bytes(), self.timeout).await;
+        sent.map_err(|failure| self.explain(OPERATION, failure))?;
         loop {
             self.receive(OPERATION).await?;
             for frame in self.channel.frames() {
@@ -160,13 +173,15 @@ impl Socket {
                     return Err(Error::Resync { operation: OPERATION });
                 }
                 let index = usize::try_from(frame.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                let Some(result) = results.get_mut(index) else {
+                if index >= count {
                     self.late = self.late.saturating_add(1);
                     continue;
-                };
+                }
                 if frame.kind == NLMSG_ERROR {
-                    *result = frame.answer().map_err(malformed(OPERATION))?;
-                    if index + 1 == requests.len() {
+                    if let Err(error) = frame.answer().map_err(malformed(OPERATION))? {
+                        refuse(index, error);
+                    }
+                    if index + 1 == count {
                         return Ok(());
                     }
                 }
@@ -174,15 +189,26 @@ impl Socket {
         }
     }
 
-    async fn send(&mut self, operation: &'static str) -> Result<(), Error> {
-        let deadline = Instant::now() + self.timeout;
-        let sent = self.channel.send(&self.outgoing, deadline).await;
-        sent.map_err(|failure| self.explain(operation, failure))
+    /// Sends one request; its sequence number.
+    async fn send_one(
+        &mut self,
+        operation: &'static str,
+        request: Part<'_>,
+        flags: u16,
+    ) -> Result<u32, Error> {
+        self.check_length(0, request)?;
+        let sequence = self.take_sequences(1);
+        self.outgoing.clear();
+        self.outgoing.push(request);
+        self.outgoing.number(sequence, self.channel.port());
+        self.outgoing.flag_last(flags);
+        let sent = self.channel.send(self.outgoing.bytes(), self.timeout).await;
+        sent.map_err(|failure| self.explain(operation, failure))?;
+        Ok(sequence)
     }
 
     async fn receive(&mut self, operation: &'static str) -> Result<(), Error> {
-        let deadline = Instant::now() + self.timeout;
-        let received = self.channel.receive(Some(deadline)).await;
+        let received = self.channel.receive(Some(self.timeout)).await;
         received.map_err(|failure| self.explain(operation, failure))
     }
 
@@ -199,19 +225,11 @@ impl Socket {
         }
     }
 
-    fn check_length(&self, index: usize, request: &Request) -> Result<(), Error> {
+    /// # Errors
+    /// [`Error::TooLong`] with that position, if no send takes the request.
+    pub(crate) fn check_length(&self, index: usize, request: Part<'_>) -> Result<(), Error> {
         let (length, limit) = (request.wire_length(), self.send_limit);
         if length > limit { Err(Error::TooLong { index, length, limit }) } else { Ok(()) }
-    }
-
-    /// How many of the requests the next send takes: at least one.
-    fn fitting(&self, requests: &[Request]) -> usize {
-        let mut length = 0_usize;
-        let fits = |request: &&Request| {
-            length = length.saturating_add(request.wire_length());
-            length <= self.send_limit
-        };
-        requests.iter().take(self.batch).take_while(fits).count().max(1)
     }
 
     /// The first of `count` sequence numbers that no recent request had.
@@ -219,6 +237,12 @@ impl Socket {
         let first = self.sequence;
         self.sequence = first.wrapping_add(u32::try_from(count).unwrap_or(u32::MAX));
         first
+    }
+}
+
+fn refuse(results: &mut [Result<(), KernelError>], place: usize, error: KernelError) {
+    if let Some(result) = results.get_mut(place) {
+        *result = Err(error);
     }
 }
 

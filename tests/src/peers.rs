@@ -49,14 +49,16 @@ pub fn lvsd_program() -> PathBuf {
         assert!(path.is_file(), "LVSD_BIN is {}, which does not exist", path.display());
         return path;
     }
+    built_program("lvsd", "lvsd")
+}
+
+/// Where cargo put a program of this workspace when it built `package` for these tests.
+#[track_caller]
+pub fn built_program(package: &str, program: &str) -> PathBuf {
     // A test lies in TARGET/PROFILE/deps.
     let test = std::env::current_exe().unwrap_or_else(|error| panic!("the path of this test: {error}"));
-    let path = test.ancestors().nth(2).unwrap_or(Path::new(".")).join("lvsd");
-    assert!(
-        path.is_file(),
-        "{} does not exist: run `cargo build -p lvsd` first, or set LVSD_BIN",
-        path.display()
-    );
+    let path = test.ancestors().nth(2).unwrap_or(Path::new(".")).join(program);
+    assert!(path.is_file(), "{} does not exist: run `cargo build -p {package}` first", path.display());
     path
 }
 

@@ -310,7 +310,7 @@ fn an_ipv4_server_can_stand_behind_an_ipv6_service_by_a_tunnel_only() -> Result<
             .add_destination(&key, &server("10.0.1.2:80", 1, Forwarding::Masquerade))
             .await
             .unwrap_err();
-        assert_eq!(error.refusal(), Some(Refusal::InvalidDestination), "{error}");
+        assert_eq!(error.refusal(), Some(Refusal::MixedFamilies), "{error}");
         Ok(())
     })
 }

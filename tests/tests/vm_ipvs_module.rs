@@ -1,16 +1,16 @@
 //! lvs-ipvs while the kernel's module comes and goes. A target of its own: it takes IPVS away from everybody.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use lvs_core::{
-    Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, Table, VirtualService,
-};
-use lvs_ipvs::{Cause, Client, IpvsDataplane};
+use lvs_core::{Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, VirtualService};
+use lvs_ipvs::{Cause, Client, IpvsDataplane, LoadFailure};
 use lvs_tests::{poll_until, require_ipvs};
 
 const LIMIT: Duration = Duration::from_secs(60);
+const SCRIPT: &str = "/tmp/lvs-modprobe";
 const LOADER: &str = "/proc/sys/kernel/modprobe";
 
 /// Keeps the kernel from loading modules; lets it load them again, and gives it IPVS back, when dropped.
@@ -23,6 +23,14 @@ impl NoLoading {
         let loader = fs::read_to_string(LOADER).expect("the kernel's module loader");
         fs::write(LOADER, "/bin/false").expect("another module loader");
         Self { loader: loader.trim().to_owned() }
+    }
+
+    /// Lets only those load modules who know their names: the kernel asks for a family.
+    fn allow_only_by_name(&self) {
+        let script = format!("#!/bin/sh\n[ $# = 1 ] && exec {} \"$1\"\nexit 1\n", self.loader);
+        fs::write(SCRIPT, script).expect("a script");
+        fs::set_permissions(SCRIPT, fs::Permissions::from_mode(0o755)).expect("an executable script");
+        fs::write(LOADER, SCRIPT).expect("another module loader");
     }
 
     fn allow_loading(&self) {
@@ -63,10 +71,12 @@ fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() 
         unload();
 
         let error = client.info().await.expect_err("IPVS is gone");
-        assert!(matches!(error.cause(), Cause::NoIpvs), "{error:?}");
-        assert!(error.to_string().contains("modprobe ip_vs"), "{error}");
+        // The program that the kernel would have run was tried too, and is quoted.
+        assert!(matches!(error.cause(), Cause::NoIpvs(LoadFailure::Failed { .. })), "{error:?}");
+        assert!(error.to_string().contains("`/bin/false ip_vs` failed: exit status: 1"), "{error}");
+        assert!(error.to_string().contains("run `modprobe ip_vs` as root"), "{error}");
         let error = client.destinations(&key).await.expect_err("IPVS is gone");
-        assert!(matches!(error.cause(), Cause::NoIpvs), "{error:?}");
+        assert!(matches!(error.cause(), Cause::NoIpvs(_)), "{error:?}");
         let mut dataplane = IpvsDataplane::new(client);
         for scope in [Scope::Everything, Scope::Service(key)] {
             let error = dataplane.observe(scope).await.expect_err("no answer is no empty table");
@@ -83,8 +93,18 @@ fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() 
 
         // The kernel loads the module by itself when it is asked for the family; its number is another one now.
         loading.allow_loading();
-        assert_eq!(dataplane.observe(Scope::Everything).await.expect("the table"), Table::default());
+        assert!(dataplane.observe(Scope::Everything).await.expect("the table").is_empty());
         assert!(dataplane.apply(add).await.iter().all(Result::is_ok));
+
+        // Where the kernel is not able to, the client loads it, unless it was told not to.
+        unload();
+        loading.allow_only_by_name();
+        let mut quiet = Client::open().expect("a netlink socket").with_module_loading(false);
+        let error = quiet.info().await.expect_err("IPVS is gone");
+        assert!(matches!(error.cause(), Cause::NoIpvs(LoadFailure::Off)), "{error:?}");
+        Client::open().expect("a netlink socket").info().await.expect("it was loaded");
+        quiet.info().await.expect("it is there");
+        loading.allow_loading();
 
         // Also when it goes and comes back between two calls.
         unload();

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own commands.
 
+mod bench;
 mod demo;
 mod lints;
 mod mutate;
@@ -38,6 +39,10 @@ enum Task {
     Mutate(mutate::MutateArguments),
     /// Play scenario S2 live: two lvsd nodes, a client, two web servers, a failover
     Demo,
+    /// Let every program that can handle a large IPVS table, side by side in the test VM
+    ///
+    /// For figures that mean anything the machine has to be idle.
+    BenchIpvs(bench::BenchArguments),
     /// Boot the test VM (Debian's kernel, with IPVS) and run a program of this machine in it
     ///
     /// The guest sees this machine's files; what it writes is lost when it ends, except below /run/vm,
@@ -53,6 +58,9 @@ struct VmArguments {
     /// Stop the guest after this many seconds
     #[arg(long, default_value_t = 600)]
     limit: u64,
+    /// Let the guest's clock count instructions instead of time: one a nanosecond, however busy this machine is
+    #[arg(long)]
+    instructions: bool,
     /// Set a variable in the program's environment
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
@@ -67,6 +75,7 @@ fn main() -> ExitCode {
         Task::Sim(arguments) => sim::run(&arguments),
         Task::Mutate(arguments) => mutate::run(&arguments),
         Task::Demo => demo::demo(),
+        Task::BenchIpvs(arguments) => bench::run_bench(&arguments),
         Task::Vm(arguments) => vm(arguments),
     };
     result.unwrap_or_else(|error| {
@@ -83,7 +92,7 @@ fn vm(arguments: VmArguments) -> Result<ExitCode> {
         environment: arguments.environment,
         limit: Duration::from_secs(arguments.limit),
     };
-    let machine = vm::Machine { memory: arguments.memory };
+    let machine = vm::Machine { memory: arguments.memory, instructions: arguments.instructions };
     let report = machine.run(&[job])?;
     if let Some(failure) = report.failure {
         return Err(failure);

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
     }
     if with_namespaces {
         // The scenarios start it as a program, and cargo test would leave an old one in place.
-        summary.check("build lvsd", || stage::run(cargo().args(BUILD_LVSD)));
+        summary.check("build the programs", || stage::run(cargo().args(BUILD_PROGRAMS)));
         summary.tests("unit, documentation and namespace tests", || {
             run_tests(&mut in_namespaces(&["test", "--workspace", "--no-fail-fast"], filter)?)
         });
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
 }
 
 /// For the whole workspace, so that its dependencies have the same features as in the tests and are built once.
-pub(crate) const BUILD_LVSD: [&str; 4] = ["build", "--workspace", "--bin", "lvsd"];
+pub(crate) const BUILD_PROGRAMS: [&str; 6] = ["build", "--workspace", "--bin", "lvsd", "--bin", "json_table"];
 
 fn cargo_test(arguments: &[&str], filter: Option<&str>) -> Result<Counts> {
     run_tests(cargo().args(["test", "--no-fail-fast"]).args(arguments).args(filter))

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 
 use crate::stage::{Counts, Failed, Summary, cargo, run, text};
-use crate::test::BUILD_LVSD;
+use crate::test::BUILD_PROGRAMS;
 use crate::vm::{Job, Machine, Outcome};
 
 /// Builds them, runs them one after another, and adds a row for each.
@@ -62,7 +62,7 @@ fn judge(outcome: &Outcome) -> Result<Counts> {
 }
 
 fn build(filter: Option<&str>) -> Result<Vec<Job>> {
-    run(cargo().args(BUILD_LVSD))?;
+    run(cargo().args(BUILD_PROGRAMS))?;
     let messages = text(cargo().args([
         "test",
         "--workspace",

@@ -4,6 +4,8 @@
 //! - `cargo run -p embed --bin udp`: two drivers on the loopback interface, with packets in UDP.
 //! - `cargo run -p embed --bin balancer`: servers with a check of one's own, and the table that follows from it.
 //! - `cargo run -p embed --bin own_loop`: health checks without an async runtime.
+//! - `cargo run -p embed --bin json_table -- --dry-run FILE`: a table that is kept equal to a JSON file (without `--dry-run` the
+//!   kernel's, as root).
 
 // The program of the README is compiled with the documentation tests.
 #[cfg(doctest)]

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{Socket, malformed};
 use crate::channel::Failure;
 use crate::error::{Error, KernelError, Malformed};
-use crate::message::{Frame, Message, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Request};
+use crate::message::{Frame, Message, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Part, Request};
 
 /// One entry of a dump, where it was received.
 ///
@@ -87,19 +85,27 @@ impl Socket {
     pub async fn dump_fold<T>(
         &mut self,
         request: &Request,
+        begin: impl FnMut() -> T,
+        read: impl FnMut(&mut T, DumpEntry<'_>),
+    ) -> Result<T, Error> {
+        self.dump_part(request.part(), begin, read).await
+    }
+
+    pub(crate) async fn dump_part<T>(
+        &mut self,
+        request: Part<'_>,
         mut begin: impl FnMut() -> T,
         mut read: impl FnMut(&mut T, DumpEntry<'_>),
     ) -> Result<T, Error> {
-        self.check_length(0, request)?;
         for attempt in 1..=DUMP_ATTEMPTS {
             self.finish_dump().await?;
             match self.dump_once(request, begin(), &mut read).await {
                 Ok(Some(read)) => return Ok(read),
-                Ok(None) => tracing::debug!(attempt, kind = request.kind(), "dump interrupted"),
+                Ok(None) => tracing::debug!(attempt, kind = request.kind, "dump interrupted"),
                 Err(Error::Kernel { source, .. })
                     if source.errno() == libc::EBUSY && attempt < DUMP_ATTEMPTS =>
                 {
-                    tracing::debug!(attempt, kind = request.kind(), "dump refused as busy");
+                    tracing::debug!(attempt, kind = request.kind, "dump refused as busy");
                     tokio::time::sleep(BUSY_PAUSE * attempt).await;
                 }
                 Err(error) => return Err(error),
@@ -111,21 +117,17 @@ impl Socket {
     /// One attempt; `None` if what was received is not one consistent table.
     async fn dump_once<T>(
         &mut self,
-        request: &Request,
+        request: Part<'_>,
         mut value: T,
         read: &mut impl FnMut(&mut T, DumpEntry<'_>),
     ) -> Result<Option<T>, Error> {
-        let sequence = self.take_sequences(1);
-        self.outgoing.clear();
-        request.emit(&mut self.outgoing, NLM_F_DUMP, sequence, self.channel.port());
-        self.send(DUMP).await?;
+        let sequence = self.send_one(DUMP, request, NLM_F_DUMP).await?;
         // Only now: what was not sent has no end to wait for.
         self.dump_in_flight = Some(sequence);
         let mut consistent = true;
         let mut datagrams = 0_u32;
         loop {
-            let deadline = Instant::now() + self.timeout;
-            match self.channel.receive(Some(deadline)).await {
+            match self.channel.receive(Some(self.timeout)).await {
                 Ok(()) => {}
                 // Read on to the end of the dump; only then can it be repeated.
                 Err(Failure::Truncated) => {

@@ -63,9 +63,10 @@ impl FakeKernel {
 }
 
 fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Request::new(kind, payload.to_vec()).with_flags(Flags::from_bits(flags)).emit(&mut bytes, 0, sequence, 0);
-    bytes
+    let mut answer = Outgoing::default();
+    answer.push(Part { kind, flags: Flags::from_bits(flags), payload });
+    answer.number(sequence, 0);
+    answer.bytes().to_vec()
 }
 
 fn answer(sequence: u32, errno: i32) -> Vec<u8> {

@@ -1,0 +1,251 @@
+//! The shape of a virtual service, with and without its servers.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::number::{Mark, Number, Prefix, Seconds};
+use super::unique::Unique;
+use crate::names::{EngineName, SchedulerName};
+use crate::service::{
+    Family, Persistence, Protocol, RealServer, SchedulerFlags, ServerKey, ServiceKey, VirtualService,
+};
+use crate::table::ServiceTable;
+
+#[derive(Serialize)]
+struct WrittenService<'a> {
+    #[serde(flatten)]
+    key: ServiceKey,
+    scheduler: &'a SchedulerName,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scheduler_flags: Vec<&'static str>,
+    #[serde(skip_serializing_if = "is_false")]
+    one_packet: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    persistence: Option<WrittenPersistence>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    persistence_engine: Option<&'a EngineName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<Vec<&'a RealServer>>,
+}
+
+#[derive(Serialize)]
+struct WrittenPersistence {
+    /// Seconds.
+    timeout: u64,
+    prefix: u8,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenKey {
+    Address { protocol: Protocol, address: ServerKey },
+    Fwmark { fwmark: NonZeroU32, family: Family },
+}
+
+impl<'a> WrittenService<'a> {
+    fn of(service: &'a VirtualService, servers: Option<Vec<&'a RealServer>>) -> Self {
+        let persistence = service.persistence().map(|persistence| WrittenPersistence {
+            timeout: persistence.timeout().as_secs(),
+            prefix: persistence.prefix_len(),
+        });
+        Self {
+            key: service.key(),
+            scheduler: service.scheduler(),
+            scheduler_flags: flag_words(service),
+            one_packet: service.one_packet(),
+            persistence,
+            persistence_engine: service.persistence_engine(),
+            servers,
+        }
+    }
+}
+
+impl Serialize for ServiceKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = match *self {
+            Self::Address { protocol, address } => {
+                WrittenKey::Address { protocol, address: ServerKey::new(address) }
+            }
+            Self::Fwmark { family, mark } => WrittenKey::Fwmark { fwmark: mark, family },
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl Serialize for VirtualService {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WrittenService::of(self, None).serialize(serializer)
+    }
+}
+
+impl Serialize for ServiceTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WrittenService::of(self.service(), Some(self.servers().collect())).serialize(serializer)
+    }
+}
+
+/// The words of the flags that are set: as `ipvsadm` calls them for this scheduler.
+fn flag_words(service: &VirtualService) -> Vec<&'static str> {
+    let SchedulerFlags { first, second, third } = service.scheduler_flags();
+    let [one, two, three] = known_flags(service.scheduler());
+    [(first, one), (second, two), (third, three)]
+        .into_iter()
+        .filter_map(|(is_set, word)| is_set.then_some(word))
+        .collect()
+}
+
+/// What the flags are called beside `flag-1`, `flag-2` and `flag-3`.
+fn known_flags(scheduler: &SchedulerName) -> [&'static str; 3] {
+    match scheduler.as_str() {
+        "sh" => ["sh-fallback", "sh-port", "flag-3"],
+        "mh" => ["mh-fallback", "mh-port", "flag-3"],
+        _ => ["flag-1", "flag-2", "flag-3"],
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a service: an object with `protocol` and `address`, or with `fwmark`"
+)]
+struct ReadService {
+    protocol: Option<Protocol>,
+    address: Option<ServerKey>,
+    fwmark: Option<Number<Mark>>,
+    family: Option<Family>,
+    #[serde(default)]
+    scheduler: SchedulerName,
+    #[serde(default)]
+    scheduler_flags: Vec<String>,
+    #[serde(default)]
+    one_packet: bool,
+    persistence: Option<ReadPersistence>,
+    persistence_engine: Option<EngineName>,
+    servers: Option<Unique<RealServer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "persistence: an object with the field `timeout`")]
+struct ReadPersistence {
+    timeout: Number<Seconds>,
+    prefix: Option<Number<Prefix>>,
+}
+
+impl ReadService {
+    /// The service, and its servers if any were named.
+    fn split<E: Error>(self) -> Result<(VirtualService, Option<Unique<RealServer>>), E> {
+        let key = key(self.protocol, self.address, self.fwmark, self.family)?;
+        let flags = flags(&self.scheduler, &self.scheduler_flags)?;
+        let persistence = self.persistence.map(|read| persistence(key.family(), read)).transpose()?;
+        let service = VirtualService::new(key)
+            .with_scheduler(self.scheduler)
+            .with_scheduler_flags(flags)
+            .with_one_packet(self.one_packet)
+            .with_persistence(persistence)
+            .with_persistence_engine(self.persistence_engine);
+        Ok((service, self.servers))
+    }
+}
+
+fn key<E: Error>(
+    protocol: Option<Protocol>,
+    address: Option<ServerKey>,
+    mark: Option<Number<Mark>>,
+    family: Option<Family>,
+) -> Result<ServiceKey, E> {
+    let mark = mark.and_then(|Number(mark)| NonZeroU32::new(mark));
+    let wrong = match (protocol, address, mark, family) {
+        (Some(protocol), Some(address), None, None) => {
+            return Ok(ServiceKey::address(protocol, address.address()));
+        }
+        (None, None, Some(mark), family) => {
+            return Ok(ServiceKey::Fwmark { family: family.unwrap_or(Family::Ipv4), mark });
+        }
+        (_, _, None, Some(_)) => "`family` belongs to `fwmark`: an address has its own",
+        (Some(_), None, None, None) => return Err(E::missing_field("address")),
+        (None, Some(_), None, None) => return Err(E::missing_field("protocol")),
+        (None, None, None, None) => "a service has `protocol` and `address`, or `fwmark`",
+        (_, _, Some(_), _) => "a service has `protocol` and `address`, or `fwmark`, not both",
+    };
+    Err(E::custom(wrong))
+}
+
+fn flags<E: Error>(scheduler: &SchedulerName, words: &[String]) -> Result<SchedulerFlags, E> {
+    let mut flags = SchedulerFlags::default();
+    let [one, two, _] = known_flags(scheduler);
+    for word in words {
+        let flag = match word.as_str() {
+            word if word == one || word == "flag-1" => &mut flags.first,
+            word if word == two || word == "flag-2" => &mut flags.second,
+            "flag-3" => &mut flags.third,
+            _ => {
+                return Err(E::custom(format_args!(
+                    "unknown flag `{word}` of scheduler `{scheduler}`, expected `flag-1`, `flag-2` or `flag-3` (of `sh` also \
+                     `sh-fallback` and `sh-port`, of `mh` `mh-fallback` and `mh-port`)"
+                )));
+            }
+        };
+        *flag = true;
+    }
+    Ok(flags)
+}
+
+fn persistence<E: Error>(family: Family, read: ReadPersistence) -> Result<Persistence, E> {
+    let Number(seconds) = read.timeout;
+    let whole = Persistence::new(family, Duration::from_secs(seconds.into()));
+    match read.prefix {
+        None => Ok(whole),
+        Some(Number(prefix)) if prefix <= whole.prefix_len() => Ok(whole.with_prefix_len(prefix)),
+        Some(Number(prefix)) => Err(E::custom(format_args!(
+            "the prefix of a service of IPv4 has 1 to {} bits, not {prefix}",
+            whole.prefix_len()
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for VirtualService {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match ReadService::deserialize(deserializer)?.split()? {
+            (service, None) => Ok(service),
+            (_, Some(_)) => Err(D::Error::custom("a service by itself has no field `servers`")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (service, servers) = ReadService::deserialize(deserializer)?.split()?;
+        let mut table = Self::new(service);
+        for server in servers.unwrap_or_default() {
+            table.insert(server);
+        }
+        Ok(table)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a service's key: an object with `protocol` and `address`, or with `fwmark`"
+)]
+struct ReadKey {
+    protocol: Option<Protocol>,
+    address: Option<ServerKey>,
+    fwmark: Option<Number<Mark>>,
+    family: Option<Family>,
+}
+
+impl<'de> Deserialize<'de> for ServiceKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ReadKey { protocol, address, fwmark, family } = ReadKey::deserialize(deserializer)?;
+        key(protocol, address, fwmark, family)
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}

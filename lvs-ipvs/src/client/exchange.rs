@@ -1,0 +1,118 @@
+//! One question or order to the kernel and its answer; the module is loaded where IPVS is absent.
+
+use lvs_core::Change;
+use lvs_netlink::{Command as Request, DumpEntry};
+
+use super::Client;
+use crate::convert;
+use crate::error::{Cause, Error, Operation};
+use crate::raw::{DecodeError, Message};
+use crate::reading::Shape;
+
+impl Client {
+    pub(super) async fn change(&mut self, change: Change) -> Result<(), Error> {
+        let request = Request::from_payload(change_bytes(&change)?);
+        self.send(&Operation::Change(change), &request).await.map(drop)
+    }
+
+    pub(super) async fn tell(&mut self, operation: &Operation, message: &Message) -> Result<(), Error> {
+        let request = request(operation, message)?;
+        self.send(operation, &request).await.map(drop)
+    }
+
+    pub(super) async fn ask(&mut self, operation: &Operation, question: &Message) -> Result<Message, Error> {
+        let request = request(operation, question)?;
+        let answers = self.send(operation, &request).await?;
+        let answer = answers.first().ok_or_else(|| {
+            let nothing = DecodeError("there is nothing but an acknowledgement".to_owned());
+            unreadable(operation.clone(), nothing)
+        })?;
+        Message::parse(answer.payload()).map_err(|error| unreadable(operation.clone(), error))
+    }
+
+    /// All answers, and in how many pieces they came.
+    pub(super) async fn dump(
+        &mut self,
+        operation: &Operation,
+        question: &Message,
+    ) -> Result<(Vec<Message>, Shape), Error> {
+        let request = request(operation, question)?;
+        loop {
+            match self.netlink.dump_fold(&request, Answers::default, Answers::read).await {
+                Err(error) => self.bring_back(operation, error).await?,
+                Ok(answers) => {
+                    return match answers.error {
+                        Some(error) => Err(unreadable(operation.clone(), error)),
+                        None => Ok((answers.messages, answers.shape)),
+                    };
+                }
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        operation: &Operation,
+        request: &Request,
+    ) -> Result<Vec<lvs_netlink::Message>, Error> {
+        loop {
+            match self.netlink.request(request).await {
+                Err(error) => self.bring_back(operation, error).await?,
+                Ok(answers) => return Ok(answers),
+            }
+        }
+    }
+
+    /// Loads IPVS if it is absent: then try again. Any other error is one. Ends, since the loader pauses.
+    pub(super) async fn bring_back(
+        &mut self,
+        operation: &Operation,
+        error: lvs_netlink::Error,
+    ) -> Result<(), Error> {
+        if !matches!(error, lvs_netlink::Error::FamilyAbsent { .. }) {
+            return Err(Error::from_netlink(operation.clone(), error));
+        }
+        let loaded = self.loader.load().await;
+        loaded.map_err(|failure| Error::new(operation.clone(), Cause::NoIpvs(failure)))
+    }
+}
+
+/// The answers of a dump so far.
+#[derive(Debug, Default)]
+struct Answers {
+    messages: Vec<Message>,
+    shape: Shape,
+    error: Option<DecodeError>,
+}
+
+impl Answers {
+    fn read(&mut self, entry: DumpEntry<'_>) {
+        self.shape.note(&entry);
+        match Message::parse(entry.payload()) {
+            Ok(message) => self.messages.push(message),
+            Err(error) => {
+                self.error.get_or_insert(error);
+            }
+        }
+    }
+}
+
+pub(super) fn change_bytes(change: &Change) -> Result<Vec<u8>, Error> {
+    let unsupported = || {
+        let reason = "this forwarding method is newer than this version of lvs-ipvs".to_owned();
+        Error::new(Operation::Change(change.clone()), Cause::Unsupported(reason))
+    };
+    let message = convert::change_message(change).ok_or_else(unsupported)?;
+    message.to_bytes().ok_or_else(unsupported)
+}
+
+pub(super) fn unreadable(operation: Operation, error: DecodeError) -> Error {
+    Error::new(operation, Cause::Unreadable(error.to_string()))
+}
+
+fn request(operation: &Operation, message: &Message) -> Result<Request, Error> {
+    let bytes = message.to_bytes().ok_or_else(|| {
+        Error::new(operation.clone(), Cause::Unsupported("the message is too long".to_owned()))
+    })?;
+    Ok(Request::from_payload(bytes))
+}

@@ -1,0 +1,218 @@
+//! Reads tables as they are while others edit them: what `reading.rs` decides, carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lvs_core::{Family, ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
+use lvs_netlink::KernelError;
+
+use super::Client;
+use super::exchange::unreadable;
+use crate::convert;
+use crate::error::{Cause, Error, Operation, Refusal};
+use crate::observation::Observation;
+use crate::raw::{Command, DecodeError, Message};
+use crate::reading::{DUMPS, Verdict};
+use crate::types::{ServerEntry, ServiceEntry};
+
+impl Client {
+    /// All services, in the order of their keys.
+    ///
+    /// What others edit meanwhile: see [`Client`].
+    ///
+    /// # Errors
+    /// See [`Error`]; an entry that [`VirtualService`] cannot say is one.
+    pub async fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
+        let operation = Operation::ReadServices;
+        let answers = self.raw_services().await?;
+        services(&answers).map_err(|error| unreadable(operation, error))
+    }
+
+    /// The service with that key; `None` if the kernel says that there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceEntry>, Error> {
+        let operation = Operation::ReadService(*key);
+        let Some(answer) = self.raw_service(key).await? else { return Ok(None) };
+        let service = answer.service.unwrap_or_default();
+        convert::service_entry(&service).map(Some).map_err(|error| unreadable(operation, error))
+    }
+
+    /// The real servers of a service, in the order of their keys.
+    ///
+    /// What others edit meanwhile: see [`Client`].
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Refusal::ServiceAbsent`] if there is no such service.
+    pub async fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<ServerEntry>, Error> {
+        let operation = Operation::ReadDestinations(*key);
+        let Some(answers) = self.raw_destinations(key).await? else {
+            return Err(Error::refused(operation, KernelError::from_errno(ESRCH)));
+        };
+        servers(&answers, key).map_err(|error| unreadable(operation, error))
+    }
+
+    /// The real server of a service with that key; `None` if the service has none such.
+    ///
+    /// # Errors
+    /// As [`Client::destinations`].
+    pub async fn destination(
+        &mut self,
+        key: &ServiceKey,
+        server: &ServerKey,
+    ) -> Result<Option<ServerEntry>, Error> {
+        // The kernel tells of all destinations or of none.
+        let entries = self.destinations(key).await?;
+        Ok(entries.into_iter().find(|entry| entry.server.key() == *server))
+    }
+
+    /// All services with their servers.
+    ///
+    /// A service that is removed meanwhile is left out. What else others edit meanwhile: see [`Client`].
+    ///
+    /// # Errors
+    /// See [`Error`]; an entry that a table cannot say is one. [`IpvsDataplane`](crate::IpvsDataplane) goes on without
+    /// such entries.
+    pub async fn table(&mut self) -> Result<Table, Error> {
+        let mut table = Table::default();
+        for entry in self.services().await? {
+            if let Some(service) = self.with_servers(entry.service).await? {
+                table.insert(service);
+            }
+        }
+        Ok(table)
+    }
+
+    /// The service with that key and its servers; `None` if the kernel says that there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn service_table(&mut self, key: &ServiceKey) -> Result<Option<ServiceTable>, Error> {
+        match self.service(key).await? {
+            Some(entry) => self.with_servers(entry.service).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What a table can say of everything, or of one service; the rest is told apart instead of being an error.
+    pub(crate) async fn observe(&mut self, only: Option<&ServiceKey>) -> Result<Observation, Error> {
+        let services = match only {
+            Some(key) => self.raw_service(key).await?.into_iter().collect(),
+            None => self.raw_services().await?,
+        };
+        let mut observation = Observation::default();
+        for service in observation.read_services(&services).into_values() {
+            if let Some(answers) = self.raw_destinations(&service.key()).await? {
+                observation.read_service_table(service, &answers);
+            }
+        }
+        Ok(observation)
+    }
+
+    /// What a table can say of all services, without their destinations.
+    pub(crate) async fn bare_services(&mut self) -> Result<Table, Error> {
+        let answers = self.raw_services().await?;
+        let services = Observation::default().read_services(&answers);
+        Ok(services.into_values().map(ServiceTable::new).collect())
+    }
+
+    /// The kernel's own messages about all services.
+    pub(super) async fn raw_services(&mut self) -> Result<Vec<Message>, Error> {
+        let mut reading = self.memory.read_services();
+        loop {
+            let question = Message::new(Command::GetService);
+            let (mut answers, shape) = self.dump(&Operation::ReadServices, &question).await?;
+            let mut keys: BTreeSet<_> = answers.iter().filter_map(service_key).collect();
+            match reading.handle_dump(&keys, shape) {
+                Verdict::Complete => {}
+                Verdict::Confirm(missing) => {
+                    for key in missing {
+                        if let Some(answer) = self.raw_service(&key).await? {
+                            answers.push(answer);
+                            keys.insert(key);
+                        }
+                    }
+                }
+                Verdict::Again | Verdict::Torn => continue,
+            }
+            self.memory.services_are(keys);
+            return Ok(answers);
+        }
+    }
+
+    /// The kernel's own message about that service; `None` if it says that there is none.
+    pub(super) async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<Message>, Error> {
+        let question = Message::about(Command::GetService, convert::raw_key(key));
+        match self.ask(&Operation::ReadService(*key), &question).await {
+            Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// The kernel's own messages about the destinations of that service; `None` if it says that there is none.
+    pub(super) async fn raw_destinations(&mut self, key: &ServiceKey) -> Result<Option<Vec<Message>>, Error> {
+        let operation = Operation::ReadDestinations(*key);
+        let question = Message::about(Command::GetDest, convert::raw_key(key));
+        let mut reading = self.memory.read_destinations(key);
+        loop {
+            let (answers, shape) = self.dump(&operation, &question).await?;
+            let keys = answers.iter().filter_map(|answer| server_key(answer, key.family()));
+            match reading.handle_dump(keys, shape) {
+                Verdict::Complete => self.memory.destinations_are(key, reading),
+                Verdict::Again | Verdict::Confirm(_) => continue,
+                Verdict::Torn => {
+                    return Err(Error::new(operation, Cause::Interrupted { attempts: DUMPS }));
+                }
+            }
+            // The kernel answers the question for an absent service with no destinations, too.
+            if answers.is_empty() && self.raw_service(key).await?.is_none() {
+                return Ok(None);
+            }
+            return Ok(Some(answers));
+        }
+    }
+
+    async fn with_servers(&mut self, service: VirtualService) -> Result<Option<ServiceTable>, Error> {
+        let servers = match self.destinations(&service.key()).await {
+            Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => return Ok(None),
+            servers => servers?,
+        };
+        let mut table = ServiceTable::new(service);
+        for entry in servers {
+            table.insert(entry.server);
+        }
+        Ok(Some(table))
+    }
+}
+
+/// What names the service of an answer, if it can be said.
+fn service_key(answer: &Message) -> Option<ServiceKey> {
+    convert::service_key(answer.service.as_ref()?).ok()
+}
+
+/// What names the destination of an answer, if it can be said.
+fn server_key(answer: &Message, family: Family) -> Option<ServerKey> {
+    convert::server_key(answer.destination.as_ref()?, family).ok()
+}
+
+/// The services of a dump; one that came twice is one.
+pub(super) fn services(answers: &[Message]) -> Result<Vec<ServiceEntry>, DecodeError> {
+    let mut services = BTreeMap::new();
+    for service in answers.iter().filter_map(|answer| answer.service.as_ref()) {
+        let entry = convert::service_entry(service)?;
+        services.insert(entry.service.key(), entry);
+    }
+    Ok(services.into_values().collect())
+}
+
+/// The real servers of a dump of one service; one that came twice is one.
+pub(super) fn servers(answers: &[Message], key: &ServiceKey) -> Result<Vec<ServerEntry>, DecodeError> {
+    let mut servers = BTreeMap::new();
+    for destination in answers.iter().filter_map(|answer| answer.destination.as_ref()) {
+        let entry = convert::server_entry(destination, key.family())?;
+        servers.insert(entry.server.key(), entry);
+    }
+    Ok(servers.into_values().collect())
+}
+
+const ESRCH: i32 = 3;
