@@ -20,6 +20,7 @@ pub use targets::configuration::configuration;
 pub use targets::connections::connections;
 pub use targets::demux::demux;
 pub use targets::ipv4_header::ipv4_header;
+pub use targets::table::table;
 
 /// A parser that is tried out.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +34,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "advert", body: advert, pace: 100 },
     Target { name: "ipv4_header", body: ipv4_header, pace: 100 },
     Target { name: "ah", body: ah, pace: 20 },
     Target { name: "demux", body: demux, pace: 20 },
     Target { name: "configuration", body: configuration, pace: 1 },
     Target { name: "connections", body: connections, pace: 10 },
+    Target { name: "table", body: table, pace: 20 },
 ];
 
 /// Where the inputs of a target lie that are tried each time.

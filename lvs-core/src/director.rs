@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::pool::{Health, Pool};
 use crate::service::{ServerKey, ServiceKey};
@@ -49,8 +50,22 @@ impl Director {
         check: u64,
         health: Health,
     ) -> bool {
+        self.change(service, |pool| pool.set_check(server, check, health))
+    }
+
+    /// Takes a server out of service as [`Pool::drain`]; answers whether the desired table may have changed.
+    pub fn drain(&mut self, service: &ServiceKey, server: &ServerKey, within: Duration) -> bool {
+        self.change(service, |pool| pool.drain(server, within))
+    }
+
+    /// Takes a server into service again as [`Pool::undrain`]; answers whether the desired table may have changed.
+    pub fn undrain(&mut self, service: &ServiceKey, server: &ServerKey) -> bool {
+        self.change(service, |pool| pool.undrain(server))
+    }
+
+    fn change(&mut self, service: &ServiceKey, change: impl FnOnce(&mut Pool) -> bool) -> bool {
         self.pools.get_mut(service).is_some_and(|directed| {
-            let news = directed.pool.set_check(server, check, health);
+            let news = change(&mut directed.pool);
             if news {
                 directed.desired = Arc::new(directed.pool.desired());
             }

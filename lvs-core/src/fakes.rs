@@ -30,6 +30,11 @@ struct DataplaneState {
     applied: Vec<Change>,
     failure: Option<DataplaneErrorKind>,
     connections: BTreeMap<(ServiceKey, ServerKey), u32>,
+    refused: Vec<Change>,
+    conflicting: Vec<Change>,
+    tried: Vec<Change>,
+    skipped: Vec<(ServiceKey, Option<ServerKey>)>,
+    observed: Vec<Scope>,
 }
 
 impl FakeDataplane {
@@ -60,6 +65,34 @@ impl FakeDataplane {
         self.state().failure = failure;
     }
 
+    /// From now on these edits, and no others, are refused.
+    pub fn set_refused(&self, edits: impl IntoIterator<Item = Change>) {
+        self.state().refused = edits.into_iter().collect();
+    }
+
+    /// From now on these edits, and no others, find another table than the one that can be read.
+    pub fn set_conflicting(&self, edits: impl IntoIterator<Item = Change>) {
+        self.state().conflicting = edits.into_iter().collect();
+    }
+
+    /// How often an edit was tried.
+    #[must_use]
+    pub fn tries(&self, edit: &Change) -> usize {
+        self.state().tried.iter().filter(|tried| *tried == edit).count()
+    }
+
+    /// The next reading that could show that service, or that server of it, misses it: as a reading of the kernel's table
+    /// can while somebody edits it.
+    pub fn skip_once(&self, service: ServiceKey, server: Option<ServerKey>) {
+        self.state().skipped.push((service, server));
+    }
+
+    /// What was read, oldest first.
+    #[must_use]
+    pub fn observed(&self) -> Vec<Scope> {
+        self.state().observed.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, DataplaneState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,11 +101,24 @@ impl FakeDataplane {
 #[async_trait]
 impl Dataplane for FakeDataplane {
     async fn observe(&mut self, scope: Scope) -> Result<Table, DataplaneError> {
-        let state = self.state();
+        let mut state = self.state();
+        state.observed.push(scope);
         if let Some(kind) = state.failure {
             return Err(DataplaneError::new(kind, "observe", "the fake was told to fail"));
         }
         let mut table = state.table.clone();
+        let shows = |(service, server): &(ServiceKey, Option<ServerKey>)| match scope {
+            Scope::Everything => true,
+            Scope::Services => server.is_none(),
+            Scope::Service(key) => key == *service,
+        };
+        for (service, server) in state.skipped.extract_if(.., |skipped| shows(skipped)) {
+            match (server, table.service_mut(&service)) {
+                (Some(server), Some(entry)) => drop(entry.remove(&server)),
+                (None, _) => drop(table.remove(&service)),
+                (Some(_), None) => {}
+            }
+        }
         match scope {
             Scope::Everything => {}
             Scope::Services => {
@@ -114,6 +160,16 @@ impl Dataplane for FakeDataplane {
         let mut state = self.state();
         let mut results = Vec::with_capacity(changes.len());
         for change in changes {
+            state.tried.push(change.clone());
+            let told = [
+                (&state.refused, DataplaneErrorKind::Refused, "the fake was told to refuse it"),
+                (&state.conflicting, DataplaneErrorKind::Drifted, "the fake was told so"),
+            ];
+            let told = told.into_iter().find(|(edits, ..)| edits.contains(&change));
+            if let Some((_, kind, reason)) = told {
+                results.push(Err(DataplaneError::new(kind, change.to_string(), reason)));
+                continue;
+            }
             results.push(match state.failure {
                 Some(kind) => Err(DataplaneError::new(kind, change.to_string(), "the fake was told to fail")),
                 None => state

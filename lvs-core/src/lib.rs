@@ -27,6 +27,7 @@ pub mod names;
 pub mod notify;
 pub mod ownership;
 pub mod pool;
+pub mod reconciler;
 #[cfg(feature = "serde")]
 pub mod serialized;
 pub mod service;
@@ -49,6 +50,7 @@ pub use names::{EngineName, InvalidName, SchedulerName};
 pub use notify::{Notice, Notify};
 pub use ownership::{ClaimResult, Epoch, Ownership, Role};
 pub use pool::{Health, OnFailure, Pool};
+pub use reconciler::Reconciler;
 pub use service::{
     Family, Persistence, Protocol, RealServer, SchedulerFlags, ServerKey, ServiceKey, VirtualService, Weight,
 };

@@ -1,6 +1,7 @@
 //! The real servers of one service: the one place that decides a weight.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::service::{RealServer, ServerKey, VirtualService, Weight};
 use crate::table::ServiceTable;
@@ -55,7 +56,42 @@ impl Pool {
 
     /// Puts a server in, taken to be up until its checks say otherwise; one with the same key is replaced.
     pub fn insert(&mut self, server: RealServer, on_failure: OnFailure) {
-        self.members.insert(server.key(), Member { server, on_failure, failing: BTreeSet::new() });
+        let member = Member { server, on_failure, failing: BTreeSet::new(), drain: None };
+        self.members.insert(server.key(), member);
+    }
+
+    /// Takes a server out of service: it gets no new connections, and leaves when those it has have ended, after `within`
+    /// in any case ([`ServiceTable::drain`]). Its checks go on; if they fail, it leaves as any failed server.
+    ///
+    /// Answers whether that is news. What becomes of it the applier tells
+    /// ([`Reconciler::drains`](crate::Reconciler::drains)).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lvs_core::{OnFailure, Pool, Protocol, RealServer, ServerKey, ServiceKey, VirtualService};
+    ///
+    /// let mut pool = Pool::new(VirtualService::new(ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse()?)));
+    /// let server = ServerKey::new("10.0.0.3:80".parse()?);
+    /// pool.insert(RealServer::new(server), OnFailure::Remove);
+    /// assert!(pool.drain(&server, Duration::from_secs(60)));
+    /// assert_eq!(pool.desired().draining().next(), Some((server, Duration::from_secs(60))));
+    ///
+    /// assert!(pool.undrain(&server));
+    /// assert!(pool.desired().server(&server).is_some());
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn drain(&mut self, server: &ServerKey, within: Duration) -> bool {
+        self.set_drain(server, Some(within))
+    }
+
+    /// Takes a server into service again, whether it has left or not; answers whether that is news.
+    pub fn undrain(&mut self, server: &ServerKey) -> bool {
+        self.set_drain(server, None)
+    }
+
+    fn set_drain(&mut self, server: &ServerKey, drain: Option<Duration>) -> bool {
+        let Some(member) = self.members.get_mut(server) else { return false };
+        std::mem::replace(&mut member.drain, drain) != drain
     }
 
     /// The service.
@@ -88,7 +124,7 @@ impl Pool {
         self.members.get(server).map(Member::health)
     }
 
-    /// The weight that the server has in the table now; nothing if it is not to be in the table.
+    /// The weight that the server has in the table now, 0 while it drains; nothing if it is not to be in the table.
     #[must_use]
     pub fn effective_weight(&self, server: &ServerKey) -> Option<Weight> {
         self.members.get(server).and_then(Member::effective_weight)
@@ -106,8 +142,10 @@ impl Pool {
     pub fn desired(&self) -> ServiceTable {
         let mut table = ServiceTable::new(self.service.clone());
         for member in self.members.values() {
-            if let Some(weight) = member.effective_weight() {
-                table.insert(member.server.with_weight(weight));
+            match (member.effective_weight(), member.drain) {
+                (Some(_), Some(within)) => drop(table.drain(member.server.key(), within)),
+                (Some(weight), None) => drop(table.insert(member.server.with_weight(weight))),
+                (None, _) => {}
             }
         }
         table
@@ -120,6 +158,8 @@ struct Member {
     on_failure: OnFailure,
     /// The checks that fail now; bounded by the checks that the application made.
     failing: BTreeSet<u64>,
+    /// It is to leave, and has so much time.
+    drain: Option<Duration>,
 }
 
 impl Member {
@@ -129,9 +169,10 @@ impl Member {
 
     fn effective_weight(&self) -> Option<Weight> {
         match (self.health(), self.on_failure) {
-            (Health::Up, _) => Some(self.server.weight()),
-            (Health::Down, OnFailure::Inhibit) => Some(Weight::ZERO),
             (Health::Down, OnFailure::Remove) => None,
+            (Health::Down, OnFailure::Inhibit) => Some(Weight::ZERO),
+            (Health::Up, _) if self.drain.is_some() => Some(Weight::ZERO),
+            (Health::Up, _) => Some(self.server.weight()),
         }
     }
 }
@@ -181,6 +222,31 @@ mod tests {
             pool.set_health(&server().key(), Health::Up);
             assert_eq!(pool.service_health(), Health::Up);
         }
+    }
+
+    #[test]
+    fn a_server_that_drains_gets_nothing_new_and_returns_with_its_own_weight() {
+        let mut pool = pool(OnFailure::Remove);
+        let minute = Duration::from_secs(60);
+        assert!(pool.drain(&server().key(), minute));
+        assert!(!pool.drain(&server().key(), minute));
+        assert_eq!(pool.effective_weight(&server().key()), Some(Weight::ZERO));
+        assert_eq!(pool.service_health(), Health::Down);
+        assert_eq!(pool.desired().servers().len(), 0);
+        assert_eq!(pool.desired().draining().next(), Some((server().key(), minute)));
+        assert!(pool.undrain(&server().key()));
+        assert!(!pool.undrain(&server().key()));
+        assert_eq!(pool.desired().server(&server().key()), Some(&server()));
+        assert_eq!(pool.desired().draining().len(), 0);
+    }
+
+    #[test]
+    fn a_server_that_fails_while_it_drains_leaves_at_once() {
+        let mut pool = pool(OnFailure::Remove);
+        pool.drain(&server().key(), Duration::from_secs(60));
+        pool.set_health(&server().key(), Health::Down);
+        assert_eq!(pool.desired().draining().len(), 0);
+        assert_eq!(pool.effective_weight(&server().key()), None);
     }
 
     #[test]

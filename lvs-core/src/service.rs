@@ -195,12 +195,12 @@ impl Persistence {
         Self { timeout, prefix_len: longest, longest }
     }
 
-    /// The same persistence for all clients of a network with this prefix length: 1 to 32, or to 128 for IPv6; values
-    /// outside are moved to the bound.
+    /// The same persistence for all clients of a network with this prefix length: 0 to 32, or 1 to 128 for IPv6, whose
+    /// 0 the kernel refuses; values outside are moved to the bound. With 0 all clients are one.
     #[must_use]
     pub const fn with_prefix_len(mut self, prefix_len: u8) -> Self {
         self.prefix_len = match prefix_len {
-            0 => 1,
+            0 if self.longest > 32 => 1,
             length if length > self.longest => self.longest,
             length => length,
         };
@@ -461,8 +461,9 @@ mod tests {
     fn the_prefix_of_persistence_fits_the_family() {
         let four = Persistence::new(Family::Ipv4, Duration::from_secs(1));
         assert_eq!(four.with_prefix_len(64).prefix_len(), 32);
-        assert_eq!(four.with_prefix_len(0).prefix_len(), 1);
+        assert_eq!(four.with_prefix_len(0).prefix_len(), 0);
         let six = Persistence::new(Family::Ipv6, Duration::from_secs(1));
         assert_eq!(six.with_prefix_len(64).prefix_len(), 64);
+        assert_eq!(six.with_prefix_len(0).prefix_len(), 1);
     }
 }

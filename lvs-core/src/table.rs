@@ -4,9 +4,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::service::{RealServer, ServerKey, ServiceKey, VirtualService};
+use crate::service::{Family, RealServer, ServerKey, ServiceKey, VirtualService};
 use crate::settings::{SyncDaemon, SyncRole, Timeouts};
 
 /// A virtual service with its real servers.
@@ -14,23 +16,66 @@ use crate::settings::{SyncDaemon, SyncRole, Timeouts};
 pub struct ServiceTable {
     service: VirtualService,
     servers: BTreeMap<ServerKey, RealServer>,
+    /// Servers that are to leave when their connections have ended, and how long they may take; in what is desired.
+    draining: BTreeMap<ServerKey, Duration>,
 }
 
 impl ServiceTable {
     /// A service without servers.
     #[must_use]
     pub const fn new(service: VirtualService) -> Self {
-        Self { service, servers: BTreeMap::new() }
+        Self { service, servers: BTreeMap::new(), draining: BTreeMap::new() }
     }
 
-    /// Puts a server in; the one with the same key is replaced and returned.
+    /// Puts a server in; the one with the same key is replaced and returned. If it was to drain, it does no more.
     pub fn insert(&mut self, server: RealServer) -> Option<RealServer> {
+        self.draining.remove(&server.key());
         self.servers.insert(server.key(), server)
     }
 
-    /// Takes a server out.
+    /// Takes a server out. If it is there it leaves at once, with the connections it has.
     pub fn remove(&mut self, server: &ServerKey) -> Option<RealServer> {
+        self.draining.remove(server);
         self.servers.remove(server)
+    }
+
+    /// Takes a server out as soon as it has no active connections, and after `within` in any case.
+    ///
+    /// This is for what is desired: an applier that finds the server in the data plane leaves it there with weight 0,
+    /// so that it gets no new connections, watches those that it has, and removes it. A server that is not there stays
+    /// away. The time counts from when the applier is told; a duration and not a point in time, so that a table is a
+    /// value that means the same on every clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lvs_core::{Protocol, RealServer, ServerKey, ServiceKey, ServiceTable, VirtualService};
+    ///
+    /// let mut service = ServiceTable::new(VirtualService::new(ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse()?)));
+    /// let server = ServerKey::new("10.0.0.3:80".parse()?);
+    /// service.insert(RealServer::new(server));
+    /// service.drain(server, Duration::from_secs(60));
+    /// assert_eq!(service.servers().len(), 0);
+    /// assert_eq!(service.draining().next(), Some((server, Duration::from_secs(60))));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn drain(&mut self, server: ServerKey, within: Duration) -> Option<RealServer> {
+        self.draining.insert(server, within);
+        self.servers.remove(&server)
+    }
+
+    /// The servers that are to leave when their connections have ended, and the longest time they may take.
+    pub fn draining(&self) -> impl ExactSizeIterator<Item = (ServerKey, Duration)> {
+        self.draining.iter().map(|(server, within)| (*server, *within))
+    }
+
+    /// Puts a server in that drains; it goes on doing so.
+    pub(crate) fn insert_draining(&mut self, server: RealServer) {
+        self.servers.insert(server.key(), server);
+    }
+
+    /// Whether a data plane that has the one has the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.service == other.service && self.servers == other.servers
     }
 
     /// The service.
@@ -116,9 +161,20 @@ impl Table {
         self.services.get(key).map(Arc::as_ref)
     }
 
+    /// The same, shared.
+    pub(crate) fn service_shared(&self, key: &ServiceKey) -> Option<&Arc<ServiceTable>> {
+        self.services.get(key)
+    }
+
     /// The service with that key, to change its servers.
     pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceTable> {
         self.services.get_mut(key).map(Arc::make_mut)
+    }
+
+    /// The first key after another one, or of all.
+    pub(crate) fn key_after(&self, last: Option<&ServiceKey>) -> Option<ServiceKey> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.services.range((from, Bound::Unbounded)).next().map(|(key, _)| *key)
     }
 
     /// All services in the order of their keys.
@@ -154,9 +210,14 @@ impl Table {
     /// The same services with the timeouts and sync daemons of another table.
     #[must_use]
     pub fn with_settings_of(mut self, other: &Self) -> Self {
+        self.set_settings_of(other);
+        self
+    }
+
+    /// Takes over the timeouts and sync daemons of another table.
+    pub(crate) fn set_settings_of(&mut self, other: &Self) {
         self.timeouts = other.timeouts;
         self.daemons.clone_from(&other.daemons);
-        self
     }
 
     /// The connection timeouts, if the table says anything about them.
@@ -169,6 +230,17 @@ impl Table {
     #[must_use]
     pub fn daemons(&self) -> Option<impl ExactSizeIterator<Item = &SyncDaemon>> {
         self.daemons.as_ref().map(BTreeMap::values)
+    }
+
+    /// A server whose address is of another family than its service's, if there is one. Linux takes it in a tunnel only, and
+    /// not while a sync daemon runs; nor does it start one while there is such a server.
+    #[must_use]
+    pub fn mixed_families(&self) -> Option<(ServiceKey, ServerKey)> {
+        self.services().find_map(|service| {
+            let key = service.service.key();
+            let other = |server: &&RealServer| Family::of(&server.key().address().ip()) != key.family();
+            service.servers().find(other).map(|server| (key, server.key()))
+        })
     }
 
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
@@ -191,6 +263,18 @@ impl Table {
                 Pair::Left(key) => changes.removals.push(Change::RemoveService(*key)),
             }
         }
+        self.settings_changes_to(desired, &mut changes);
+        changes.in_order()
+    }
+
+    /// Whether timeouts and sync daemons are as `desired` wants them.
+    pub(crate) fn has_settings_of(&self, desired: &Self) -> bool {
+        let mut changes = Changes::default();
+        self.settings_changes_to(desired, &mut changes);
+        changes.edits.is_empty()
+    }
+
+    fn settings_changes_to(&self, desired: &Self, changes: &mut Changes) {
         if let Some(wanted) = desired.timeouts {
             let present = self.timeouts.unwrap_or(Timeouts::UNCHANGED);
             if wanted.over(present) != present {
@@ -200,7 +284,6 @@ impl Table {
         if let Some(wanted) = &desired.daemons {
             changes.daemons(self.daemons.as_ref().unwrap_or(&BTreeMap::new()), wanted);
         }
-        changes.in_order()
     }
 
     /// Applies one edit to this value; what the fake data plane and the tests do instead of a kernel.
@@ -226,7 +309,7 @@ impl Table {
                 if service.servers.contains_key(&server.key()) {
                     return Err(Conflict::Exists);
                 }
-                service.insert(*server);
+                service.servers.insert(server.key(), *server);
             }
             Change::EditServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;

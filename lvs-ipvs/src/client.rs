@@ -184,10 +184,16 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
-        let operation = Operation::ReadDaemons;
-        let (answers, _) = self.dump(&operation, &Message::new(Command::GetDaemon)).await?;
-        let daemons = answers.iter().filter_map(|answer| answer.daemon.as_ref()).map(convert::daemon);
-        daemons.collect::<Result<_, _>>().map_err(|error| unreadable(operation, error))
+        let answers = self.raw_daemons().await?;
+        let daemons = answers.iter().map(convert::daemon);
+        daemons.collect::<Result<_, _>>().map_err(|error| unreadable(Operation::ReadDaemons, error))
+    }
+
+    /// The kernel's own words about them; two fit into any datagram.
+    async fn raw_daemons(&mut self) -> Result<Vec<raw::Daemon>, Error> {
+        let question = Message::new(Command::GetDaemon);
+        let read = |bytes: &[u8]| Message::parse(bytes).map(|answer| answer.daemon);
+        self.dump(&Operation::ReadDaemons, &question, read).await.map(|(answers, _)| answers)
     }
 
     /// Starts a sync daemon.

@@ -193,7 +193,7 @@ impl<R: Read> Connections<R> {
         loop {
             let pending = self.buffer.get(self.pending.clone()).unwrap_or_default();
             let unseen = pending.get(looked_at..).unwrap_or_default();
-            if let Some(found) = unseen.iter().position(|&byte| byte == b'\n') {
+            if let Some(found) = newline(unseen) {
                 let length = looked_at + found;
                 let place = self.pending.start..self.pending.start + length;
                 self.pending.start = place.end + 1;
@@ -250,6 +250,17 @@ impl<R: Read> Iterator for Connections<R> {
 }
 
 impl<R: Read> FusedIterator for Connections<R> {}
+
+/// Where the first newline is. Looks at blocks of a size that the compiler has wide instructions for.
+fn newline(bytes: &[u8]) -> Option<usize> {
+    let is_newline = |&byte: &u8| byte == b'\n';
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let has_one = |block: &[u8; 32]| block.iter().fold(false, |found, byte| found | is_newline(byte));
+    match blocks.iter().position(has_one) {
+        Some(index) => blocks.get(index)?.iter().position(is_newline).map(|at| index * 32 + at),
+        None => rest.iter().position(is_newline).map(|at| blocks.len() * 32 + at),
+    }
+}
 
 #[derive(Debug)]
 enum Phase {

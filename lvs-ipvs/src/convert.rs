@@ -154,27 +154,20 @@ pub(crate) fn raw_timeouts(timeouts: &Timeouts) -> raw::Timeouts {
     }
 }
 
-/// A service as a dump or an answer to `GET_SERVICE` has it.
+/// A service as a dump or an answer to `GET_SERVICE` has it, with its counters.
 pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeError> {
+    Ok(ServiceEntry { service: service(raw)?, statistics: raw.statistics.unwrap_or_default() })
+}
+
+/// A service as a dump or an answer to `GET_SERVICE` has it.
+pub(crate) fn service(raw: &raw::Service) -> Result<VirtualService, DecodeError> {
     let key = service_key(raw)?;
     let scheduler = required(raw.scheduler.as_deref(), "scheduler")?;
     let scheduler: SchedulerName =
         scheduler.parse().map_err(|error| DecodeError(format!("scheduler {scheduler:?}: {error}")))?;
     let bits = required(raw.flags, "flags")?.bits;
-    let persistence = (bits & flags::PERSISTENT != 0)
-        .then(|| -> Result<Persistence, DecodeError> {
-            let netmask = required(raw.netmask, "netmask")?;
-            let prefix = match key.family() {
-                Family::Ipv4 => u32::from_be_bytes(netmask).leading_ones(),
-                Family::Ipv6 => u32::from_ne_bytes(netmask),
-            };
-            let timeout = Duration::from_secs(required(raw.timeout, "timeout")?.into());
-            let full = full_prefix(key.family());
-            let prefix = u8::try_from(prefix).map_or(full, |prefix| prefix.min(full));
-            Ok(Persistence::new(key.family(), timeout).with_prefix_len(prefix))
-        })
-        .transpose()?;
-    let service = VirtualService::new(key)
+    let persistence = (bits & flags::PERSISTENT != 0).then(|| persistence(raw, key)).transpose()?;
+    Ok(VirtualService::new(key)
         .with_scheduler(scheduler)
         .with_persistence(persistence)
         .with_persistence_engine(engine(raw)?)
@@ -183,12 +176,51 @@ pub(crate) fn service_entry(raw: &raw::Service) -> Result<ServiceEntry, DecodeEr
             first: bits & flags::SCHED1 != 0,
             second: bits & flags::SCHED2 != 0,
             third: bits & flags::SCHED3 != 0,
-        });
-    Ok(ServiceEntry { service, statistics: raw.statistics.unwrap_or_default() })
+        }))
+}
+
+/// A server as a dump of the destinations of a service of that family has it, with its counters and connections.
+pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
+    Ok(ServerEntry {
+        server: server(raw, service)?,
+        statistics: ServerStatistics {
+            counters: raw.statistics.unwrap_or_default(),
+            active_connections: raw.active_connections.unwrap_or(0),
+            inactive_connections: raw.inactive_connections.unwrap_or(0),
+            persistent_connections: raw.persistent_connections.unwrap_or(0),
+        },
+    })
+}
+
+/// Persistence as it is; what [`Persistence`] would move to a bound is an error.
+fn persistence(raw: &raw::Service, key: ServiceKey) -> Result<Persistence, DecodeError> {
+    let netmask = required(raw.netmask, "netmask")?;
+    let seconds = required(raw.timeout, "timeout")?;
+    let prefix = match key.family() {
+        Family::Ipv4 => {
+            let mask = u32::from_be_bytes(netmask);
+            if mask.leading_ones() + mask.trailing_zeros() < u32::BITS {
+                let mask = Ipv4Addr::from(netmask);
+                return Err(DecodeError(format!("the persistence mask {mask} is no prefix of an address")));
+            }
+            mask.leading_ones()
+        }
+        Family::Ipv6 => u32::from_ne_bytes(netmask),
+    };
+    let timeout = Duration::from_secs(seconds.into());
+    let persistence = Persistence::new(key.family(), timeout);
+    if persistence.timeout() != timeout {
+        return Err(DecodeError(format!("the persistence timeout of {seconds} s is not 1 s to 31 days")));
+    }
+    u8::try_from(prefix)
+        .ok()
+        .map(|prefix| persistence.with_prefix_len(prefix))
+        .filter(|persistence| u32::from(persistence.prefix_len()) == prefix)
+        .ok_or_else(|| DecodeError(format!("the persistence prefix length is {prefix}")))
 }
 
 /// A server as a dump of the destinations of a service of that family has it.
-pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
+pub(crate) fn server(raw: &raw::Destination, service: Family) -> Result<RealServer, DecodeError> {
     let key = server_key(raw, service)?;
     let address = key.address();
     let method = required(raw.forwarding, "forwarding method")? & forwarding::MASK;
@@ -210,29 +242,18 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
     let weight = Weight::new(weight).ok_or_else(|| {
         DecodeError(format!("destination {address} has weight {weight}, which is out of range"))
     })?;
-    let server = RealServer::new(key)
+    Ok(RealServer::new(key)
         .with_weight(weight)
         .with_forwarding(forwarding)
-        .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0));
-    Ok(ServerEntry {
-        server,
-        statistics: ServerStatistics {
-            counters: raw.statistics.unwrap_or_default(),
-            active_connections: raw.active_connections.unwrap_or(0),
-            inactive_connections: raw.inactive_connections.unwrap_or(0),
-            persistent_connections: raw.persistent_connections.unwrap_or(0),
-        },
-    })
+        .with_thresholds(raw.upper_threshold.unwrap_or(0), raw.lower_threshold.unwrap_or(0)))
 }
 
 /// A sync daemon as a dump has it. What kernels before 4.3 leave out is what they do.
 pub(crate) fn daemon(raw: &raw::Daemon) -> Result<SyncDaemon, DecodeError> {
     let invalid = |error: lvs_core::InvalidSyncDaemon| DecodeError(error.to_string());
-    let role = match required(raw.state, "state of a sync daemon")? {
-        state::MASTER => SyncRole::Master,
-        state::BACKUP => SyncRole::Backup,
-        other => return Err(DecodeError(format!("a sync daemon has unknown state {other}"))),
-    };
+    let number = required(raw.state, "state of a sync daemon")?;
+    let role =
+        role(number).ok_or_else(|| DecodeError(format!("a sync daemon has unknown state {number}")))?;
     let interface = required(raw.interface.as_deref(), "interface of a sync daemon")?;
     let mut daemon = SyncDaemon::new(role, interface).map_err(invalid)?;
     let sync_id = required(raw.sync_id, "identifier of a sync daemon")?;
@@ -333,6 +354,15 @@ fn tunnel(raw: &raw::Destination, address: SocketAddr) -> Result<Tunnel, DecodeE
         }
         tunnel::GRE => Ok(Tunnel::Gre { checksum: flags & tunnel::CSUM != 0 }),
         other => Err(DecodeError(format!("destination {address} has unknown tunnel type {other}"))),
+    }
+}
+
+/// What `IP_VS_STATE_*` says.
+pub(crate) fn role(number: u32) -> Option<SyncRole> {
+    match number {
+        state::MASTER => Some(SyncRole::Master),
+        state::BACKUP => Some(SyncRole::Backup),
+        _ => None,
     }
 }
 

@@ -23,6 +23,8 @@ use crate::observation::Reported;
 ///   service of the caller's it counts as a difference, and is removed or edited like any other server. A service whose
 ///   key can be said, but not its scheduler, is handled likewise.
 /// - A destination without an address is left out: no edit could name it. The kernel sends none today.
+/// - A sync daemon with an identifier that no packet carries (256 and above) is in the table as one on an interface that
+///   cannot be.
 ///
 /// [`Client`]'s own methods give an error for each of them.
 ///
@@ -71,18 +73,15 @@ impl IpvsDataplane {
 #[async_trait]
 impl Dataplane for IpvsDataplane {
     async fn observe(&mut self, scope: Scope) -> Result<Table, DataplaneError> {
-        let (mut table, news) = match scope {
+        let (table, news) = match scope {
             Scope::Everything => self.observe_services(None).await?,
-            Scope::Services => (self.client.bare_services().await?, None),
+            // Without the destinations it does not know what there is to report.
+            Scope::Services => (self.client.observe_services().await?.table, None),
             Scope::Service(key) => self.observe_services(Some(key)).await?,
             other => return Err(unknown_scope(other)),
         };
         if let Some(news) = news {
             warn!("{news}");
-        }
-        if !matches!(scope, Scope::Service(_)) {
-            table = table.with_timeouts(self.client.timeouts().await?);
-            table = table.with_daemons(self.client.daemons().await?);
         }
         Ok(table)
     }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_core::{
-    Forwarding, RealServer, SchedulerFlags, SchedulerName, ServerKey, ServiceKey, ServiceTable, Table,
-    VirtualService, Weight,
+    Forwarding, RealServer, SchedulerFlags, SchedulerName, ServerKey, ServiceKey, ServiceTable, SyncDaemon,
+    SyncRole, Table, VirtualService, Weight,
 };
 
 use crate::convert;
-use crate::raw::Message;
+use crate::raw;
 
 /// What cannot be said, by service; those without a key that can be said come under `None`.
 pub(crate) type Unsaid = BTreeMap<Option<ServiceKey>, BTreeSet<String>>;
@@ -22,11 +22,11 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// The services of a dump whose keys can be said; one that came twice is one.
-    pub(crate) fn read_services(&mut self, answers: &[Message]) -> BTreeMap<ServiceKey, VirtualService> {
+    pub(crate) fn read_services(&mut self, answers: &[raw::Service]) -> BTreeMap<ServiceKey, VirtualService> {
         let mut services = BTreeMap::new();
-        for raw in answers.iter().filter_map(|answer| answer.service.as_ref()) {
-            let service = match (convert::service_entry(raw), convert::service_key(raw)) {
-                (Ok(entry), _) => entry.service,
+        for raw in answers {
+            let service = match (convert::service(raw), convert::service_key(raw)) {
+                (Ok(service), _) => service,
                 (Err(error), Ok(key)) => {
                     self.note(Some(key), format!("service {key}: {error}"));
                     service_stand_in(key)
@@ -45,23 +45,38 @@ impl Observation {
     }
 
     /// Puts a service with the destinations of a dump into the table; one that came twice is one.
-    pub(crate) fn read_service_table(&mut self, service: VirtualService, answers: &[Message]) {
+    pub(crate) fn read_service_table(&mut self, service: VirtualService, answers: &[raw::Destination]) {
         let key = service.key();
         let mut table = ServiceTable::new(service);
-        for raw in answers.iter().filter_map(|answer| answer.destination.as_ref()) {
-            match (convert::server_entry(raw, key.family()), convert::server_key(raw, key.family())) {
-                (Ok(entry), _) => {
-                    table.insert(entry.server);
+        for raw in answers {
+            match convert::server(raw, key.family()) {
+                Ok(server) => {
+                    table.insert(server);
                 }
-                (Err(error), address) => {
+                Err(error) => {
                     self.note(Some(key), format!("service {key}: {error}"));
-                    if let Ok(address) = address {
+                    if let Ok(address) = convert::server_key(raw, key.family()) {
                         table.insert(server_stand_in(address));
                     }
                 }
             }
         }
         self.table.insert(table);
+    }
+
+    /// The sync daemons of a dump, each in its role; one that cannot be said is one that nobody desires.
+    pub(crate) fn read_daemons(&mut self, answers: &[raw::Daemon]) -> Vec<SyncDaemon> {
+        let mut daemons = Vec::new();
+        for raw in answers {
+            match convert::daemon(raw) {
+                Ok(daemon) => daemons.push(daemon),
+                Err(error) => {
+                    self.note(None, error.to_string());
+                    daemons.extend(raw.state.and_then(convert::role).and_then(daemon_stand_in));
+                }
+            }
+        }
+        daemons
     }
 
     fn note(&mut self, service: Option<ServiceKey>, text: String) {
@@ -119,6 +134,11 @@ fn server_stand_in(key: ServerKey) -> RealServer {
         .with_thresholds(u32::MAX, u32::MAX)
 }
 
+/// A sync daemon that nobody desires, in the place of one that cannot be said.
+fn daemon_stand_in(role: SyncRole) -> Option<SyncDaemon> {
+    SyncDaemon::new(role, "?").ok()
+}
+
 /// What the kernel calls the scheduler of a service that has none.
 const NO_SCHEDULER: &str = "none";
 
@@ -127,7 +147,6 @@ mod tests {
     use lvs_core::{Change, Protocol};
 
     use super::*;
-    use crate::raw::{self, Command};
 
     const BYPASS: u32 = 4;
     const IPPROTO_GRE: u16 = 47;
@@ -140,27 +159,27 @@ mod tests {
         RealServer::new(ServerKey::new(([10, 0, 1, last], 80).into()))
     }
 
-    fn service_message(last: u8) -> Message {
-        convert::change_message(&Change::AddService(VirtualService::new(key(last)))).unwrap()
+    fn raw_service(last: u8) -> raw::Service {
+        convert::raw_service(&VirtualService::new(key(last)))
     }
 
-    fn server_message(last: u8) -> Message {
-        convert::change_message(&Change::AddServer(key(1), server(last))).unwrap()
+    fn raw_server(last: u8) -> raw::Destination {
+        convert::raw_server(&server(last)).unwrap()
     }
 
-    fn altered_service(last: u8, alter: impl FnOnce(&mut raw::Service)) -> Message {
-        let mut message = service_message(last);
-        alter(message.service.as_mut().unwrap());
-        message
+    fn altered_service(last: u8, alter: impl FnOnce(&mut raw::Service)) -> raw::Service {
+        let mut service = raw_service(last);
+        alter(&mut service);
+        service
     }
 
-    fn altered_server(last: u8, alter: impl FnOnce(&mut raw::Destination)) -> Message {
-        let mut message = server_message(last);
-        alter(message.destination.as_mut().unwrap());
-        message
+    fn altered_server(last: u8, alter: impl FnOnce(&mut raw::Destination)) -> raw::Destination {
+        let mut server = raw_server(last);
+        alter(&mut server);
+        server
     }
 
-    fn observed(services: &[Message], servers: &[Message]) -> Observation {
+    fn observed(services: &[raw::Service], servers: &[raw::Destination]) -> Observation {
         let mut observation = Observation::default();
         for service in observation.read_services(services).into_values() {
             observation.read_service_table(service, servers);
@@ -179,7 +198,7 @@ mod tests {
     #[test]
     fn a_service_of_an_unknown_protocol_is_left_out_and_the_others_stay() {
         let foreign = altered_service(9, |service| service.protocol = Some(IPPROTO_GRE));
-        let observation = observed(&[foreign, service_message(1)], &[server_message(2)]);
+        let observation = observed(&[foreign, raw_service(1)], &[raw_server(2)]);
         assert_eq!(observation.table, desired(&[server(2)]));
         assert_eq!(observation.unsaid.keys().collect::<Vec<_>>(), [&None]);
     }
@@ -187,7 +206,7 @@ mod tests {
     #[test]
     fn a_destination_that_bypasses_the_balancer_is_removed_from_our_service() {
         let bypass = altered_server(3, |server| server.forwarding = Some(BYPASS));
-        let observation = observed(&[service_message(1)], &[server_message(2), bypass]);
+        let observation = observed(&[raw_service(1)], &[raw_server(2), bypass]);
         assert_eq!(
             observation.table.changes_to(&desired(&[server(2)])),
             [Change::RemoveServer(key(1), server(3).key())]
@@ -198,7 +217,7 @@ mod tests {
     #[test]
     fn a_destination_of_ours_that_forwards_in_an_unknown_way_is_edited() {
         let strange = altered_server(2, |server| server.forwarding = Some(7));
-        let observation = observed(&[service_message(1)], &[strange]);
+        let observation = observed(&[raw_service(1)], &[strange]);
         assert_eq!(
             observation.table.changes_to(&desired(&[server(2)])),
             [Change::EditServer(key(1), server(2))]
@@ -208,7 +227,7 @@ mod tests {
     #[test]
     fn a_service_of_ours_whose_scheduler_cannot_be_said_is_edited() {
         let strange = altered_service(1, |service| service.scheduler = None);
-        let observation = observed(&[strange], &[server_message(2)]);
+        let observation = observed(&[strange], &[raw_server(2)]);
         assert_eq!(
             observation.table.changes_to(&desired(&[server(2)])),
             [Change::EditService(VirtualService::new(key(1)))]
@@ -218,15 +237,29 @@ mod tests {
     #[test]
     fn a_destination_without_an_address_is_told_and_left_out() {
         let nameless = altered_server(3, |server| server.address = None);
-        let observation = observed(&[service_message(1)], &[nameless, server_message(2)]);
+        let observation = observed(&[raw_service(1)], &[nameless, raw_server(2)]);
         assert_eq!(observation.table, desired(&[server(2)]));
         assert_eq!(observation.unsaid.len(), 1);
     }
 
     #[test]
-    fn an_answer_without_a_service_is_no_service() {
-        let observation = observed(&[Message::new(Command::GetService)], &[]);
-        assert_eq!(observation, Observation::default());
+    fn a_sync_daemon_that_cannot_be_said_is_stopped_before_ours_is_started() {
+        let wanted = SyncDaemon::new(SyncRole::Backup, "eth0").unwrap();
+        let running = |alter: fn(&mut raw::Daemon)| {
+            let mut daemon = convert::raw_daemon(&wanted);
+            alter(&mut daemon);
+            daemon
+        };
+        let mut observation = Observation::default();
+        let strange =
+            [running(|daemon| daemon.sync_id = Some(256)), running(|daemon| daemon.state = Some(7))];
+        let daemons = observation.read_daemons(&strange);
+        assert_eq!(daemons.len(), 1, "one has no role to stand in");
+        assert_eq!(observation.unsaid.get(&None).map(BTreeSet::len), Some(2));
+        let changes = Table::default()
+            .with_daemons(daemons)
+            .changes_to(&Table::default().with_daemons([wanted.clone()]));
+        assert_eq!(changes, [Change::StopDaemon(SyncRole::Backup), Change::StartDaemon(wanted)]);
     }
 
     #[test]
@@ -248,7 +281,7 @@ mod tests {
     #[test]
     fn many_entries_that_cannot_be_said_are_one_line() {
         let bypass = |last| altered_server(last, |server| server.forwarding = Some(BYPASS));
-        let observation = observed(&[service_message(1)], &[bypass(1), bypass(2), bypass(3)]);
+        let observation = observed(&[raw_service(1)], &[bypass(1), bypass(2), bypass(3)]);
         let report = Reported::default().update(None, observation.unsaid).unwrap();
         assert!(report.contains("10.0.1.1:80") && report.ends_with("; and 2 more"), "{report}");
     }

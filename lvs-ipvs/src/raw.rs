@@ -29,6 +29,7 @@ pub(crate) use daemon::{Daemon, state};
 pub(crate) use destination::{Destination, forwarding, tunnel};
 pub(crate) use message::{Command, Info, Message, Timeouts};
 pub(crate) use service::{Flags, Service, flags};
+pub(crate) use statistics::Counters;
 
 /// `IPVS_GENL_NAME`.
 pub(crate) const FAMILY_NAME: &str = "IPVS";

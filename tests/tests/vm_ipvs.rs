@@ -536,6 +536,7 @@ fn what_somebody_else_did_to_the_table_is_repaired() -> Result<()> {
         let (status, mut reports) = watch::channel(ApplierStatus::default());
         let mut options = ApplierOptions::default();
         options.drift_interval = Duration::from_millis(100);
+        options.full_interval = Duration::from_millis(500);
         // Somebody else's service stays as it is.
         ipvsadm(host, "-A -t 10.99.0.1:80 -s rr")?;
         let mut expected = everything_saved();

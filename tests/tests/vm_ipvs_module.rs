@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use lvs_core::{Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, VirtualService};
-use lvs_ipvs::{Cause, Client, IpvsDataplane, LoadFailure};
+use lvs_ipvs::{Cause, Client, Connections, ConnectionsError, IpvsDataplane, LoadFailure};
 use lvs_tests::{poll_until, require_ipvs};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -70,6 +70,9 @@ fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() 
         let loading = NoLoading::new();
         unload();
 
+        let error = Connections::open().expect_err("IPVS is gone");
+        assert!(matches!(error, ConnectionsError::NoIpvs { .. }), "{error:?}");
+        assert!(error.to_string().contains("modprobe ip_vs"), "{error}");
         let error = client.info().await.expect_err("IPVS is gone");
         // The program that the kernel would have run was tried too, and is quoted.
         assert!(matches!(error.cause(), Cause::NoIpvs(LoadFailure::Failed { .. })), "{error:?}");
@@ -105,6 +108,8 @@ fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() 
         Client::open().expect("a netlink socket").info().await.expect("it was loaded");
         quiet.info().await.expect("it is there");
         loading.allow_loading();
+
+        assert_eq!(Connections::open().expect("the file is there again").count(), 0);
 
         // Also when it goes and comes back between two calls.
         unload();

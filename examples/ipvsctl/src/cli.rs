@@ -130,8 +130,8 @@ impl<'a> Line<'a> {
             Parameter::Udp => self.service = Some(service(name, text, Protocol::Udp, resolve)?),
             Parameter::Sctp => self.service = Some(service(name, text, Protocol::Sctp, resolve)?),
             Parameter::Fwmark => {
-                let mark: NonZeroU32 = number(name, text, 1..=u64::from(u32::MAX))?;
-                self.service = Some(ServiceKey::Fwmark { family: Family::Ipv4, mark });
+                let mark = NonZeroU32::new(number(name, text, 1..=u64::from(u32::MAX))?);
+                self.service = mark.map(|mark| ServiceKey::Fwmark { family: Family::Ipv4, mark });
             }
             Parameter::Ipv6 => match self.service {
                 Some(ServiceKey::Fwmark { mark, .. }) => {
@@ -158,13 +158,13 @@ impl<'a> Line<'a> {
             Parameter::UpperThreshold => self.upper_threshold = number(name, text, 0..=THRESHOLD)?,
             Parameter::LowerThreshold => self.lower_threshold = number(name, text, 0..=THRESHOLD)?,
             Parameter::TunnelType => self.tunnel = Some(tunnel_type(text)?),
-            Parameter::TunnelPort => self.tunnel_port = Some(number(name, text, 1..=65_535)?),
+            Parameter::TunnelPort => self.tunnel_port = NonZeroU16::new(number(name, text, 1..=65_535)?),
             Parameter::SyncId => self.sync_id = number(name, text, 0..=255)?,
             Parameter::SyncMaxLength => self.sync_max_length = Some(number(name, text, 1..=65_507)?),
             Parameter::McastInterface => self.interface = argument,
             Parameter::McastGroup => self.group = Some(group(text)?),
-            Parameter::McastPort => self.port = Some(number(name, text, 1..=65_535)?),
-            Parameter::McastTtl => self.ttl = Some(number(name, text, 1..=255)?),
+            Parameter::McastPort => self.port = NonZeroU16::new(number(name, text, 1..=65_535)?),
+            Parameter::McastTtl => self.ttl = NonZeroU8::new(number(name, text, 1..=255)?),
             Parameter::OnePacket
             | Parameter::DirectRoute
             | Parameter::Tunnel

@@ -39,12 +39,18 @@ impl UsageError {
         Self { fault: Fault::Value, text: text.into() }
     }
 
-    /// 2 or 255, as ipvsadm ends for the same fault.
+    /// What ipvsadm's scripts do not take.
+    pub(crate) fn script(text: impl Into<String>) -> Self {
+        Self { fault: Fault::Script, text: text.into() }
+    }
+
+    /// 2 or 255, as ipvsadm ends for the same fault; 1 as its scripts end.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self.fault {
             Fault::Usage => USAGE,
             Fault::NoVerb | Fault::NoOption | Fault::Value => REFUSED,
+            Fault::Script => FAILED,
         }
     }
 
@@ -52,7 +58,7 @@ impl UsageError {
     #[must_use]
     pub(crate) fn ends_restore(&self) -> bool {
         match self.fault {
-            Fault::Usage | Fault::NoVerb => true,
+            Fault::Usage | Fault::NoVerb | Fault::Script => true,
             Fault::NoOption | Fault::Value => false,
         }
     }
@@ -64,6 +70,7 @@ enum Fault {
     NoVerb,
     NoOption,
     Value,
+    Script,
 }
 
 /// A command that was understood and failed.
@@ -79,7 +86,10 @@ pub enum Failure {
     /// The service to list is not there.
     #[error("list service {0}: no such service")]
     NothingToList(lvs_core::ServiceKey),
-    /// Reading what to restore, or the connections.
+    /// The connections cannot be read.
+    #[error("{}", with_source(.0))]
+    Connections(#[from] lvs_ipvs::ConnectionsError),
+    /// Reading what to restore.
     #[error("read {0}: {1}")]
     Read(&'static str, #[source] io::Error),
     /// Writing the answer.
@@ -101,8 +111,17 @@ impl Failure {
                 _ if error.refusal() == Some(lvs_ipvs::Refusal::Forbidden) => USAGE,
                 _ => REFUSED,
             },
-            Self::NothingToList(_) | Self::Read(..) | Self::Write(_) => FAILED,
+            Self::Connections(lvs_ipvs::ConnectionsError::NoIpvs { .. }) => USAGE,
+            Self::Connections(_) | Self::NothingToList(_) | Self::Read(..) | Self::Write(_) => FAILED,
         }
+    }
+}
+
+/// An error and what is behind it.
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lvs_core::{Director, Health, Pool, Role, Table};
+use lvs_core::{Director, Health, Pool, Role};
 use lvs_health::Change;
 use lvs_vrrp::{ConflictEvent, EventKind, GroupConfig, Verdict};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -28,10 +28,11 @@ use crate::pidfile::PidFile;
 use crate::plan::Plan;
 use crate::recordings::{self, Directory, Recordings};
 use crate::scripts::ScriptRunner;
+use crate::services::WantedTable;
 use crate::signals::SignalName;
 use crate::trackers::{Judge, SharedJudge, Trackers};
 use crate::worker::{Running, Waiting};
-use crate::{conf, log, services, vrrp};
+use crate::{conf, log, vrrp};
 
 /// Where the pid goes if `-p` is not given.
 const DEFAULT_PID_FILE: &str = "/run/lvsd.pid";
@@ -138,7 +139,7 @@ struct Daemon {
     recordings: Option<Recordings>,
     checks: Option<Checks>,
     director: Director,
-    desired: Option<watch::Sender<Table>>,
+    table: WantedTable,
     listeners: Listeners,
     release: oneshot::Sender<()>,
     addresses: Option<Running>,
@@ -230,13 +231,8 @@ impl Daemon {
         let refused =
             "the kernel refused what lvsd needs (it runs as root, or with CAP_NET_ADMIN and CAP_NET_RAW)";
         let addresses = work.map(addresses::start).transpose().context(refused)?;
-        let mut desired = None;
-        let mut services = None;
-        if director.pools().len() > 0 {
-            let (sender, receiver) = watch::channel(director.desired());
-            services = Some(services::start(receiver).context(refused)?);
-            desired = Some(sender);
-        }
+        let table = WantedTable::new(plan.lvs, director.desired());
+        let services = if table.is_needed() { Some(table.keep().context(refused)?) } else { None };
         let checks = if plan.checks.is_empty() { None } else { Some(Checks::start(plan.checks)?) };
         // The routers begin with the priorities and gates that it gives them.
         let trackers = trackers.map(Trackers::start).transpose()?.flatten();
@@ -267,7 +263,7 @@ impl Daemon {
             recordings,
             checks,
             director,
-            desired,
+            table,
             listeners,
             release,
             addresses,
@@ -343,6 +339,7 @@ impl Daemon {
         match event.kind {
             EventKind::Changed(transition) => {
                 let instance = Arc::clone(&event.instance);
+                self.table.set_role(&instance, transition.to);
                 self.listeners.role(instance, transition.to, transition.priority.get());
             }
             EventKind::PriorityChanged(priority) => {
@@ -365,7 +362,11 @@ impl Daemon {
             let status = instance.status();
             (instance.name().into(), status.role, status.priority.get())
         });
-        self.listeners.catch_up(instances.collect::<Vec<_>>());
+        let instances: Vec<(Arc<str>, Role, u8)> = instances.collect();
+        for (instance, role, _) in &instances {
+            self.table.set_role(instance, *role);
+        }
+        self.listeners.catch_up(instances);
     }
 
     fn handle_check(&mut self, event: &lvs_health::Event) {
@@ -381,9 +382,7 @@ impl Daemon {
         if !self.director.set_check(&service, &server, event.id.as_u64(), event.change.health()) {
             return;
         }
-        if let Some(desired) = &self.desired {
-            desired.send_replace(self.director.desired());
-        }
+        self.table.set_services(self.director.desired());
         let Some(pool) = self.director.pool(&service) else { return };
         if let Some(health) = pool.health(&server) {
             self.listeners.server(service, server, health);
@@ -404,9 +403,7 @@ impl Daemon {
         // A thread that has ended has nothing left to release.
         let _ = self.release.send(());
         self.listeners.stopped();
-        if let Some(desired) = self.desired {
-            desired.send_replace(Table::default());
-        }
+        self.table.stop();
         if let Some(checks) = &self.checks {
             checks.stop().await;
         }

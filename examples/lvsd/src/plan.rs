@@ -14,9 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lvs_core::check::{Check, Failure, Success};
 use lvs_core::claims::AddressSet;
-use lvs_core::{
-    Family, Forwarding, OnFailure, Persistence, Pool, RealServer, ServerKey, ServiceKey, VirtualService,
-};
+use lvs_core::{OnFailure, Pool, RealServer, ServerKey, ServiceKey};
 use lvs_health::{HttpCheck, Policy, StatusCodes, TcpCheck};
 use lvs_vrrp::{GroupConfig, Priority, Setup};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -56,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) tracked: Vec<TrackedInstance>,
     /// The virtual services.
     pub(crate) pools: Vec<Pool>,
+    /// What else holds for the table of services.
+    pub(crate) lvs: model::Lvs,
     /// The checks of their servers.
     pub(crate) checks: Vec<PlannedCheck>,
     /// Programs that cannot run: what is said of them, and where.
@@ -143,7 +143,12 @@ impl Plan {
             for server in &config.virtual_servers {
                 plan.add_virtual_server(server)?;
             }
+            plan.lvs = config.global.lvs.clone();
         }
+        // As keepalived: a daemon that follows a virtual router belongs to that half, one of its own to the other.
+        let synchronisation = config.global.lvs.synchronisation.clone();
+        plan.lvs.synchronisation =
+            synchronisation.filter(|found| if found.instance.is_some() { vrrp } else { servers });
         Ok(plan)
     }
 
@@ -200,18 +205,12 @@ impl Plan {
     }
 
     fn add_virtual_server(&mut self, server: &model::VirtualServer) -> Result<(), PlanError> {
-        let key = ServiceKey::address(server.protocol, server.address);
-        let family = Family::of(&server.address.ip());
-        let service = VirtualService::new(key)
-            .with_scheduler(server.scheduler.clone())
-            .with_persistence(server.persistence_timeout.map(|timeout| Persistence::new(family, timeout)));
-        let mut pool = Pool::new(service);
+        let key = server.service.key();
+        let mut pool = Pool::new(server.service.clone());
         for real in &server.real_servers {
             let server_key = ServerKey::new(real.address);
             let on_failure = if real.inhibit_on_failure { OnFailure::Inhibit } else { OnFailure::Remove };
-            let entry = RealServer::new(server_key)
-                .with_weight(real.weight)
-                .with_forwarding(forwarding(server.method));
+            let entry = RealServer::new(server_key).with_weight(real.weight).with_forwarding(real.forwarding);
             pool.insert(entry, on_failure);
             for check in &real.checks {
                 let planned = planned_check(key, server_key, check).map_err(|reason| {
@@ -248,13 +247,6 @@ fn start_delay(global: &model::Global) -> Duration {
     let up =
         nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
     global.startup_delay.max(global.delay_after_boot.saturating_sub(up))
-}
-
-const fn forwarding(method: model::Method) -> Forwarding {
-    match method {
-        model::Method::Nat => Forwarding::Masquerade,
-        model::Method::Dr => Forwarding::DirectRoute,
-    }
 }
 
 fn planned_check(

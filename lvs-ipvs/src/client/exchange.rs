@@ -30,20 +30,21 @@ impl Client {
         Message::parse(answer.payload()).map_err(|error| unreadable(operation.clone(), error))
     }
 
-    /// All answers, and in how many pieces they came.
-    pub(super) async fn dump(
+    /// What `read` finds in each of the answers, and in how many pieces they came.
+    pub(super) async fn dump<T>(
         &mut self,
         operation: &Operation,
         question: &Message,
-    ) -> Result<(Vec<Message>, Shape), Error> {
+        read: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>,
+    ) -> Result<(Vec<T>, Shape), Error> {
         let request = request(operation, question)?;
         loop {
-            match self.netlink.dump_fold(&request, Answers::default, Answers::read).await {
+            match self.netlink.dump_fold(&request, Answers::new, |all, entry| all.read(entry, &read)).await {
                 Err(error) => self.bring_back(operation, error).await?,
                 Ok(answers) => {
                     return match answers.error {
                         Some(error) => Err(unreadable(operation.clone(), error)),
-                        None => Ok((answers.messages, answers.shape)),
+                        None => Ok((answers.found, answers.shape)),
                     };
                 }
             }
@@ -77,19 +78,23 @@ impl Client {
     }
 }
 
-/// The answers of a dump so far.
-#[derive(Debug, Default)]
-struct Answers {
-    messages: Vec<Message>,
+/// What was found in the answers of a dump so far.
+#[derive(Debug)]
+struct Answers<T> {
+    found: Vec<T>,
     shape: Shape,
     error: Option<DecodeError>,
 }
 
-impl Answers {
-    fn read(&mut self, entry: DumpEntry<'_>) {
+impl<T> Answers<T> {
+    fn new() -> Self {
+        Self { found: Vec::new(), shape: Shape::default(), error: None }
+    }
+
+    fn read(&mut self, entry: DumpEntry<'_>, read: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>) {
         self.shape.note(&entry);
-        match Message::parse(entry.payload()) {
-            Ok(message) => self.messages.push(message),
+        match read(entry.payload()) {
+            Ok(found) => self.found.extend(found),
             Err(error) => {
                 self.error.get_or_insert(error);
             }

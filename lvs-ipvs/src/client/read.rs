@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lvs_core::{Family, ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
+use lvs_core::{ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
 use lvs_netlink::KernelError;
 
 use super::Client;
@@ -10,7 +10,7 @@ use super::exchange::unreadable;
 use crate::convert;
 use crate::error::{Cause, Error, Operation, Refusal};
 use crate::observation::Observation;
-use crate::raw::{Command, DecodeError, Message};
+use crate::raw::{self, Command, Counters, DecodeError, Message};
 use crate::reading::{DUMPS, Verdict};
 use crate::types::{ServerEntry, ServiceEntry};
 
@@ -23,7 +23,7 @@ impl Client {
     /// See [`Error`]; an entry that [`VirtualService`] cannot say is one.
     pub async fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
         let operation = Operation::ReadServices;
-        let answers = self.raw_services().await?;
+        let answers = self.raw_services(Counters::Read).await?;
         services(&answers).map_err(|error| unreadable(operation, error))
     }
 
@@ -33,8 +33,7 @@ impl Client {
     /// See [`Error`].
     pub async fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceEntry>, Error> {
         let operation = Operation::ReadService(*key);
-        let Some(answer) = self.raw_service(key).await? else { return Ok(None) };
-        let service = answer.service.unwrap_or_default();
+        let Some(service) = self.raw_service(key).await? else { return Ok(None) };
         convert::service_entry(&service).map(Some).map_err(|error| unreadable(operation, error))
     }
 
@@ -46,7 +45,7 @@ impl Client {
     /// See [`Error`]; [`Refusal::ServiceAbsent`] if there is no such service.
     pub async fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<ServerEntry>, Error> {
         let operation = Operation::ReadDestinations(*key);
-        let Some(answers) = self.raw_destinations(key).await? else {
+        let Some(answers) = self.raw_destinations(key, Counters::Read).await? else {
             return Err(Error::refused(operation, KernelError::from_errno(ESRCH)));
         };
         servers(&answers, key).map_err(|error| unreadable(operation, error))
@@ -98,31 +97,47 @@ impl Client {
     pub(crate) async fn observe(&mut self, only: Option<&ServiceKey>) -> Result<Observation, Error> {
         let services = match only {
             Some(key) => self.raw_service(key).await?.into_iter().collect(),
-            None => self.raw_services().await?,
+            None => self.raw_services(Counters::Skip).await?,
         };
         let mut observation = Observation::default();
         for service in observation.read_services(&services).into_values() {
-            if let Some(answers) = self.raw_destinations(&service.key()).await? {
+            if let Some(answers) = self.raw_destinations(&service.key(), Counters::Skip).await? {
                 observation.read_service_table(service, &answers);
             }
+        }
+        if only.is_none() {
+            self.observe_settings(&mut observation).await?;
         }
         Ok(observation)
     }
 
     /// What a table can say of all services, without their destinations.
-    pub(crate) async fn bare_services(&mut self) -> Result<Table, Error> {
-        let answers = self.raw_services().await?;
-        let services = Observation::default().read_services(&answers);
-        Ok(services.into_values().map(ServiceTable::new).collect())
+    pub(crate) async fn observe_services(&mut self) -> Result<Observation, Error> {
+        let answers = self.raw_services(Counters::Skip).await?;
+        let mut observation = Observation::default();
+        let services = observation.read_services(&answers);
+        observation.table = services.into_values().map(ServiceTable::new).collect();
+        self.observe_settings(&mut observation).await?;
+        Ok(observation)
     }
 
-    /// The kernel's own messages about all services.
-    pub(super) async fn raw_services(&mut self) -> Result<Vec<Message>, Error> {
+    async fn observe_settings(&mut self, observation: &mut Observation) -> Result<(), Error> {
+        let timeouts = self.timeouts().await?;
+        let answers = self.raw_daemons().await?;
+        let daemons = observation.read_daemons(&answers);
+        let table = std::mem::take(&mut observation.table);
+        observation.table = table.with_timeouts(timeouts).with_daemons(daemons);
+        Ok(())
+    }
+
+    /// The kernel's own words about all services.
+    async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
+        let read = |bytes: &[u8]| Message::parse_service(bytes, with);
         let mut reading = self.memory.read_services();
         loop {
             let question = Message::new(Command::GetService);
-            let (mut answers, shape) = self.dump(&Operation::ReadServices, &question).await?;
-            let mut keys: BTreeSet<_> = answers.iter().filter_map(service_key).collect();
+            let (mut answers, shape) = self.dump(&Operation::ReadServices, &question, read).await?;
+            let mut keys: BTreeSet<_> = answers.iter().flat_map(convert::service_key).collect();
             match reading.handle_dump(&keys, shape) {
                 Verdict::Complete => {}
                 Verdict::Confirm(missing) => {
@@ -140,23 +155,28 @@ impl Client {
         }
     }
 
-    /// The kernel's own message about that service; `None` if it says that there is none.
-    pub(super) async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<Message>, Error> {
+    /// The kernel's own words about that service; `None` if it says that there is none.
+    async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
         let question = Message::about(Command::GetService, convert::raw_key(key));
         match self.ask(&Operation::ReadService(*key), &question).await {
             Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => Ok(None),
-            answer => answer.map(Some),
+            answer => Ok(Some(answer?.service.unwrap_or_default())),
         }
     }
 
-    /// The kernel's own messages about the destinations of that service; `None` if it says that there is none.
-    pub(super) async fn raw_destinations(&mut self, key: &ServiceKey) -> Result<Option<Vec<Message>>, Error> {
+    /// The kernel's own words about the destinations of that service; `None` if it says that there is none.
+    async fn raw_destinations(
+        &mut self,
+        key: &ServiceKey,
+        with: Counters,
+    ) -> Result<Option<Vec<raw::Destination>>, Error> {
+        let read = |bytes: &[u8]| Message::parse_destination(bytes, with);
         let operation = Operation::ReadDestinations(*key);
         let question = Message::about(Command::GetDest, convert::raw_key(key));
         let mut reading = self.memory.read_destinations(key);
         loop {
-            let (answers, shape) = self.dump(&operation, &question).await?;
-            let keys = answers.iter().filter_map(|answer| server_key(answer, key.family()));
+            let (answers, shape) = self.dump(&operation, &question, read).await?;
+            let keys = answers.iter().flat_map(|answer| convert::server_key(answer, key.family()));
             match reading.handle_dump(keys, shape) {
                 Verdict::Complete => self.memory.destinations_are(key, reading),
                 Verdict::Again | Verdict::Confirm(_) => continue,
@@ -185,20 +205,10 @@ impl Client {
     }
 }
 
-/// What names the service of an answer, if it can be said.
-fn service_key(answer: &Message) -> Option<ServiceKey> {
-    convert::service_key(answer.service.as_ref()?).ok()
-}
-
-/// What names the destination of an answer, if it can be said.
-fn server_key(answer: &Message, family: Family) -> Option<ServerKey> {
-    convert::server_key(answer.destination.as_ref()?, family).ok()
-}
-
 /// The services of a dump; one that came twice is one.
-pub(super) fn services(answers: &[Message]) -> Result<Vec<ServiceEntry>, DecodeError> {
+pub(super) fn services(answers: &[raw::Service]) -> Result<Vec<ServiceEntry>, DecodeError> {
     let mut services = BTreeMap::new();
-    for service in answers.iter().filter_map(|answer| answer.service.as_ref()) {
+    for service in answers {
         let entry = convert::service_entry(service)?;
         services.insert(entry.service.key(), entry);
     }
@@ -206,9 +216,12 @@ pub(super) fn services(answers: &[Message]) -> Result<Vec<ServiceEntry>, DecodeE
 }
 
 /// The real servers of a dump of one service; one that came twice is one.
-pub(super) fn servers(answers: &[Message], key: &ServiceKey) -> Result<Vec<ServerEntry>, DecodeError> {
+pub(super) fn servers(
+    answers: &[raw::Destination],
+    key: &ServiceKey,
+) -> Result<Vec<ServerEntry>, DecodeError> {
     let mut servers = BTreeMap::new();
-    for destination in answers.iter().filter_map(|answer| answer.destination.as_ref()) {
+    for destination in answers {
         let entry = convert::server_entry(destination, key.family())?;
         servers.insert(entry.server.key(), entry);
     }

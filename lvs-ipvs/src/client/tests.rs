@@ -11,7 +11,7 @@ fn key(address: &str) -> ServiceKey {
 fn an_entry_that_a_dump_has_twice_is_one_entry_as_it_was_last() {
     let service = |address, scheduler: &str| {
         let service = VirtualService::new(key(address)).with_scheduler(scheduler.parse().unwrap());
-        convert::change_message(&Change::AddService(service)).unwrap()
+        convert::raw_service(&service)
     };
     let dump = [service("10.0.0.2:80", "rr"), service("10.0.0.1:80", "rr"), service("10.0.0.2:80", "lc")];
     let read: Vec<_> = services(&dump).unwrap().into_iter().map(|entry| entry.service).collect();
@@ -25,9 +25,7 @@ fn an_entry_that_a_dump_has_twice_is_one_entry_as_it_was_last() {
         RealServer::new(ServerKey::new("10.0.1.1:80".parse().unwrap()))
             .with_weight(Weight::new(weight).unwrap())
     };
-    let dump = [1, 2].map(|weight| {
-        convert::change_message(&Change::AddServer(key("10.0.0.1:80"), server(weight))).unwrap()
-    });
+    let dump = [1, 2].map(|weight| convert::raw_server(&server(weight)).unwrap());
     let read: Vec<_> =
         servers(&dump, &key("10.0.0.1:80")).unwrap().into_iter().map(|entry| entry.server).collect();
     assert_eq!(read, [server(2)]);

@@ -1,7 +1,7 @@
 //! A real server's nested attributes: `IPVS_CMD_ATTR_DEST`.
 
 use super::attribute::{Attribute, DecodeError, Writer, fields};
-use super::statistics::{emit_statistics, parse_statistics};
+use super::statistics::{Counters, emit_statistics, parse_statistics};
 use lvs_core::Statistics;
 
 /// `IPVS_DEST_ATTR_*` as they are in a message; `None` is an attribute that is not there.
@@ -46,7 +46,8 @@ pub(crate) mod tunnel {
 }
 
 impl Destination {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// Reads the attributes; `with` says whether the counters are worth the time, which is most of it.
+    pub(crate) fn parse(bytes: &[u8], with: Counters) -> Result<Self, DecodeError> {
         let mut destination = Self::default();
         let mut narrow = None;
         for field in fields(bytes) {
@@ -65,6 +66,7 @@ impl Destination {
                 TUN_TYPE => destination.tunnel_type = Some(field.u8()?),
                 TUN_PORT => destination.tunnel_port = Some(field.be16()?),
                 TUN_FLAGS => destination.tunnel_flags = Some(field.u16()?),
+                STATS | STATS64 if with == Counters::Skip => {}
                 STATS => narrow = Some(field.value),
                 STATS64 => destination.statistics = Some(parse_statistics(field.value)?),
                 _ => destination.other.push(field.to_attribute()),

@@ -3,7 +3,8 @@
 use netlink_packet_core::Emitable;
 use netlink_packet_generic::GenlHeader;
 
-use super::attribute::{Attribute, DecodeError, Writer, fields};
+use super::attribute::{Attribute, DecodeError, Field, Writer, fields};
+use super::statistics::Counters;
 use super::{Daemon, Destination, FAMILY_VERSION, Service};
 
 /// `IPVS_CMD_*`. Closed: what the kernel sends unasked does not exist in this family.
@@ -118,8 +119,8 @@ impl Message {
                 continue;
             }
             match field.kind {
-                SERVICE => message.service = Some(Service::parse(field.value)?),
-                DEST => message.destination = Some(Destination::parse(field.value)?),
+                SERVICE => message.service = Some(Service::parse(field.value, Counters::Read)?),
+                DEST => message.destination = Some(Destination::parse(field.value, Counters::Read)?),
                 DAEMON => message.daemon = Some(Daemon::parse(field.value)?),
                 TIMEOUT_TCP => message.timeouts.tcp = Some(field.u32()?),
                 TIMEOUT_TCP_FIN => message.timeouts.tcp_fin = Some(field.u32()?),
@@ -128,6 +129,21 @@ impl Message {
             }
         }
         Ok(message)
+    }
+
+    /// Of an answer to `GET_SERVICE` the service alone, if there is one.
+    pub(crate) fn parse_service(bytes: &[u8], with: Counters) -> Result<Option<Service>, DecodeError> {
+        let field = only(bytes, SERVICE)?;
+        field.map(|field| Service::parse(field.value, with)).transpose()
+    }
+
+    /// Of an answer to `GET_DEST` the destination alone, if there is one.
+    pub(crate) fn parse_destination(
+        bytes: &[u8],
+        with: Counters,
+    ) -> Result<Option<Destination>, DecodeError> {
+        let field = only(bytes, DEST)?;
+        field.map(|field| Destination::parse(field.value, with)).transpose()
     }
 
     /// The payload of a netlink message; `None` if it is longer than attributes can be.
@@ -157,6 +173,24 @@ impl Message {
         to.finish()
     }
 }
+
+/// The last attribute of that kind in a message.
+fn only(bytes: &[u8], kind: u16) -> Result<Option<Field<'_>>, DecodeError> {
+    let (_, attributes) = bytes
+        .split_first_chunk::<GENL_HEADER>()
+        .ok_or_else(|| DecodeError(format!("a message of {} bytes", bytes.len())))?;
+    let mut found = None;
+    for field in fields(attributes) {
+        let field = field?;
+        if field.kind == kind {
+            found = Some(field);
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes of the `genlmsghdr`.
+const GENL_HEADER: usize = 4;
 
 // IPVS_CMD_ATTR_*
 const SERVICE: u16 = 1;

@@ -1,7 +1,7 @@
 //! A service's nested attributes: `IPVS_CMD_ATTR_SERVICE`.
 
 use super::attribute::{Attribute, DecodeError, Writer, fields};
-use super::statistics::{emit_statistics, parse_statistics};
+use super::statistics::{Counters, emit_statistics, parse_statistics};
 use lvs_core::Statistics;
 
 /// `IPVS_SVC_ATTR_*` as they are in a message; `None` is an attribute that is not there.
@@ -40,7 +40,8 @@ pub(crate) mod flags {
 }
 
 impl Service {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// Reads the attributes; `with` says whether the counters are worth the time, which is most of it.
+    pub(crate) fn parse(bytes: &[u8], with: Counters) -> Result<Self, DecodeError> {
         let mut service = Self::default();
         let mut narrow = None;
         for field in fields(bytes) {
@@ -56,6 +57,7 @@ impl Service {
                 TIMEOUT => service.timeout = Some(field.u32()?),
                 NETMASK => service.netmask = Some(field.array()?),
                 PE_NAME => service.persistence_engine = Some(field.string()?),
+                STATS | STATS64 if with == Counters::Skip => {}
                 STATS => narrow = Some(field.value),
                 STATS64 => service.statistics = Some(parse_statistics(field.value)?),
                 _ => service.other.push(field.to_attribute()),

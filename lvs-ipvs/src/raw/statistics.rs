@@ -3,6 +3,15 @@
 use super::attribute::{DecodeError, Writer, fields};
 use lvs_core::Statistics;
 
+/// Whether the counters of an entry are read. Closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counters {
+    /// They are.
+    Read,
+    /// They are as if they were not there.
+    Skip,
+}
+
 /// Reads both forms: most counters of `STATS` are 32 bits wide, all of `STATS64` are 64 bits wide.
 pub(crate) fn parse_statistics(bytes: &[u8]) -> Result<Statistics, DecodeError> {
     let mut statistics = Statistics::default();

@@ -66,10 +66,23 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn daemon()(
+        (state, sync_id, max_length) in any::<(Option<u32>, Option<u32>, Option<u16>)>(),
+        interface in name(),
+        (group4, group6) in any::<(Option<[u8; 4]>, Option<[u8; 16]>)>(),
+        (port, ttl) in any::<(Option<u16>, Option<u8>)>(),
+        other in unknown(),
+    ) -> Daemon {
+        Daemon { state, interface, sync_id, max_length, group4, group6, port, ttl, other }
+    }
+}
+
+prop_compose! {
     fn message()(
         number in 1..=17u8,
         service in prop::option::of(service()),
         destination in prop::option::of(destination()),
+        daemon in prop::option::of(daemon()),
         (tcp, tcp_fin, udp) in any::<(Option<u32>, Option<u32>, Option<u32>)>(),
         (version, connection_table_size) in any::<(Option<u32>, Option<u32>)>(),
         other in unknown(),
@@ -81,6 +94,7 @@ prop_compose! {
         } else {
             message.service = service;
             message.destination = destination;
+            message.daemon = daemon;
             message.timeouts = Timeouts { tcp, tcp_fin, udp };
         }
         message
@@ -96,8 +110,23 @@ proptest! {
     }
 
     #[test]
+    fn counters_can_be_left_out(message in message()) {
+        // The answer to GET_INFO numbers its attributes anew.
+        prop_assume!(message.command != Command::SetInfo);
+        let bytes = message.to_bytes().unwrap();
+        let without = |service: Service| Service { statistics: None, ..service };
+        let service = Message::parse_service(&bytes, Counters::Skip);
+        prop_assert_eq!(service, Ok(message.service.map(without)));
+        let without = |destination: Destination| Destination { statistics: None, ..destination };
+        let destination = Message::parse_destination(&bytes, Counters::Skip);
+        prop_assert_eq!(destination, Ok(message.destination.map(without)));
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = Message::parse(&bytes);
+        let _ = Message::parse_service(&bytes, Counters::Read);
+        let _ = Message::parse_destination(&bytes, Counters::Read);
     }
 
     #[test]
@@ -114,8 +143,20 @@ proptest! {
         let length = length.index(bytes.len() + 1);
         if let Ok(message) = Message::parse(&bytes[..length]) {
             prop_assert!(message.to_bytes().is_some());
+            if message.command != Command::SetInfo {
+                let service = Message::parse_service(&bytes[..length], Counters::Read);
+                prop_assert_eq!(service, Ok(message.service));
+                let destination = Message::parse_destination(&bytes[..length], Counters::Read);
+                prop_assert_eq!(destination, Ok(message.destination));
+            }
         }
     }
+}
+
+#[test]
+fn an_answer_without_a_service_is_no_service() {
+    let bytes = Message::new(Command::GetService).to_bytes().unwrap();
+    assert_eq!(Message::parse_service(&bytes, Counters::Read), Ok(None));
 }
 
 #[test]
@@ -145,7 +186,7 @@ fn wide_counters_win_over_narrow_ones_wherever_they_stand() {
         for (kind, counter) in order {
             bytes.nested(kind, |to| to.put(1, &counter.to_ne_bytes()));
         }
-        Service::parse(&bytes.finish().unwrap()).unwrap().statistics.unwrap().connections
+        Service::parse(&bytes.finish().unwrap(), Counters::Read).unwrap().statistics.unwrap().connections
     };
     assert_eq!(service([(10, 1), (12, 2)]), 2);
     assert_eq!(service([(12, 2), (10, 1)]), 2);
@@ -155,7 +196,7 @@ fn wide_counters_win_over_narrow_ones_wherever_they_stand() {
 fn an_attribute_of_the_wrong_size_is_refused_with_its_number() {
     let mut bytes = Writer::default();
     bytes.put(1, &[2]);
-    let error = Service::parse(&bytes.finish().unwrap()).unwrap_err();
+    let error = Service::parse(&bytes.finish().unwrap(), Counters::Read).unwrap_err();
     assert_eq!(error.to_string(), "attribute 1 has 1 bytes instead of 2");
 }
 
@@ -163,4 +204,118 @@ fn an_attribute_of_the_wrong_size_is_refused_with_its_number() {
 fn a_cut_off_attribute_ends_the_reading() {
     let read: Vec<_> = fields(&[8, 0, 1, 0, 1, 2]).collect();
     assert!(matches!(&read[..], [Err(_)]), "{read:?}");
+}
+
+/// A message with one attribute of that kind and value in the nest of that kind; a nest of 0 is the message itself.
+fn with_attribute(command: u8, nest: u16, kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut to = Writer::starting_with(&[command, 1, 0, 0]);
+    match nest {
+        0 => to.put(kind, value),
+        nest => to.nested(nest, |to| to.put(kind, value)),
+    }
+    to.finish().unwrap()
+}
+
+/// Nest, kind and length of every attribute of a fixed length.
+const FIXED: [(u16, u16, usize); 31] = [
+    (0, 4, 4),
+    (0, 5, 4),
+    (0, 6, 4),
+    (1, 1, 2),
+    (1, 2, 2),
+    (1, 3, 16),
+    (1, 4, 2),
+    (1, 5, 4),
+    (1, 7, 8),
+    (1, 8, 4),
+    (1, 9, 4),
+    (2, 1, 16),
+    (2, 2, 2),
+    (2, 3, 4),
+    (2, 4, 4),
+    (2, 5, 4),
+    (2, 6, 4),
+    (2, 7, 4),
+    (2, 8, 4),
+    (2, 9, 4),
+    (2, 11, 2),
+    (2, 13, 1),
+    (2, 14, 2),
+    (2, 15, 2),
+    (3, 1, 4),
+    (3, 3, 4),
+    (3, 4, 2),
+    (3, 5, 4),
+    (3, 6, 16),
+    (3, 7, 2),
+    (3, 8, 1),
+];
+
+#[test]
+fn an_attribute_that_is_empty_short_or_long_is_refused_with_its_number() {
+    const NEW_SERVICE: u8 = 1;
+    for (nest, kind, length) in FIXED {
+        let read = |length: usize| Message::parse(&with_attribute(NEW_SERVICE, nest, kind, &vec![1; length]));
+        assert!(read(length).is_ok(), "{nest} {kind}");
+        for wrong in [0, length - 1, length + 1, 2 * length, 1000] {
+            if wrong == length {
+                continue;
+            }
+            let error = read(wrong).unwrap_err().to_string();
+            assert_eq!(error, format!("attribute {kind} has {wrong} bytes instead of {length}"));
+        }
+    }
+    const SET_INFO: u8 = 14;
+    for kind in [1, 2] {
+        assert!(Message::parse(&with_attribute(SET_INFO, 0, kind, &[1; 4])).is_ok());
+        assert!(Message::parse(&with_attribute(SET_INFO, 0, kind, &[1; 3])).is_err());
+    }
+}
+
+#[test]
+fn the_last_of_a_repeated_attribute_holds_as_in_the_kernel() {
+    // nla_parse() keeps the last one.
+    let mut to = Writer::starting_with(&[1, 1, 0, 0]);
+    for weight in [1_u32, 2] {
+        to.nested(2, |to| {
+            to.put_u32(4, Some(7));
+            to.put_u32(4, Some(weight));
+        });
+    }
+    let message = Message::parse(&to.finish().unwrap()).unwrap();
+    assert_eq!(message.destination.unwrap().weight, Some(2));
+}
+
+#[test]
+fn a_name_ends_at_its_zero_or_with_its_attribute() {
+    let scheduler = |value: &[u8]| {
+        let message = Message::parse(&with_attribute(1, 1, 6, value));
+        message.map(|message| message.service.unwrap().scheduler.unwrap())
+    };
+    assert_eq!(scheduler(b"wlc\0"), Ok("wlc".to_owned()));
+    assert_eq!(scheduler(b"wlc"), Ok("wlc".to_owned()));
+    assert_eq!(scheduler(b"wlc\0rr\0"), Ok("wlc".to_owned()));
+    assert_eq!(scheduler(b""), Ok(String::new()));
+    assert_eq!(scheduler(&[b'x'; 5000]).map(|name| name.len()), Ok(5000));
+    assert_eq!(scheduler(&[0xff, 0]).unwrap_err().to_string(), "attribute 6 is not UTF-8 text");
+}
+
+#[test]
+fn an_empty_nest_is_an_entry_without_attributes() {
+    let read = |nest| Message::parse(&with_attribute(1, 0, nest, &[])).unwrap();
+    assert_eq!(read(1).service, Some(Service::default()));
+    assert_eq!(read(2).destination, Some(Destination::default()));
+    assert_eq!(read(3).daemon, Some(Daemon::default()));
+}
+
+#[test]
+fn a_message_that_is_cut_anywhere_is_refused_or_read_and_never_guessed() {
+    let service = Service { scheduler: Some("wlc".to_owned()), timeout: Some(7), ..Service::default() };
+    let bytes = Message::about(Command::NewService, service).to_bytes().unwrap();
+    for length in 0..bytes.len() {
+        if let Ok(message) = Message::parse(&bytes[..length]) {
+            // Only where an attribute of the first level ends: behind the header.
+            assert_eq!((length, message.service), (4, None));
+        }
+    }
 }

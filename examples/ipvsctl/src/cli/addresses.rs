@@ -48,7 +48,8 @@ pub(super) fn endpoint(
                 Some(port.ok_or_else(|| fault(format_args!("write `:PORT` behind the bracket")))?)
             }
         };
-        let port = port.map(|port| self::port(port, protocol, resolve).map_err(|error| fault(format_args!("{error}"))));
+        let port = port
+            .map(|port| self::port(port, protocol, resolve).map_err(|error| fault(format_args!("{error}"))));
         return Ok(Endpoint { address: IpAddr::V6(address), port: port.transpose()? });
     }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
@@ -60,7 +61,8 @@ pub(super) fn endpoint(
             "{host:?} is no IPv4 address, and no name that has one; IPv6 is written `[ADDRESS]:PORT`"
         ))
     })?;
-    let port = port.map(|port| self::port(port, protocol, resolve).map_err(|error| fault(format_args!("{error}"))));
+    let port =
+        port.map(|port| self::port(port, protocol, resolve).map_err(|error| fault(format_args!("{error}"))));
     Ok(Endpoint { address: IpAddr::V4(address), port: port.transpose()? })
 }
 
@@ -125,7 +127,10 @@ struct NoPort {
 impl fmt::Display for NoPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, protocol } = self;
-        write!(f, "{text:?} is no port: a number from 0 to 65535 or the name of a {protocol} service in /etc/services")
+        write!(
+            f,
+            "{text:?} is no port: a number from 0 to 65535 or the name of a {protocol} service in /etc/services"
+        )
     }
 }
 
@@ -225,10 +230,34 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for text in [
-            "", ":80", "10.0.0.1:", "10.0.0.1:abc", "10.0.0.1:65536", "10.0.0.1:-1", "10.0.0.1:87 ", "256.0.0.1:90",
-            "10.0.0.1.:91", "1.2.3.4.5", "4294967296", "10.0.0.1:1:2", "10.0.0.9::2", "[10.0.0.1]:93", "[2001:db8::1]:",
-            "[2001:db8::1]80", "[2001:db8::1", "[fe80::1%lo]:95", "fe80::1%lo", "[]:80", "six:80", "[web]:80", "nobody:80",
-            "web:udp-only", "[::1]:nobody", "0x:80", "1.+2:80", "08.0.0.1:80",
+            "",
+            ":80",
+            "10.0.0.1:",
+            "10.0.0.1:abc",
+            "10.0.0.1:65536",
+            "10.0.0.1:-1",
+            "10.0.0.1:87 ",
+            "256.0.0.1:90",
+            "10.0.0.1.:91",
+            "1.2.3.4.5",
+            "4294967296",
+            "10.0.0.1:1:2",
+            "10.0.0.9::2",
+            "[10.0.0.1]:93",
+            "[2001:db8::1]:",
+            "[2001:db8::1]80",
+            "[2001:db8::1",
+            "[fe80::1%lo]:95",
+            "fe80::1%lo",
+            "[]:80",
+            "six:80",
+            "[web]:80",
+            "nobody:80",
+            "web:udp-only",
+            "[::1]:nobody",
+            "0x:80",
+            "1.+2:80",
+            "08.0.0.1:80",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }
@@ -242,7 +271,10 @@ mod tests {
             "-t: \"10.0.0.1:http\": \"http\" is no port: a number from 0 to 65535 or the name of a udp service in \
              /etc/services"
         );
-        assert_eq!(text("[10.0.0.1]:80"), "-t: \"[10.0.0.1]:80\": brackets are for IPv6; write `10.0.0.1:80`");
+        assert_eq!(
+            text("[10.0.0.1]:80"),
+            "-t: \"[10.0.0.1]:80\": brackets are for IPv6; write `10.0.0.1:80`"
+        );
     }
 
     #[test]

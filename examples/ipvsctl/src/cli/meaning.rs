@@ -23,7 +23,9 @@ impl Line<'_> {
             _ => None,
         };
         if let Some(word) = self.others.first() {
-            return Err(UsageError::usage(format!("{word:?} is no option, and belongs to none; leave it out")));
+            return Err(UsageError::usage(format!(
+                "{word:?} is no option, and belongs to none; leave it out"
+            )));
         }
         if let Some(parameter) = self.given.foreign_to(verb) {
             return Err(UsageError::usage(format!(
@@ -94,7 +96,9 @@ impl Line<'_> {
         });
         let scheduler = match self.scheduler {
             None | Some("") => SchedulerName::default(),
-            Some(name) => name.parse().map_err(|error| UsageError::value(format!("-s: {name:?}: {error}")))?,
+            Some(name) => {
+                name.parse().map_err(|error| UsageError::value(format!("-s: {name:?}: {error}")))?
+            }
         };
         let flags = scheduler_flags(self.scheduler_flags.unwrap_or_default(), &scheduler)?;
         let engine = match self.engine {
@@ -180,11 +184,8 @@ impl Line<'_> {
             }
             Ok(())
         };
-        let checksums = [
-            Parameter::TunnelNoChecksum,
-            Parameter::TunnelChecksum,
-            Parameter::TunnelRemoteChecksum,
-        ];
+        let checksums =
+            [Parameter::TunnelNoChecksum, Parameter::TunnelChecksum, Parameter::TunnelRemoteChecksum];
         let type_of_tunnel = self.tunnel.unwrap_or(TunnelType::Ipip);
         match type_of_tunnel {
             TunnelType::Ipip => {
@@ -237,9 +238,7 @@ impl Line<'_> {
 
     fn sync_daemon(&self) -> Result<SyncDaemon, UsageError> {
         let role = self.role.unwrap_or(SyncRole::Master);
-        let interface = self.interface.filter(|interface| !interface.is_empty()).ok_or_else(|| {
-            UsageError::value("--start-daemon: the interface is missing; add `--mcast-interface INTERFACE`")
-        })?;
+        let interface = self.interface.filter(|interface| !interface.is_empty()).unwrap_or(INTERFACE);
         let invalid = |option: &str, error| UsageError::value(format!("{option}: {error}"));
         let mut daemon = SyncDaemon::new(role, interface)
             .map_err(|error| invalid("--mcast-interface", error))?
@@ -261,12 +260,8 @@ impl Line<'_> {
 
     fn listing(&self) -> Result<Listing, UsageError> {
         let given = |parameter| self.given.has(parameter);
-        let tables = [
-            Parameter::Counters,
-            Parameter::Rates,
-            Parameter::Thresholds,
-            Parameter::PersistentConnections,
-        ];
+        let tables =
+            [Parameter::Counters, Parameter::Rates, Parameter::Thresholds, Parameter::PersistentConnections];
         // Each subject, and what does not go with it.
         let not_connections = &tables[..3];
         for (subject, others) in [
@@ -319,6 +314,9 @@ impl Line<'_> {
     }
 }
 
+/// Where a sync daemon runs if nothing is said.
+const INTERFACE: &str = "eth0";
+
 const TUNNEL_OPTIONS: [Parameter; 5] = [
     Parameter::TunnelType,
     Parameter::TunnelPort,
@@ -337,4 +335,3 @@ const fn service_port(key: &ServiceKey) -> u16 {
         ServiceKey::Fwmark { .. } => 0,
     }
 }
-

@@ -352,8 +352,7 @@ mod tests {
     fn no_name_means_two_things() {
         let shorts: Vec<_> = OPTIONS.iter().filter_map(|spec| spec.short).collect();
         assert_eq!(shorts.iter().collect::<BTreeSet<_>>().len(), shorts.len());
-        let longs: Vec<_> =
-            OPTIONS.iter().map(|spec| spec.long).filter(|long| !long.is_empty()).collect();
+        let longs: Vec<_> = OPTIONS.iter().map(|spec| spec.long).filter(|long| !long.is_empty()).collect();
         assert_eq!(longs.iter().collect::<BTreeSet<_>>().len(), longs.len());
     }
 

@@ -13,12 +13,13 @@ pub(super) fn number<T: TryFrom<u64>>(
     text: &str,
     range: RangeInclusive<u64>,
 ) -> Result<T, UsageError> {
-    decimal(text).filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok()).ok_or_else(
-        || {
+    decimal(text)
+        .filter(|number| range.contains(number))
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| {
             let (least, most) = range.into_inner();
             UsageError::usage(format!("{option}: {text:?} is no number from {least} to {most}"))
-        },
-    )
+        })
 }
 
 /// A decimal number; nothing if it is none, or larger than 64 bits.

@@ -36,8 +36,9 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
     }
 
     fn short(&mut self, name: char) -> Result<Occurrence<'a>, UsageError> {
-        let spec = Spec::by_short(name)
-            .ok_or_else(|| UsageError::no_option(format!("-{name}: there is no such option; `-h` lists them")))?;
+        let spec = Spec::by_short(name).ok_or_else(|| {
+            UsageError::no_option(format!("-{name}: there is no such option; `-h` lists them"))
+        })?;
         let argument = match spec.takes {
             Takes::Nothing => None,
             Takes::Optional | Takes::Value(_) if !self.bundle.is_empty() => {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lvs_core::{Family, Protocol, SchedulerName, VirtualAddress, Weight};
+use lvs_core::{Family, Forwarding, SyncDaemon, Timeouts, VirtualAddress, VirtualService, Weight};
 
 use super::source::Span;
 use super::tracking::{SyncGroup, Track, TrackFile, TrackProcess, TrackScript};
@@ -56,6 +56,42 @@ pub struct Global {
     pub fifos: Vec<NotifyFifo>,
     /// Where state and counters go when a signal asks for them.
     pub dumps: DumpFiles,
+    /// What holds for the whole table of services.
+    pub lvs: Lvs,
+}
+
+/// What holds for the whole table of services.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lvs {
+    /// `lvs_sync_daemon`: connections are synchronised with another balancer.
+    pub synchronisation: Option<Synchronisation>,
+    /// `lvs_timeouts`; those that are 0 stay as they are.
+    pub timeouts: Option<Timeouts>,
+    /// `lvs_flush`: services that are there at the start and not in the file are removed.
+    pub flush: bool,
+    /// `lvs_flush_on_stop`
+    pub flush_on_stop: FlushOnStop,
+}
+
+/// A sync daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synchronisation {
+    /// Where it stands in the file.
+    pub at: Span,
+    /// What it is, in whichever role.
+    pub daemon: SyncDaemon,
+    /// The virtual router whose role it follows: master where that is master, else backup; both at once if `None`.
+    pub instance: Option<String>,
+}
+
+/// What is removed when the daemon stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FlushOnStop {
+    /// The services of the file, each with its servers.
+    #[default]
+    Ours,
+    /// All services, whoever made them.
+    Everything,
 }
 
 /// A FIFO that changes are written to, a line for each.
@@ -388,31 +424,13 @@ pub struct ScriptUser {
     pub group: Option<String>,
 }
 
-/// How packets reach a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// Network address translation.
-    #[default]
-    Nat,
-    /// Direct routing.
-    Dr,
-}
-
 /// One balanced service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VirtualServer {
     /// Where it stands in the file.
     pub at: Span,
-    /// Address and port; port 0 means all ports and only comes with persistence.
-    pub address: SocketAddr,
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// `lb_algo`
-    pub scheduler: SchedulerName,
-    /// `lb_kind`
-    pub method: Method,
-    /// How long a client stays with its server, 1 s to 31 days; `None` means it does not.
-    pub persistence_timeout: Option<Duration>,
+    /// Address or mark, scheduler, persistence, flags. Port 0 means all ports and only comes with persistence.
+    pub service: VirtualService,
     /// Not empty.
     pub real_servers: Vec<RealServer>,
 }
@@ -426,6 +444,8 @@ pub struct RealServer {
     pub address: SocketAddr,
     /// Weight while it is up.
     pub weight: Weight,
+    /// `lvs_method`, or that of the service.
+    pub forwarding: Forwarding,
     /// When down, stay in the table with weight 0.
     pub inhibit_on_failure: bool,
     /// Up if all of them succeed; always up if there are none.

@@ -6,6 +6,7 @@ mod mended;
 mod messages;
 mod parity;
 mod routers;
+mod services;
 mod strict;
 mod tracking;
 mod values;

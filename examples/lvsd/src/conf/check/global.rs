@@ -1,6 +1,7 @@
 //! `global_defs`: names, script identity, and defaults for every instance.
 
 mod fifos;
+mod lvs;
 mod table;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,10 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fifos::FifoDrafts;
+use lvs::LvsDraft;
+pub(super) use lvs::SyncDraft;
 pub(super) use table::{TABLE, version};
 
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::model::{DumpFiles, Garp, Global, Pacing, Scheduling, ScriptUser, Version};
+use super::super::model::{DumpFiles, Garp, Global, Pacing, Scheduling, ScriptUser, Version, VrrpInstance};
 use super::super::source::Span;
 use super::no_effect::Subject;
 use super::{Cx, first};
@@ -31,6 +34,7 @@ pub(super) struct Draft {
     pacing: Pacing,
     scheduling: Scheduling,
     fifos: FifoDrafts,
+    lvs: LvsDraft,
     pub(super) notify_priority_changes: bool,
     dumps: DumpFiles,
     pub(super) version: Option<Version>,
@@ -51,7 +55,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn finish(self, cx: &mut Cx<'_>) -> Global {
+    /// `sync` is what instances say of the sync daemon.
+    pub(super) fn finish(self, cx: &mut Cx<'_>, instances: &[&VrrpInstance], sync: Vec<SyncDraft>) -> Global {
         Global {
             router_id: self.router_id,
             script_user: self.script_user,
@@ -63,6 +68,7 @@ impl Draft {
             pacing: self.pacing,
             scheduling: self.scheduling,
             fifos: self.fifos.finish(cx),
+            lvs: self.lvs.finish(cx, instances, sync),
             dumps: self.dumps,
         }
     }

@@ -25,7 +25,7 @@ use super::super::model::{Answers, InitialState, NotifyScripts, Peer, Version, V
 use super::super::source::Span;
 use super::super::tree::Node;
 use super::addresses::AddressDraft;
-use super::global::{self, GarpDraft};
+use super::global::{self, GarpDraft, SyncDraft};
 use super::group::Memberships;
 use super::objects::Objects;
 use super::track::{self, Entry, HasTracks, Tracker};
@@ -39,6 +39,8 @@ pub(super) struct Checked {
     /// In the order of the instance's addresses, then of those that adverts do not list.
     addresses_at: Vec<Span>,
     tracks: Vec<Entry>,
+    /// `lvs_sync_daemon_interface`
+    pub(super) sync: Option<SyncDraft>,
 }
 
 impl Checked {
@@ -143,7 +145,8 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
         interface,
     };
     let vrid_at = draft.virtual_router_id.said.unwrap_or(node.keyword.span);
-    Some(Checked { instance, name_at: name.span, vrid_at, addresses_at, tracks: draft.tracks })
+    let sync = draft.sync.map(|sync| sync.following(name));
+    Some(Checked { instance, name_at: name.span, vrid_at, addresses_at, tracks: draft.tracks, sync })
 }
 
 /// A value with the place where it was said; the value is missing if what was said is wrong.
@@ -215,6 +218,8 @@ pub(in crate::conf::check) struct Draft {
     notify: NotifyScripts,
     notify_priority_changes: Option<bool>,
     tracks: Vec<Entry>,
+    /// `lvs_sync_daemon_interface`
+    sync: Option<SyncDraft>,
 }
 
 impl HasTracks for Draft {

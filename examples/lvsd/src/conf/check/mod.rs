@@ -14,7 +14,7 @@ mod values;
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
 use super::known::{Kind, homes, nearest};
 use super::lexer::Word;
-use super::model::Config;
+use super::model::{Config, VrrpInstance};
 use super::source::Span;
 use super::tree::Node;
 use no_effect::NoEffects;
@@ -52,7 +52,10 @@ pub(crate) fn check(nodes: &[Node], diagnostics: &mut Diagnostics) -> Config {
     let virtual_servers: Vec<_> =
         of("virtual_server").filter_map(|node| server::check(&mut cx, node)).collect();
     let virtual_servers = server::check_all(&mut cx, virtual_servers);
-    let global = global.finish(&mut cx);
+    let sync = instances.iter_mut().filter_map(|checked| checked.sync.take()).collect();
+    let routers: Vec<&VrrpInstance> = instances.iter().map(|checked| &checked.instance).collect();
+    let global = global.finish(&mut cx, &routers, sync);
+    server::warn_of_mixed_families(&mut cx, &virtual_servers, &global.lvs);
     std::mem::take(&mut cx.no_effects).report(cx.diagnostics);
     Config {
         global,

@@ -50,7 +50,7 @@ error[unknown-keyword]: unknown keyword `wieght` in `real_server`
 5 |   wieght 1
   |   ^^^^^^ did you mean `weight`?
   |
-  = help: lvsd knows in `real_server`: HTTP_GET, TCP_CHECK, connect_timeout, delay_before_retry, delay_loop, inhibit_on_failure, retry, virtualhost, warmup, weight
+  = help: lvsd knows in `real_server`: HTTP_GET, TCP_CHECK, connect_timeout, delay_before_retry, delay_loop, inhibit_on_failure, lvs_method, retry, virtualhost, warmup, weight
 
 1 error, 0 warnings
 ",
@@ -342,10 +342,8 @@ fn wrong_services_are_shown_at_the_word() {
     ] {
         in_service(&format!(" {more}"), &[code]);
     }
-    assert_eq!(complaints(&service("").replace("NAT", "TUN")), ["not-supported-yet 2:10"]);
     assert_eq!(complaints(&service("").replace("NAT", "dr")), ["bad-value 2:10"]);
-    assert_eq!(complaints(&service("").replace("TCP", "SCTP")), ["not-supported-yet 3:11"]);
-    assert_eq!(complaints(&service("").replace("r 10.0.0.1 80", "r fwmark 3")), ["not-supported-yet 1:16"]);
+    assert_eq!(complaints(&service("").replace("r 10.0.0.1 80", "r group G")), ["not-supported-yet 1:16"]);
     assert_eq!(complaints(&service("").replace("r 10.0.0.1 80", "r 10.0.0.1 0")), ["missing-parameter 1:1"]);
 }
 

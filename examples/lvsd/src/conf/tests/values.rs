@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use lvs_core::{AddressScope, Protocol, VirtualAddress, Weight};
+use lvs_core::{AddressScope, Forwarding, VirtualAddress, Weight};
 
 use super::super::model::*;
 use super::*;
@@ -60,15 +60,14 @@ fn s2_is_read_as_it_stands() {
     assert_eq!(instance.notify, NotifyScripts::default());
 
     let [service] = &*config.virtual_servers else { panic!("one service: {config:?}") };
-    assert_eq!(service.address.to_string(), "10.5.0.100:80");
-    assert_eq!(service.protocol, Protocol::Tcp);
-    assert_eq!(service.scheduler.as_str(), "rr");
-    assert_eq!(service.method, Method::Dr);
-    assert_eq!(service.persistence_timeout, None);
+    assert_eq!(service.service.key().to_string(), "tcp 10.5.0.100:80");
+    assert_eq!(service.service.scheduler().as_str(), "rr");
+    assert_eq!(service.service.persistence(), None);
     let addresses: Vec<String> = service.real_servers.iter().map(|r| r.address.to_string()).collect();
     assert_eq!(addresses, ["10.5.0.36:80", "10.5.0.229:80"]);
     for real in &service.real_servers {
         assert_eq!(real.weight, Weight::ONE);
+        assert_eq!(real.forwarding, Forwarding::DirectRoute);
         assert!(real.inhibit_on_failure);
         let [check] = &*real.checks else { panic!("one check: {real:?}") };
         assert_eq!(check.target, real.address);
@@ -163,7 +162,7 @@ fn checks_inherit_from_real_and_virtual_server() {
          real_server 2001:db8::3 8443 {\n}\n}\n",
     );
     let service = &config.virtual_servers[0];
-    assert_eq!(service.persistence_timeout, Some(seconds(360)));
+    assert_eq!(service.service.persistence().map(|persistence| persistence.timeout()), Some(seconds(360)));
     let [first, second] = &*service.real_servers else { panic!("two: {service:?}") };
     assert_eq!(first.address.to_string(), "[2001:db8::2]:443");
     assert_eq!((first.weight, first.inhibit_on_failure), (Weight::ZERO, false));

@@ -10,6 +10,8 @@ use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::{FifoScope, JsonVersion, Version};
 use crate::conf::tree::Node;
 
+const SYNC: &str = "lvs_sync_daemon INTERFACE [[inst] INSTANCE] [id 0-255] [maxlen 1-65507] [port 1-65535] [ttl 1-255] [group ADDRESS]";
+
 pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
     Keyword::value("router_id", "router_id NAME", |_, n, d| d.router_id = Some(first(n).text.to_string())),
     Keyword::words("script_user", "script_user USER [GROUP]", 1, 2, |cx, n, d| {
@@ -49,6 +51,24 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         d.notify_priority_changes = cx.boolean(n).unwrap_or_default();
     }),
     Keyword::flag("fifo_write_vrrp_states_on_reload", |cx, n, _| cx.no_effect(Subject::Reload, n)),
+    // The table of services.
+    Keyword::words("lvs_sync_daemon", SYNC, 1, 13, |cx, n, d: &mut Draft| d.lvs.set_sync(cx, n))
+        .first_holds(),
+    Keyword::words(
+        "lvs_timeouts",
+        "lvs_timeouts [tcp SECONDS] [tcpfin SECONDS] [udp SECONDS]",
+        1,
+        6,
+        |cx, n, d| d.lvs.set_timeouts(cx, n),
+    ),
+    Keyword::flag("lvs_flush", |_, _, d| d.lvs.set_flush()),
+    Keyword::words("lvs_flush_on_stop", "lvs_flush_on_stop [VS]", 0, 1, |cx, n, d| {
+        d.lvs.set_flush_on_stop(cx, n);
+    }),
+    Keyword::words("lvs_flush_onstop", "lvs_flush_onstop [VS]", 0, 1, |cx, n, d: &mut Draft| {
+        d.lvs.set_flush_on_stop(cx, n);
+    })
+    .sets("lvs_flush_on_stop"),
     // VRRP: what instances inherit.
     Keyword::value("vrrp_version", "vrrp_version 2|3", |cx, n, d| d.version = version(cx, n)),
     Keyword::value("vrrp_mcast_group4", "vrrp_mcast_group4 224.0.0.18", |cx, n, d| {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use super::super::global::SyncDraft;
 use super::super::no_effect::Subject;
 use super::super::{Cx, Keyword, Seen, addresses, first, global, inner, track};
 use super::Draft;
@@ -45,6 +46,10 @@ pub(in crate::conf::check) const TABLE: &[Keyword<Draft>] = &[
         let priority = priority(cx, n);
         d.priority.set(n, priority);
     }),
+    Keyword::value("lvs_sync_daemon_interface", "lvs_sync_daemon_interface eth0", |cx, n, d: &mut Draft| {
+        d.sync = SyncDraft::of_an_instance(cx, n);
+    })
+    .first_holds(),
     Keyword::value("advert_int", "advert_int SECONDS", |cx, n, d| {
         let interval = cx.seconds(n, Duration::from_millis(10), Duration::from_secs(255));
         d.advert_interval.set(n, interval);
