@@ -7,8 +7,7 @@ use lvs_core::{
     SyncRole, Table, VirtualService, Weight,
 };
 
-use crate::convert;
-use crate::raw;
+use crate::{convert, raw};
 
 /// What cannot be said, by service; those without a key that can be said come under `None`.
 pub(crate) type Unsaid = BTreeMap<Option<ServiceKey>, BTreeSet<String>>;
