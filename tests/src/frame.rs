@@ -80,38 +80,50 @@ impl Frame {
 
     /// The IP packet, if it is one.
     pub fn ip(&self) -> Option<Ip<'_>> {
-        let body = self.bytes.get(14..)?;
-        match self.ethertype()? {
-            0x0800 => {
-                let header = usize::from(body.first()? & 0x0f) * 4;
-                let total = usize::from(u16::from_be_bytes(*body.get(2..)?.first_chunk()?));
+        let packet = Ip::parse(self.bytes.get(14..)?)?;
+        let ethertype = if packet.source.is_ipv4() { 0x0800 } else { 0x86dd };
+        (self.ethertype()? == ethertype).then_some(packet)
+    }
+
+    /// Source and destination port, if it is TCP, UDP or SCTP.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        self.ip()?.ports()
+    }
+}
+
+impl<'a> Ip<'a> {
+    /// The packet that these bytes begin with; what follows the end of an IPv4 packet is left out.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Ip<'a>> {
+        match bytes.first()? >> 4 {
+            4 => {
+                let header = usize::from(bytes.first()? & 0x0f) * 4;
+                let total = usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?));
                 Some(Ip {
-                    source: Ipv4Addr::from(*body.get(12..)?.first_chunk::<4>()?).into(),
-                    destination: Ipv4Addr::from(*body.get(16..)?.first_chunk::<4>()?).into(),
-                    protocol: *body.get(9)?,
-                    ttl: *body.get(8)?,
-                    payload: body.get(header..total.min(body.len()))?,
+                    source: Ipv4Addr::from(*bytes.get(12..)?.first_chunk::<4>()?).into(),
+                    destination: Ipv4Addr::from(*bytes.get(16..)?.first_chunk::<4>()?).into(),
+                    protocol: *bytes.get(9)?,
+                    ttl: *bytes.get(8)?,
+                    payload: bytes.get(header..total.min(bytes.len()))?,
                 })
             }
-            0x86dd => Some(Ip {
-                source: Ipv6Addr::from(*body.get(8..)?.first_chunk::<16>()?).into(),
-                destination: Ipv6Addr::from(*body.get(24..)?.first_chunk::<16>()?).into(),
-                protocol: *body.get(6)?,
-                ttl: *body.get(7)?,
-                payload: body.get(40..)?,
+            6 => Some(Ip {
+                source: Ipv6Addr::from(*bytes.get(8..)?.first_chunk::<16>()?).into(),
+                destination: Ipv6Addr::from(*bytes.get(24..)?.first_chunk::<16>()?).into(),
+                protocol: *bytes.get(6)?,
+                ttl: *bytes.get(7)?,
+                payload: bytes.get(40..)?,
             }),
             _ => None,
         }
     }
 
-    /// Source and destination port, if it is TCP or UDP.
+    /// Source and destination port, if it is TCP, UDP or SCTP.
     pub fn ports(&self) -> Option<(u16, u16)> {
-        let ip = self.ip()?;
-        if ip.protocol != 6 && ip.protocol != 17 {
+        if ![6, 17, 132].contains(&self.protocol) {
             return None;
         }
-        let source = u16::from_be_bytes(*ip.payload.first_chunk()?);
-        Some((source, u16::from_be_bytes(*ip.payload.get(2..)?.first_chunk()?)))
+        let source = u16::from_be_bytes(*self.payload.first_chunk()?);
+        Some((source, u16::from_be_bytes(*self.payload.get(2..)?.first_chunk()?)))
     }
 }
 

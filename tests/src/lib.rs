@@ -20,6 +20,8 @@
 mod address;
 mod capture;
 mod directory;
+mod echo;
+pub mod farm;
 mod frame;
 mod host;
 pub mod http;
@@ -34,12 +36,16 @@ mod process;
 pub mod s2;
 mod socket;
 mod spawn;
+mod wrapping;
 
 pub use address::{Address, Mac, Network};
 pub use capture::Capture;
+pub use echo::{Answer, Conversation, EchoServer, Transport};
+pub use farm::Farm;
 pub use frame::{Arp, Frame, Ip};
 pub use host::{Host, Segment, require_ipvs};
 pub use nix::sys::signal::Signal;
 pub use poll::{Condition, holds_for, poll_until};
 pub use process::Process;
 pub use socket::Sender;
+pub use wrapping::Wrapping;

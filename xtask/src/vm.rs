@@ -318,8 +318,11 @@ fn say(what: &str) {
 }
 
 /// Loaded before the first job: what reaches the host's files, and IPVS. The kernel loads others when they are needed.
-/// crc32c_generic is what libcrc32c, which IPVS depends on, asks for without saying so in modules.dep.
-const MODULES: [&str; 6] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "crc32c_generic", "ip_vs"];
+/// crc32c_generic is what libcrc32c, which IPVS depends on, asks for without saying so in modules.dep. The two schedulers
+/// have a part for each namespace: loaded on demand, under IPVS's mutex, they wait for the end of every namespace that
+/// goes away, and that waits for the mutex (`cleanup_net`, `ip_vs_scheduler_get`): the kernel stands still for ever.
+const MODULES: [&str; 8] =
+    ["virtio_pci", "9pnet_virtio", "9p", "overlay", "crc32c_generic", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"];
 
 /// `rcu_expedited`: without it every removed interface costs a grace period, which is long on an emulated machine.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr audit=0 lsm= \

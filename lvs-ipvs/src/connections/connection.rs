@@ -50,6 +50,8 @@ impl Connection {
     ///
     /// The kernel does not say it in so many words: a template has client port 0 and a state of its own. (The data
     /// connection that an FTP server announced has client port 0 too, and is in state [`ConnectionState::Listen`].)
+    ///
+    /// One whose server left has port 65535 in [`Self::destination`]: it binds nobody any more, and waits for its end.
     #[must_use]
     pub fn is_template(&self) -> bool {
         self.client.port() == 0 && matches!(self.state, ConnectionState::None | ConnectionState::Assured)

@@ -65,12 +65,17 @@ IP  0A000000 0000 00000007 0000 0A000102 0000 NONE             60
 IP  2001:0db8:0000:0000:0000:0000:0000:0000 0000 8000:0001:0000:0000:0000:0000:0000:0000 0000 2001:0db8:0001:0000:0000:0000:0000:0001 0000 ASSURED          60
 UDP 0A000005 0000 0A000001 13C4 0A000102 13C4 ASSURED         298
 TCP 0A000005 0000 0A000001 1F40 0A000102 1F40 LISTEN          119
+TCP 0A000005 0000 0A000001 FFFF 0A000102 FFFF ASSURED          12
 ";
     let rows: Vec<_> = read([HEADER, rows].concat()).into_iter().map(Result::unwrap).collect();
     let marks: Vec<_> = rows.iter().map(|row| row.fwmark().map_or(0, |mark| mark.get())).collect();
-    assert_eq!(marks, [7, 0x8000_0001, 0, 0]);
+    assert_eq!(marks, [7, 0x8000_0001, 0, 0, 0]);
     let templates: Vec<_> = rows.iter().map(Connection::is_template).collect();
-    assert_eq!(templates, [true, true, true, false], "an expected data connection of FTP is no template");
+    assert_eq!(
+        templates,
+        [true, true, true, false, true],
+        "an expected data connection of FTP is no template"
+    );
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! Makes and reads the table of a test host's kernel through lvs-ipvs.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken test bed is a failed test")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lvs_core::{
+    Change, Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey,
+    ServiceStatistics, ServiceTable, Table, TableStatistics, VirtualService, Weight,
+};
+use lvs_ipvs::{Client, IpvsDataplane};
+use lvs_tests::{Host, Transport, poll_until};
+
+/// Runs the library on a host.
+#[track_caller]
+pub(crate) fn on<T: Send>(host: &Host, act: impl AsyncFnOnce(&mut Client) -> T + Send) -> T {
+    host.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let mut client = Client::open().expect("a netlink socket");
+            act(&mut client).await
+        })
+    })
+}
+
+/// Makes the host's table equal to this one, as an applier does: observed, compared, edited.
+#[track_caller]
+pub(crate) fn make(host: &Host, desired: &Table) {
+    let results = host.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let mut dataplane = IpvsDataplane::new(Client::open().expect("a netlink socket"));
+            let observed = dataplane.observe(Scope::Everything).await.expect("the kernel's table");
+            dataplane.apply(observed.changes_to(desired)).await
+        })
+    });
+    for result in results {
+        result.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
+    }
+}
+
+/// Makes one edit.
+#[track_caller]
+pub(crate) fn edit(host: &Host, change: Change) {
+    let results = on(host, async |client| client.apply(&[change]).await);
+    for result in results.unwrap_or_else(|error| panic!("{}: {error}", host.name())) {
+        result.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
+    }
+}
+
+/// The counters of all services and servers of a host.
+#[track_caller]
+pub(crate) fn statistics(host: &Host) -> TableStatistics {
+    let statistics = on(host, async |client| client.statistics(Scope::Everything).await);
+    statistics.unwrap_or_else(|error| panic!("{}: {error}", host.name()))
+}
+
+/// Waits until each service of the host has counted what `expected` wants: the kernel adds up every two seconds.
+#[track_caller]
+pub(crate) fn counted(host: &Host, what: &str, expected: impl Fn(&ServiceStatistics) -> bool) {
+    poll_until(LIMIT, &format!("every service counts {what}"), || {
+        let statistics = statistics(host).services;
+        assert!(!statistics.is_empty(), "{} has no services", host.name());
+        let wrong: Vec<_> = statistics.iter().filter(|(_, service)| !expected(service)).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?}")) }
+    });
+}
+
+/// How many connections to each server of a service are established.
+#[track_caller]
+pub(crate) fn active(host: &Host, key: &ServiceKey) -> Vec<u32> {
+    let servers = on(host, async |client| client.destinations(key).await);
+    let servers = servers.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
+    servers.iter().map(|entry| entry.statistics.active_connections).collect()
+}
+
+/// The key of the service for that transport at that address.
+pub(crate) fn key(transport: Transport, address: SocketAddr) -> ServiceKey {
+    let protocol = match transport {
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+        Transport::Sctp => Protocol::Sctp,
+    };
+    ServiceKey::address(protocol, address)
+}
+
+/// A service with that scheduler.
+pub(crate) fn service(key: ServiceKey, scheduler: &str) -> VirtualService {
+    VirtualService::new(key).with_scheduler(scheduler.parse().unwrap())
+}
+
+/// A server of weight 1.
+pub(crate) fn server(address: SocketAddr, forwarding: Forwarding) -> RealServer {
+    RealServer::new(ServerKey::new(address)).with_forwarding(forwarding)
+}
+
+/// A weight.
+pub(crate) fn weight(number: u32) -> Weight {
+    Weight::new(number).unwrap()
+}
+
+/// A service and its servers.
+pub(crate) fn with_servers(
+    service: VirtualService,
+    servers: impl IntoIterator<Item = RealServer>,
+) -> ServiceTable {
+    let mut table = ServiceTable::new(service);
+    for server in servers {
+        table.insert(server);
+    }
+    table
+}
+
+const LIMIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,156 @@
+//! Every scheduler of the kernel gives real connections to servers as its name says (S1.6).
+//!
+//! The servers are behind the balancer; web1 has weight 3, web2 weight 1.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use lvs_core::{Change, Forwarding, Table};
+use lvs_ipvs::Refusal;
+use lvs_tests::farm::Farm;
+use lvs_tests::{EchoServer, Transport, require_ipvs};
+
+use crate::by_library::{edit, key, make, on, server, service, weight, with_servers};
+
+const TCP: Transport = Transport::Tcp;
+/// Where the servers listen.
+const PORT: u16 = 7;
+
+/// A farm with a service for each of these schedulers, on ports of their own.
+struct Scheduled {
+    farm: Farm,
+    schedulers: &'static [&'static str],
+    _servers: Vec<EchoServer>,
+}
+
+impl Scheduled {
+    #[track_caller]
+    fn new(schedulers: &'static [&'static str]) -> Self {
+        require_ipvs();
+        let farm = Farm::behind();
+        let _servers = farm.serve(TCP, PORT);
+        let this = Self { farm, schedulers, _servers };
+        let table: Table = schedulers
+            .iter()
+            .map(|scheduler| {
+                let servers = [(0, 3), (1, 1)].map(|(number, weight_of_it)| {
+                    let address = SocketAddr::new(this.farm.servers[number].address.v4, PORT);
+                    server(address, Forwarding::Masquerade).with_weight(weight(weight_of_it))
+                });
+                with_servers(service(key(TCP, this.address(scheduler)), scheduler), servers)
+            })
+            .collect();
+        make(&this.farm.balancer, &table);
+        this
+    }
+
+    fn address(&self, scheduler: &str) -> SocketAddr {
+        let number = self.schedulers.iter().position(|&name| name == scheduler).expect("one of them");
+        SocketAddr::new(self.farm.vip.v4, 8000 + u16::try_from(number).expect("a small number"))
+    }
+
+    /// The servers of that many connections, one after the other.
+    #[track_caller]
+    fn ask<const COUNT: usize>(&self, scheduler: &str) -> [String; COUNT] {
+        [(); COUNT].map(|()| self.farm.ask(TCP, self.address(scheduler)))
+    }
+
+    /// The servers of that many connections that are all open at once.
+    #[track_caller]
+    fn hold<const COUNT: usize>(&self, scheduler: &str) -> [String; COUNT] {
+        let (from, to) = (lvs_tests::farm::CLIENT.v4, self.address(scheduler));
+        let open = [(); COUNT].map(|()| {
+            self.farm.converse(TCP, from, to).unwrap_or_else(|failure| panic!("{scheduler}: {failure}"))
+        });
+        open.map(|(_, server)| server)
+    }
+}
+
+/// How many of them each server has.
+fn shares(servers: &[String]) -> (usize, usize) {
+    let of = |name| servers.iter().filter(|server| *server == name).count();
+    (of("web1"), of("web2"))
+}
+
+/// So many addresses of the client, which it has from now on.
+fn sources(farm: &Farm, count: u8) -> Vec<IpAddr> {
+    let addresses = (0..count).map(|number| IpAddr::V4(Ipv4Addr::new(10, 1, 0, 32 + number)));
+    addresses.inspect(|address| farm.client.add_address("eth0", &address.to_string())).collect()
+}
+
+#[test]
+fn rr_alternates_and_wrr_follows_the_weights() {
+    let net = Scheduled::new(&["rr", "wrr"]);
+    net.farm.answers_in_turn(TCP, net.address("rr"));
+    let servers = net.ask::<8>("wrr");
+    assert_eq!(shares(&servers), (6, 2), "{servers:?}");
+}
+
+#[test]
+fn lc_wlc_sed_and_nq_count_open_connections() {
+    let net = Scheduled::new(&["lc", "wlc", "sed", "nq"]);
+    for (scheduler, expected) in [("lc", (4, 4)), ("wlc", (6, 2)), ("sed", (6, 2)), ("nq", (6, 2))] {
+        let servers = net.hold::<8>(scheduler);
+        assert_eq!(shares(&servers), expected, "{scheduler}: {servers:?}");
+        if scheduler == "nq" {
+            assert_ne!(servers[0], servers[1], "an idle server is never left waiting");
+        }
+    }
+}
+
+#[test]
+fn fo_and_ovf_prefer_the_heaviest_server_until_it_is_out_or_full() {
+    let net = Scheduled::new(&["fo", "ovf"]);
+    assert_eq!(shares(&net.ask::<3>("fo")), (3, 0));
+    let heaviest = SocketAddr::new(net.farm.servers[0].address.v4, PORT);
+    let quiescent = server(heaviest, Forwarding::Masquerade).with_weight(weight(0));
+    edit(&net.farm.balancer, Change::EditServer(key(TCP, net.address("fo")), quiescent));
+    assert_eq!(shares(&net.ask::<3>("fo")), (0, 3));
+    // A server is full when it has more connections than its weight says.
+    assert_eq!(net.hold::<6>("ovf"), ["web1", "web1", "web1", "web1", "web2", "web2"]);
+}
+
+#[test]
+fn dh_lblc_and_lblcr_keep_a_destination_together() {
+    let net = Scheduled::new(&["dh", "lblc", "lblcr"]);
+    let sources = sources(&net.farm, 4);
+    for scheduler in net.schedulers {
+        let servers: BTreeSet<_> =
+            sources.iter().map(|&from| net.farm.ask_from(TCP, from, net.address(scheduler))).collect();
+        assert_eq!(servers.len(), 1, "{scheduler}: {servers:?}");
+    }
+}
+
+#[test]
+fn sh_and_mh_keep_a_source_together_and_spread_sources() {
+    let net = Scheduled::new(&["sh", "mh"]);
+    let sources = sources(&net.farm, 12);
+    for scheduler in net.schedulers {
+        let ask_all = || -> Vec<_> {
+            sources.iter().map(|&from| net.farm.ask_from(TCP, from, net.address(scheduler))).collect()
+        };
+        let servers = ask_all();
+        assert_eq!(ask_all(), servers, "{scheduler}");
+        let (first, second) = shares(&servers);
+        assert!(first > 0 && second > 0, "{scheduler}: {servers:?}");
+    }
+}
+
+#[test]
+fn twos_serves_where_it_is_built_and_is_refused_in_words_where_it_is_not() {
+    let net = Scheduled::new(&["rr"]);
+    let address = SocketAddr::new(net.farm.vip.v4, 9000);
+    let twos = service(key(TCP, address), "twos");
+    let added = on(&net.farm.balancer, async |client| client.add_service(&twos).await);
+    match added {
+        Ok(()) => {
+            let only = server(SocketAddr::new(net.farm.servers[1].address.v4, PORT), Forwarding::Masquerade);
+            edit(&net.farm.balancer, Change::AddServer(twos.key(), only));
+            assert_eq!(net.farm.ask(TCP, address), "web2");
+        }
+        Err(error) => {
+            assert_eq!(error.refusal(), Some(Refusal::SchedulerAbsent), "{error}");
+            assert!(error.to_string().contains("add service tcp 10.1.0.100:9000"), "{error}");
+        }
+    }
+}
