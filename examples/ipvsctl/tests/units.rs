@@ -20,7 +20,9 @@ fn the_unit_restores_the_file_that_save_writes() {
     };
     let Ok(Some(OwnCommand::Save(save))) = own::parse(&["save"], &Numeric) else { panic!("save") };
     for key in ["ExecStart=", "ExecReload="] {
-        let Ok(Some(OwnCommand::Restore(restore))) = own::parse(&command(key), &Numeric) else { panic!("{key}") };
+        let Ok(Some(OwnCommand::Restore(restore))) = own::parse(&command(key), &Numeric) else {
+            panic!("{key}")
+        };
         assert_eq!(restore.file, save.file);
         assert!(restore.allow_empty);
         let Place::File(file) = restore.file else { panic!("a file") };
@@ -38,7 +40,8 @@ fn systemd_takes_the_unit() {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let copy = directory.join("ipvsctl.service");
     // systemd wants the programs to be there.
-    let text = std::fs::read_to_string(unit()).unwrap().replace("/usr/sbin/ipvsctl", env!("CARGO_BIN_EXE_ipvsctl"));
+    let text =
+        std::fs::read_to_string(unit()).unwrap().replace("/usr/sbin/ipvsctl", env!("CARGO_BIN_EXE_ipvsctl"));
     std::fs::write(&copy, text).unwrap();
     let output = Command::new("systemd-analyze").arg("verify").arg(&copy).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
