@@ -494,10 +494,20 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
         command.args(["-qec", &script, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("script runs");
         let mut input = child.stdin.take().expect("its input");
-        input.write_all(keys.as_bytes()).expect("keys");
-        let output = child.wait_with_output().expect("script ends");
-        drop(input);
-        let output = String::from_utf8(output.stdout).expect("text");
+        let mut shown = child.stdout.take().expect("its output");
+        let mut output = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = shown.read(&mut buffer) {
+            let before = output.len();
+            output.extend_from_slice(&buffer[..length]);
+            // Somebody presses a key when there is something to see.
+            let is_there = |output: &[u8]| output.windows(ENTER.len()).any(|bytes| bytes == ENTER.as_bytes());
+            if is_there(&output) && !is_there(&output[..before]) {
+                input.write_all(keys.as_bytes()).expect("keys");
+            }
+        }
+        child.wait().expect("script ends");
+        let output = String::from_utf8(output).expect("text");
         let lines: Vec<_> = output.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         let (first, last) = (lines[0].to_owned(), lines[lines.len() - 1].to_owned());
         assert_eq!(first, last, "the terminal is as it was\n{output:?}");
@@ -511,7 +521,7 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
         ("", format!("timeout -s TERM 3 {program} watch --interval 3600")),
     ] {
         let output = in_terminal(keys, &watch);
-        let (_, shown) = output.split_once("\x1b[?1049h\x1b[?25l").expect("another screen");
+        let (_, shown) = output.split_once(ENTER).expect("another screen");
         let (shown, _) = shown.split_once("\x1b[?25h\x1b[?1049l").expect("the screen from before");
         let drawing = shown.rsplit("\x1b[H").next().unwrap_or_default();
         let lines = drawing
@@ -532,6 +542,9 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
         );
     }
 }
+
+/// Begins another screen, without a cursor.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 
 /// Every protocol, forwarding method, flag and setting of a service or server that ipvsadm's list can say.
 const EVERYTHING: &str = "\

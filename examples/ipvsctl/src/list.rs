@@ -16,7 +16,7 @@ pub use connections::Connections;
 pub(crate) use endpoint::Endpoint;
 pub use order::{sort_servers, sort_services};
 pub use services::{Heading, services};
-pub(crate) use services::{flag_names, netmask, protocol};
+pub(crate) use services::{Third, flag_names, netmask, protocol};
 
 /// A service as it is listed: what it is, what it did, and its servers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use lvs_core::{Forwarding, Protocol, RealServer, ServiceKey, Tunnel, TunnelChecksum, VirtualService};
 
-use crate::list::{Endpoint, Service, flag_names, netmask, protocol};
+use crate::list::{Endpoint, Service, Third, flag_names, netmask, protocol};
 use crate::names::Names;
 
 /// The command lines that make these services and their servers, in the order given.
@@ -55,10 +55,6 @@ fn key(key: &ServiceKey, endpoint: Endpoint<'_>) -> String {
 
 fn write_service(text: &mut String, key: &str, service: &VirtualService) -> fmt::Result {
     write!(text, "-A {key} -s {}", service.scheduler())?;
-    let flags = flag_names(service);
-    if !flags.is_empty() {
-        write!(text, " -b {flags}")?;
-    }
     if let Some(persistence) = service.persistence() {
         write!(text, " -p {}", persistence.timeout().as_secs())?;
         if let Some(mask) = netmask(service) {
@@ -70,6 +66,11 @@ fn write_service(text: &mut String, key: &str, service: &VirtualService) -> fmt:
     }
     if service.one_packet() {
         text.push_str(" -o");
+    }
+    // Differs from ipvsadm, which forgets the third flag of sh and mh.
+    let flags = flag_names(service, Third::Always);
+    if !flags.is_empty() {
+        write!(text, " -b {flags}")?;
     }
     text.push('\n');
     Ok(())

@@ -10,7 +10,10 @@ const TABLE: &str = "\
 -a -t 10.0.0.1:80 -r 10.0.1.2:80 -g -w 0
 -a -t 10.0.0.1:80 -r 10.0.1.3:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-csum
 -A -t 10.0.0.2:443 -s sh -b sh-fallback,sh-port -p 30 -M 255.255.255.0
--A -u 10.0.0.1:5060 -s wlc -p 60 --pe sip -o
+-A -u 10.0.0.1:5060 -s mh -p 60 -M 255.255.255.0 --pe sip -o -b mh-port
+-A -u 10.0.0.1:5061 -s mh -p 60 --pe sip -b mh-port
+-A -u 10.0.0.1:5062 -s wlc -o -b flag-3
+-A -u 10.0.0.1:5063 -s wlc --pe sip -b flag-3
 -A --sctp-service 10.0.0.1:80 -s rr
 -A -t [2001:db8::1]:80 -s wlc -p 200 -M 64
 -a -t [2001:db8::1]:80 -r [2001:db8::5]:80 -m -w 1

@@ -23,12 +23,12 @@ pub(crate) fn run(host: &Host, program: &str, line: &str, input: &str) -> Outcom
     let mut command = host.command(program);
     command.args(line.split_ascii_whitespace().map(|word| if word == "''" { "" } else { word }));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("start {program}: {error}"));
+    let mut child = command.spawn().expect("the program starts");
     if let Some(mut stdin) = child.stdin.take() {
         // A program that stops reading closes it.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().unwrap_or_else(|error| panic!("wait for {program}: {error}"));
+    let output = child.wait_with_output().expect("the program ends");
     Outcome {
         status: output.status.code(),
         output: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -60,20 +60,27 @@ impl Pair {
         [run(&self.ipvsadm, "ipvsadm", line, input), run(&self.ipvsctl, &self.program, line, input)]
     }
 
-    /// Both have to end alike, say the same on standard output, and complain or not.
-    pub(crate) fn compare(&mut self, line: &str, input: &str) {
+    /// Both have to end alike, say the same on standard output, and complain or not. Returns how ipvsadm ended.
+    pub(crate) fn compare(&mut self, line: &str, input: &str) -> Option<i32> {
         let [theirs, ours] = self.run(line, input);
+        let status = theirs.status;
         if theirs.status != ours.status
             || theirs.output != ours.output
             || theirs.complaints.is_empty() != ours.complaints.is_empty()
         {
             self.differences.push(format!("{line}\n  ipvsadm: {theirs:?}\n  ipvsctl: {ours:?}"));
         }
+        status
     }
 
     /// Both tables have to be the same, as ipvsadm saves and lists them.
     pub(crate) fn compare_tables(&mut self, after: &str) {
-        for line in ["-Sn", "-Ln --thresholds", "-L --timeout", "-L --daemon"] {
+        self.compare_lists(&["-Sn", "-Ln --thresholds", "-L --timeout", "-L --daemon"], after);
+    }
+
+    /// Both tables have to be the same in these words of ipvsadm.
+    pub(crate) fn compare_lists(&mut self, lines: &[&str], after: &str) {
+        for line in lines {
             let [theirs, ours] = [&self.ipvsadm, &self.ipvsctl].map(|host| run(host, "ipvsadm", line, ""));
             if theirs != ours {
                 self.differences.push(format!(

@@ -10,8 +10,9 @@ fn make(lines: impl IntoIterator<Item = String>) {
     let mut pair = Pair::new();
     for line in lines {
         pair.compare(&line, "");
-        pair.compare_tables(&line);
+        pair.compare_lists(&[if line.starts_with("--") { "-L --daemon" } else { "-Sn" }], &line);
     }
+    pair.compare_tables("all lines");
     // Each program on the table that the other has made.
     std::mem::swap(&mut pair.ipvsadm, &mut pair.ipvsctl);
     for line in ["-Ln", "-Sn", "-Ln --tun-info", "-Ln --persistent-conn", "-Ln --nosort"] {

@@ -1,6 +1,6 @@
 //! An address and a port as one shows them, by name or by number.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lvs_core::Protocol;
 
@@ -21,16 +21,11 @@ impl Endpoint<'_> {
         let port = protocol
             .filter(|_| address.port() != 0)
             .and_then(|protocol| self.names.service(address.port(), protocol));
-        let mut text = match (&host, &port) {
-            (None, None) => return address.to_string(),
-            _ => {
-                let host = host.unwrap_or_else(|| address.ip().to_string());
-                let port = port.unwrap_or_else(|| address.port().to_string());
-                match address.ip() {
-                    IpAddr::V4(_) => format!("{host}:{port}"),
-                    IpAddr::V6(_) => format!("[{host}]:{port}"),
-                }
-            }
+        let host = host.unwrap_or_else(|| number(address.ip()));
+        let port = port.unwrap_or_else(|| address.port().to_string());
+        let mut text = match address.ip() {
+            IpAddr::V4(_) => format!("{host}:{port}"),
+            IpAddr::V6(_) => format!("[{host}]:{port}"),
         };
         if !self.whole {
             cut(&mut text, LONGEST);
@@ -46,6 +41,19 @@ impl Endpoint<'_> {
         }
         text
     }
+}
+
+/// An address as the C library writes it: as Rust does, but for those of the form `::10.0.0.1`.
+fn number(address: IpAddr) -> String {
+    if let IpAddr::V6(ip) = address {
+        let bits = u128::from(ip);
+        if let Ok(low) = u32::try_from(bits)
+            && low > 0xffff
+        {
+            return format!("::{}", Ipv4Addr::from(low));
+        }
+    }
+    address.to_string()
 }
 
 /// Cuts a text to so many bytes, or fewer where a character would be cut in two.
@@ -99,6 +107,22 @@ mod tests {
         );
         let whole = Endpoint { whole: true, ..names };
         assert_eq!(whole.text(four, None), "averyveryverylonghostname.with.a.long.domain.example.com:445");
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_c_library_writes_them() {
+        let numbers = Endpoint { names: &Numeric, whole: false };
+        for text in [
+            "[::1]:1",
+            "[::]:1",
+            "[::ffff]:1",
+            "[::0.1.0.0]:1",
+            "[::255.255.253.0]:1",
+            "[::ffff:1.2.3.4]:1",
+            "[1::2:3]:1",
+        ] {
+            assert_eq!(numbers.text(text.parse().unwrap(), None), text);
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn write_service(
             write!(text, "{label:<4} {name} {}", service.scheduler())?;
         }
     }
-    let flags = flag_names(service);
+    let flags = flag_names(service, Third::Numbered);
     if !flags.is_empty() {
         write!(text, " ({flags})")?;
     }
@@ -207,15 +207,25 @@ fn tunnel(server: &RealServer) -> String {
 }
 
 /// The scheduler flags by the names that they have for this scheduler, separated by commas.
-pub(crate) fn flag_names(service: &VirtualService) -> String {
-    let names = match service.scheduler().as_str() {
-        "sh" => ["sh-fallback", "sh-port", "flag-3"],
-        "mh" => ["mh-fallback", "mh-port", "flag-3"],
-        _ => ["flag-1", "flag-2", "flag-3"],
+pub(crate) fn flag_names(service: &VirtualService, third: Third) -> String {
+    let [first, second] = match service.scheduler().as_str() {
+        "sh" => ["sh-fallback", "sh-port"],
+        "mh" => ["mh-fallback", "mh-port"],
+        _ => ["flag-1", "flag-2"],
     };
     let flags = service.scheduler_flags();
-    let set = names.into_iter().zip([flags.first, flags.second, flags.third]).filter(|(_, set)| *set);
-    set.map(|(name, _)| name).collect::<Vec<_>>().join(",")
+    let third = flags.third && (third == Third::Always || first == "flag-1");
+    let set = [(first, flags.first), (second, flags.second), ("flag-3", third)];
+    set.into_iter().filter_map(|(name, set)| set.then_some(name)).collect::<Vec<_>>().join(",")
+}
+
+/// Whether the third scheduler flag is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Third {
+    /// Always, so that nothing is forgotten.
+    Always,
+    /// Where the others have numbers too; the schedulers that give them names do not use it. So does ipvsadm.
+    Numbered,
 }
 
 /// The netmask of persistence as `-M` takes it; nothing if each client is on its own.

@@ -77,7 +77,7 @@ TCP  10.0.0.1:80 rr
   -> 10.0.0.4:80                  Route   0      7          8         \n  \
   -> 10.0.0.5:80                  Tunnel  2147483647 7          8         \n  \
   -> 10.0.0.6:80                  Local   1      7          8         \nUDP  \
-10.0.0.1:53 sh (sh-port,flag-3) persistent 30 mask 255.255.255.0 pe sip ops
+10.0.0.1:53 sh (sh-port) persistent 30 mask 255.255.255.0 pe sip ops
 SCTP 10.0.0.1:9 wlc
 FWM  4294967295 IPv6 wlc persistent 100 mask 64
   -> [2001:db8:1111:2222:3333:4444:5555:6666]:80 Tunnel  1      7          8         \n"
