@@ -149,7 +149,7 @@ fn service_facts(service: &VirtualService) -> Facts<5> {
     });
     [
         ("scheduler", service.scheduler().to_string()),
-        ("flags", crate::list::flag_names(service)),
+        ("flags", crate::list::flag_names(service, crate::list::Third::Always)),
         ("persistence", persistence.unwrap_or_default()),
         ("persistence engine", service.persistence_engine().map(ToString::to_string).unwrap_or_default()),
         ("one-packet", if service.one_packet() { "on".to_owned() } else { String::new() }),
