@@ -203,16 +203,8 @@ pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<Se
     Ok(ServerEntry { server: server(raw, service)?, statistics: server_statistics(raw) })
 }
 
-/// What names a server, and what it did; nothing else of it has to be sayable.
-pub(crate) fn counted_server(
-    raw: &raw::Destination,
-    service: Family,
-) -> Result<(ServerKey, ServerStatistics), DecodeError> {
-    Ok((server_key(raw, service)?, server_statistics(raw)))
-}
-
 /// What a server did so far, and its connections.
-fn server_statistics(raw: &raw::Destination) -> ServerStatistics {
+pub(crate) fn server_statistics(raw: &raw::Destination) -> ServerStatistics {
     ServerStatistics {
         counters: raw.statistics.unwrap_or_default(),
         active_connections: raw.active_connections.unwrap_or(0),

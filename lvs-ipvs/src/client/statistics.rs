@@ -5,7 +5,7 @@ use lvs_core::{Scope, ServiceStatistics, TableStatistics};
 use super::Client;
 use crate::convert;
 use crate::error::Error;
-use crate::raw::Counters;
+use crate::raw::{self, Counters};
 
 impl Client {
     /// Counters, rates and numbers of connections of everything, of the services alone, or of one service.
@@ -27,9 +27,12 @@ impl Client {
             let mut entry =
                 ServiceStatistics { counters: raw.statistics.unwrap_or_default(), ..Default::default() };
             if scope != Scope::Services {
-                let counted =
-                    self.found_destinations(&key, Counters::Read, convert::counted_server, |(name, _)| *name);
-                let Some(servers) = counted.await? else { continue };
+                let named = |raw: &raw::Destination, family| {
+                    Ok((convert::server_key(raw, family)?, convert::server_statistics(raw)))
+                };
+                let found = self.found_destinations(&key, Counters::Read, named, |(name, _)| *name).await?;
+                let Some(servers) = found else { continue };
+                // Only a destination without a name is unsayable here.
                 entry.servers = servers.into_iter().flatten().collect();
             }
             statistics.services.insert(key, entry);
