@@ -117,6 +117,10 @@ impl ServiceTable {
         for pair in join(&self.servers, &desired.servers) {
             match pair {
                 Pair::Both(present, wanted) if present == wanted => {}
+                // A server that is to get new connections comes before one that is to get none.
+                Pair::Both(present, wanted) if wanted.weight() < present.weight() => {
+                    changes.reductions.push(Change::EditServer(key, *wanted));
+                }
                 Pair::Both(_, wanted) => changes.edits.push(Change::EditServer(key, *wanted)),
                 Pair::Right(_, wanted) => changes.additions.push(Change::AddServer(key, *wanted)),
                 Pair::Left(server) => changes.removals.push(Change::RemoveServer(key, *server)),
@@ -261,7 +265,7 @@ impl Table {
     }
 
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
-    /// without a server it could have: additions, then edits, then removals.
+    /// without a server it could have: additions, then edits, of which those that lower a weight come last, then removals.
     ///
     /// Equal tables give no edits. Services that both tables share (copies of one [`Arc`]) cost one comparison; apart
     /// from that it is linear in the size of both tables.
@@ -472,6 +476,8 @@ fn join<'a, K: Ord, V>(
 struct Changes {
     additions: Vec<Change>,
     edits: Vec<Change>,
+    /// Edits that give a server a lower weight.
+    reductions: Vec<Change>,
     removals: Vec<Change>,
 }
 
@@ -498,6 +504,7 @@ impl Changes {
     fn in_order(self) -> Vec<Change> {
         let mut all = self.additions;
         all.extend(self.edits);
+        all.extend(self.reductions);
         all.extend(self.removals);
         all
     }
@@ -570,6 +577,21 @@ mod tests {
         assert_eq!(
             changes,
             [Change::AddServer(key(1), server(2, 1)), Change::RemoveServer(key(1), server(1, 1).key())]
+        );
+    }
+
+    #[test]
+    fn a_server_gets_its_weight_before_another_loses_it() {
+        let swap = |first, second| {
+            let mut table = ServiceTable::new(VirtualService::new(key(1)));
+            table.insert(server(1, first));
+            table.insert(server(2, second));
+            Table::from_iter([table])
+        };
+        let changes = swap(1, 0).changes_to(&swap(0, 1));
+        assert_eq!(
+            changes,
+            [Change::EditServer(key(1), server(2, 1)), Change::EditServer(key(1), server(1, 0))]
         );
     }
 
