@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lvs_core::{
-    Change, Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey,
-    ServiceStatistics, ServiceTable, Table, TableStatistics, VirtualService, Weight,
+    Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey, ServiceStatistics,
+    ServiceTable, Table, TableStatistics, VirtualService, Weight,
 };
 use lvs_ipvs::{Client, IpvsDataplane};
 use lvs_tests::{Host, Transport, poll_until};
@@ -37,15 +37,6 @@ pub(crate) fn make(host: &Host, desired: &Table) {
         })
     });
     for result in results {
-        result.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
-    }
-}
-
-/// Makes one edit.
-#[track_caller]
-pub(crate) fn edit(host: &Host, change: Change) {
-    let results = on(host, async |client| client.apply(&[change]).await);
-    for result in results.unwrap_or_else(|error| panic!("{}: {error}", host.name())) {
         result.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
     }
 }
