@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::number::{Mark, Number, Prefix, Seconds};
+use super::number::{DrainTime, Mark, Number, Prefix, Quantity as _, Seconds};
 use super::unique::Unique;
 use crate::names::{EngineName, SchedulerName};
 use crate::service::{
@@ -29,6 +29,15 @@ struct WrittenService<'a> {
     persistence_engine: Option<&'a EngineName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     servers: Option<Vec<&'a RealServer>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    draining: Vec<WrittenDrain>,
+}
+
+#[derive(Serialize)]
+struct WrittenDrain {
+    address: ServerKey,
+    /// Seconds.
+    within: u64,
 }
 
 #[derive(Serialize)]
@@ -59,6 +68,7 @@ impl<'a> WrittenService<'a> {
             persistence,
             persistence_engine: service.persistence_engine(),
             servers,
+            draining: Vec::new(),
         }
     }
 }
@@ -83,7 +93,16 @@ impl Serialize for VirtualService {
 
 impl Serialize for ServiceTable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WrittenService::of(self.service(), Some(self.servers().collect())).serialize(serializer)
+        let draining = self.draining().map(|(address, within)| WrittenDrain {
+            address,
+            // A part of a second counts as one: nothing is cut off before its time.
+            within: within
+                .as_secs()
+                .saturating_add(u64::from(within.subsec_nanos() > 0))
+                .min(DrainTime::MOST),
+        });
+        let service = WrittenService::of(self.service(), Some(self.servers().collect()));
+        WrittenService { draining: draining.collect(), ..service }.serialize(serializer)
     }
 }
 
@@ -125,6 +144,15 @@ struct ReadService {
     persistence: Option<ReadPersistence>,
     persistence_engine: Option<EngineName>,
     servers: Option<Unique<RealServer>>,
+    draining: Option<Unique<ReadDrain>>,
+}
+
+/// A server that is to leave.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a server that drains: an object with `address` and `within`")]
+pub(super) struct ReadDrain {
+    pub(super) address: ServerKey,
+    within: Number<DrainTime>,
 }
 
 #[derive(Deserialize)]
@@ -135,8 +163,8 @@ struct ReadPersistence {
 }
 
 impl ReadService {
-    /// The service, and its servers if any were named.
-    fn split<E: Error>(self) -> Result<(VirtualService, Option<Unique<RealServer>>), E> {
+    /// The service, and its servers, those that stay and those that leave, if any were named.
+    fn split<E: Error>(self) -> Result<(VirtualService, Servers), E> {
         let key = key(self.protocol, self.address, self.fwmark, self.family)?;
         let flags = flags(&self.scheduler, &self.scheduler_flags)?;
         let persistence = self.persistence.map(|read| persistence(key.family(), read)).transpose()?;
@@ -146,8 +174,13 @@ impl ReadService {
             .with_one_packet(self.one_packet)
             .with_persistence(persistence)
             .with_persistence_engine(self.persistence_engine);
-        Ok((service, self.servers))
+        Ok((service, Servers { staying: self.servers, draining: self.draining }))
     }
+}
+
+struct Servers {
+    staying: Option<Unique<RealServer>>,
+    draining: Option<Unique<ReadDrain>>,
 }
 
 fn key<E: Error>(
@@ -198,9 +231,12 @@ fn persistence<E: Error>(family: Family, read: ReadPersistence) -> Result<Persis
     let whole = Persistence::new(family, Duration::from_secs(seconds.into()));
     match read.prefix {
         None => Ok(whole),
+        Some(Number(0)) if family == Family::Ipv6 => {
+            Err(E::custom("the prefix of a service of IPv6 has 1 to 128 bits, not 0"))
+        }
         Some(Number(prefix)) if prefix <= whole.prefix_len() => Ok(whole.with_prefix_len(prefix)),
         Some(Number(prefix)) => Err(E::custom(format_args!(
-            "the prefix of a service of IPv4 has 1 to {} bits, not {prefix}",
+            "the prefix of a service of IPv4 has 0 to {} bits, not {prefix}",
             whole.prefix_len()
         ))),
     }
@@ -209,8 +245,13 @@ fn persistence<E: Error>(family: Family, read: ReadPersistence) -> Result<Persis
 impl<'de> Deserialize<'de> for VirtualService {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match ReadService::deserialize(deserializer)?.split()? {
-            (service, None) => Ok(service),
-            (_, Some(_)) => Err(D::Error::custom("a service by itself has no field `servers`")),
+            (service, Servers { staying: None, draining: None }) => Ok(service),
+            (_, Servers { staying: Some(_), .. }) => {
+                Err(D::Error::custom("a service by itself has no field `servers`"))
+            }
+            (_, Servers { staying: None, draining: Some(_) }) => {
+                Err(D::Error::custom("a service by itself has no field `draining`"))
+            }
         }
     }
 }
@@ -219,8 +260,15 @@ impl<'de> Deserialize<'de> for ServiceTable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (service, servers) = ReadService::deserialize(deserializer)?.split()?;
         let mut table = Self::new(service);
-        for server in servers.unwrap_or_default() {
+        for server in servers.staying.unwrap_or_default() {
             table.insert(server);
+        }
+        for ReadDrain { address, within: Number(seconds) } in servers.draining.unwrap_or_default() {
+            if table.drain(address, Duration::from_secs(seconds.into())).is_some() {
+                let both =
+                    format_args!("server {address} is in `servers` and in `draining`: leave out one of them");
+                return Err(D::Error::custom(both));
+            }
         }
         Ok(table)
     }

@@ -103,6 +103,28 @@ fn what_is_left_out_is_what_the_constructors_say() {
 }
 
 #[test]
+fn servers_that_drain_are_written_with_their_time_and_are_in_no_other_list() {
+    let key = ServiceKey::address(Protocol::Tcp, address("10.0.0.1:80"));
+    let mut entry = ServiceTable::new(VirtualService::new(key));
+    entry.drain(ServerKey::new(address("10.0.1.2:80")), Duration::from_millis(59_001));
+    let written = serde_json::to_value(&entry).unwrap();
+    assert_eq!(written["draining"], json!([{"address": "10.0.1.2:80", "within": 60}]));
+    entry.drain(ServerKey::new(address("10.0.1.2:80")), Duration::from_secs(60));
+    assert_eq!(serde_json::from_value::<ServiceTable>(written).unwrap(), entry);
+
+    let service = |lists: &str| {
+        refused(&format!(r#"{{"services": [{{"protocol": "tcp", "address": "10.0.0.1:80", {lists}}}]}}"#))
+    };
+    let drain = r#"{"address": "10.0.1.2:80", "within": 5}"#;
+    let both = service(&format!(r#""servers": [{{"address": "10.0.1.2:80"}}], "draining": [{drain}]"#));
+    assert!(both.starts_with("server 10.0.1.2:80 is in `servers` and in `draining`"), "{both}");
+    let twice = service(&format!(r#""draining": [{drain}, {drain}]"#));
+    assert!(twice.contains("10.0.1.2:80"), "{twice}");
+    let endless = service(r#""draining": [{"address": "10.0.1.2:80"}]"#);
+    assert!(endless.starts_with("missing field `within`"), "{endless}");
+}
+
+#[test]
 fn a_table_that_says_nothing_is_no_empty_table() {
     assert!(refused("{}").starts_with("missing field `services`"));
     assert!(refused("").starts_with("EOF while parsing"));
@@ -118,7 +140,7 @@ fn an_unknown_field_is_named_with_those_that_there_are_and_its_place() {
     assert_eq!(
         refused("{\"services\": [\n  {\"protocol\": \"tcp\", \"adress\": \"192.0.2.10:80\"}\n]}"),
         "unknown field `adress`, expected one of `protocol`, `address`, `fwmark`, `family`, `scheduler`, \
-         `scheduler_flags`, `one_packet`, `persistence`, `persistence_engine`, `servers` at line 2 column 30"
+         `scheduler_flags`, `one_packet`, `persistence`, `persistence_engine`, `servers`, `draining` at line 2 column 30"
     );
     assert!(refused(r#"{"services": [], "service": []}"#).starts_with("unknown field `service`"));
     assert!(refused_server(r#""address": "10.0.1.2:80", "wieght": 1"#).starts_with("unknown field `wieght`"));
@@ -151,7 +173,7 @@ fn a_value_out_of_range_is_an_error_that_tells_the_range() {
         ),
         (
             refused_service(&format!(r#"{service}, "persistence": {{"timeout": 60, "prefix": 129}}"#)),
-            "the length of a prefix in bits, 1 to 128",
+            "the length of a prefix in bits, 0 to 128",
         ),
         (refused(r#"{"services": [], "timeouts": {"tcp": 2678401}}"#), "a timeout in seconds, 1 to 2678400"),
         (
@@ -171,7 +193,7 @@ fn a_value_out_of_range_is_an_error_that_tells_the_range() {
         assert!(error.contains(&format!("expected {range} at line 1 column ")), "{error}");
     }
     let prefix = refused_service(&format!(r#"{service}, "persistence": {{"timeout": 60, "prefix": 33}}"#));
-    assert!(prefix.starts_with("the prefix of a service of IPv4 has 1 to 32 bits, not 33"), "{prefix}");
+    assert!(prefix.starts_with("the prefix of a service of IPv4 has 0 to 32 bits, not 33"), "{prefix}");
     let thresholds =
         refused_server(r#""address": "10.0.1.2:80", "upper_threshold": 1, "lower_threshold": 2"#);
     assert!(thresholds.starts_with("`lower_threshold` 2 is above `upper_threshold` 1"), "{thresholds}");

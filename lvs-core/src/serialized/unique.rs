@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::service::ReadDrain;
 use crate::service::{RealServer, ServerKey, ServiceKey};
 use crate::settings::{SyncDaemon, SyncRole};
 use crate::table::ServiceTable;
@@ -42,6 +43,19 @@ impl Keyed for RealServer {
 
     fn key(&self) -> ServerKey {
         Self::key(self)
+    }
+
+    fn name(key: &ServerKey) -> String {
+        format!("server {key}")
+    }
+}
+
+impl Keyed for ReadDrain {
+    const LIST: &'static str = "a list of servers that drain";
+    type Key = ServerKey;
+
+    fn key(&self) -> ServerKey {
+        self.address
     }
 
     fn name(key: &ServerKey) -> String {

@@ -142,6 +142,7 @@ fn persistence_has_a_time_a_mask_and_an_engine() {
         Some((50, 24, None))
     );
     assert_eq!(persistence("persistence_granularity 255.255.0.0"), Some((360, 16, None)));
+    assert_eq!(persistence("persistence_granularity 0.0.0.0"), Some((360, 0, None)));
     assert_eq!(
         persistence("persistence_timeout 5\n persistence_engine sip"),
         Some((5, 32, Some("sip".into())))
@@ -154,7 +155,6 @@ fn persistence_has_a_time_a_mask_and_an_engine() {
     for (more, code) in [
         ("persistence_timeout 2678401", "out-of-range 6:22"),
         ("persistence_granularity 24", "bad-value 6:26"),
-        ("persistence_granularity 0.0.0.0", "bad-value 6:26"),
         ("persistence_granularity 255.0.255.0", "bad-value 6:26"),
         ("persistence_engine sixteen-letters-x", "bad-value 6:21"),
     ] {

@@ -153,7 +153,7 @@ impl Scheduling {
 /// Differs from keepalived: it takes any four bytes, and `24` as 0.0.0.24, which nobody means.
 fn mask(cx: &mut Cx<'_>, word: &Word) -> Option<u8> {
     let bits = word.text.parse::<Ipv4Addr>().ok().map(u32::from);
-    let length = bits.filter(|bits| *bits != 0 && bits.count_zeros() == bits.trailing_zeros());
+    let length = bits.filter(|bits| bits.count_zeros() == bits.trailing_zeros());
     if length.is_none() {
         let remedy = match word.text.parse::<u32>() {
             Ok(length @ 1..=32) => {
