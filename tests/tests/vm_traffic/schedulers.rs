@@ -138,6 +138,29 @@ fn sh_and_mh_keep_a_source_together_and_spread_sources() {
 }
 
 #[test]
+fn sh_and_mh_tell_the_ports_of_a_source_apart_or_pass_over_a_server_when_their_flags_say_so() {
+    let net = Scheduled::new(&["sh", "mh"]);
+    for scheduler in net.schedulers {
+        let address = net.address(scheduler);
+        net.ipvsctl(&format!("-E -t {address} -s {scheduler} -b {scheduler}-port,{scheduler}-fallback"));
+        let servers = net.ask::<16>(scheduler);
+        let (first, second) = shares(&servers);
+        assert!(first > 0 && second > 0, "{scheduler}: {servers:?}");
+        // Without the fallback, the share of a server of weight 0 would get no answer.
+        net.ipvsctl(&format!("-e -t {address} -r {} -m -w 0", net.servers()[0]));
+        assert_eq!(shares(&net.ask::<8>(scheduler)), (0, 8), "{scheduler}");
+    }
+}
+
+#[test]
+fn a_server_at_its_upper_threshold_gets_no_more_connections() {
+    let net = Scheduled::new(&["rr"]);
+    net.ipvsctl(&format!("-e -t {} -r {} -m -w 1 -x 2", net.address("rr"), net.servers()[0]));
+    let servers = net.hold::<6>("rr");
+    assert_eq!(shares(&servers), (2, 4), "{servers:?}");
+}
+
+#[test]
 fn twos_serves_where_it_is_built_and_is_refused_in_words_where_it_is_not() {
     let net = Scheduled::new(&["rr"]);
     let address = SocketAddr::new(net.farm.vip.v4, 9000);
