@@ -59,12 +59,11 @@ pub(crate) fn counted(host: &Host, what: &str, expected: impl Fn(&ServiceStatist
     });
 }
 
-/// How many connections to each server of a service are established.
+/// How many connections of a service to that server are established.
 #[track_caller]
-pub(crate) fn active(host: &Host, key: &ServiceKey) -> Vec<u32> {
-    let servers = on(host, async |client| client.destinations(key).await);
-    let servers = servers.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
-    servers.iter().map(|entry| entry.statistics.active_connections).collect()
+pub(crate) fn active(host: &Host, service: &ServiceKey, server: ServerKey) -> Option<u32> {
+    let statistics = statistics(host);
+    Some(statistics.services.get(service)?.servers.get(&server)?.active_connections)
 }
 
 /// The key of the service for that transport at that address.
