@@ -179,6 +179,25 @@ pub(crate) fn service(raw: &raw::Service) -> Result<VirtualService, DecodeError>
         }))
 }
 
+/// A destination of a dump as it can be said; or why it cannot, and its address if it has one.
+pub(crate) type Found<T> = Result<T, Unsayable>;
+
+/// See [`Found`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsayable {
+    pub(crate) address: Option<ServerKey>,
+    pub(crate) reason: DecodeError,
+}
+
+/// What `say` ([`server`] or [`server_entry`]) makes of a destination of a service of that family.
+pub(crate) fn found<T>(
+    raw: &raw::Destination,
+    service: Family,
+    say: impl Fn(&raw::Destination, Family) -> Result<T, DecodeError>,
+) -> Found<T> {
+    say(raw, service).map_err(|reason| Unsayable { address: server_key(raw, service).ok(), reason })
+}
+
 /// A server as a dump of the destinations of a service of that family has it, with its counters and connections.
 pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
     Ok(ServerEntry {
