@@ -117,6 +117,10 @@ impl ServiceTable {
         for pair in join(&self.servers, &desired.servers) {
             match pair {
                 Pair::Both(present, wanted) if present == wanted => {}
+                // A server that is to get new connections comes before one that is to get none.
+                Pair::Both(present, wanted) if wanted.weight() < present.weight() => {
+                    changes.reductions.push(Change::EditServer(key, *wanted));
+                }
                 Pair::Both(_, wanted) => changes.edits.push(Change::EditServer(key, *wanted)),
                 Pair::Right(_, wanted) => changes.additions.push(Change::AddServer(key, *wanted)),
                 Pair::Left(server) => changes.removals.push(Change::RemoveServer(key, *server)),
@@ -145,8 +149,9 @@ impl ServiceTable {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Table {
-    // Shared, so that a copy is cheap and services that nobody touched are known equal by their address.
-    services: BTreeMap<ServiceKey, Arc<ServiceTable>>,
+    // Shared, all of them and each of them, so that a copy costs nothing and what nobody touched is known equal by its
+    // address.
+    services: Arc<BTreeMap<ServiceKey, Arc<ServiceTable>>>,
     timeouts: Option<Timeouts>,
     daemons: Option<BTreeMap<SyncRole, SyncDaemon>>,
 }
@@ -155,17 +160,17 @@ impl Table {
     /// Puts a service in; the one with the same key is replaced and returned.
     pub fn insert(&mut self, service: impl Into<Arc<ServiceTable>>) -> Option<Arc<ServiceTable>> {
         let service = service.into();
-        self.services.insert(service.service.key(), service)
+        self.services_mut().insert(service.service.key(), service)
     }
 
     /// Takes a service out, with its servers.
     pub fn remove(&mut self, key: &ServiceKey) -> Option<Arc<ServiceTable>> {
-        self.services.remove(key)
+        self.services_mut().remove(key)
     }
 
     /// Keeps the services whose keys fulfil the condition.
     pub fn retain(&mut self, mut keep: impl FnMut(&ServiceKey) -> bool) {
-        self.services.retain(|key, _| keep(key));
+        self.services_mut().retain(|key, _| keep(key));
     }
 
     /// The service with that key.
@@ -181,7 +186,10 @@ impl Table {
 
     /// The service with that key, to change its servers.
     pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceTable> {
-        self.services.get_mut(key).map(Arc::make_mut)
+        if !self.services.contains_key(key) {
+            return None;
+        }
+        self.services_mut().get_mut(key).map(Arc::make_mut)
     }
 
     /// The first key after another one, or of all.
@@ -257,14 +265,15 @@ impl Table {
     }
 
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
-    /// without a server it could have: additions, then edits, then removals.
+    /// without a server it could have: additions, then edits, of which those that lower a weight come last, then removals.
     ///
     /// Equal tables give no edits. Services that both tables share (copies of one [`Arc`]) cost one comparison; apart
     /// from that it is linear in the size of both tables.
     #[must_use]
     pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
         let mut changes = Changes::default();
-        for pair in join(&self.services, &desired.services) {
+        let same = Arc::ptr_eq(&self.services, &desired.services);
+        for pair in join(&self.services, &desired.services).take_while(|_| !same) {
             match pair {
                 Pair::Both(present, wanted) if Arc::ptr_eq(present, wanted) => {}
                 Pair::Both(present, wanted) => present.changes_to(wanted, &mut changes),
@@ -278,6 +287,11 @@ impl Table {
         }
         self.settings_changes_to(desired, &mut changes);
         changes.in_order()
+    }
+
+    /// Its own copy of the list; the services in it stay shared.
+    fn services_mut(&mut self) -> &mut BTreeMap<ServiceKey, Arc<ServiceTable>> {
+        Arc::make_mut(&mut self.services)
     }
 
     /// Whether timeouts and sync daemons are as `desired` wants them.
@@ -315,7 +329,7 @@ impl Table {
                 self.service_mut(&service.key()).ok_or(Conflict::Absent)?.service = service.clone();
             }
             Change::RemoveService(key) => {
-                self.services.remove(key).ok_or(Conflict::Absent)?;
+                self.remove(key).ok_or(Conflict::Absent)?;
             }
             Change::AddServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
@@ -462,6 +476,8 @@ fn join<'a, K: Ord, V>(
 struct Changes {
     additions: Vec<Change>,
     edits: Vec<Change>,
+    /// Edits that give a server a lower weight.
+    reductions: Vec<Change>,
     removals: Vec<Change>,
 }
 
@@ -488,6 +504,7 @@ impl Changes {
     fn in_order(self) -> Vec<Change> {
         let mut all = self.additions;
         all.extend(self.edits);
+        all.extend(self.reductions);
         all.extend(self.removals);
         all
     }
@@ -560,6 +577,21 @@ mod tests {
         assert_eq!(
             changes,
             [Change::AddServer(key(1), server(2, 1)), Change::RemoveServer(key(1), server(1, 1).key())]
+        );
+    }
+
+    #[test]
+    fn a_server_gets_its_weight_before_another_loses_it() {
+        let swap = |first, second| {
+            let mut table = ServiceTable::new(VirtualService::new(key(1)));
+            table.insert(server(1, first));
+            table.insert(server(2, second));
+            Table::from_iter([table])
+        };
+        let changes = swap(1, 0).changes_to(&swap(0, 1));
+        assert_eq!(
+            changes,
+            [Change::EditServer(key(1), server(2, 1)), Change::EditServer(key(1), server(1, 0))]
         );
     }
 

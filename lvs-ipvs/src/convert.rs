@@ -232,15 +232,17 @@ pub(crate) fn found<T>(
 
 /// A server as a dump of the destinations of a service of that family has it, with its counters and connections.
 pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
-    Ok(ServerEntry {
-        server: server(raw, service)?,
-        statistics: ServerStatistics {
-            counters: raw.statistics.unwrap_or_default(),
-            active_connections: raw.active_connections.unwrap_or(0),
-            inactive_connections: raw.inactive_connections.unwrap_or(0),
-            persistent_connections: raw.persistent_connections.unwrap_or(0),
-        },
-    })
+    Ok(ServerEntry { server: server(raw, service)?, statistics: server_statistics(raw) })
+}
+
+/// What a server did so far, and its connections.
+pub(crate) fn server_statistics(raw: &raw::Destination) -> ServerStatistics {
+    ServerStatistics {
+        counters: raw.statistics.unwrap_or_default(),
+        active_connections: raw.active_connections.unwrap_or(0),
+        inactive_connections: raw.inactive_connections.unwrap_or(0),
+        persistent_connections: raw.persistent_connections.unwrap_or(0),
+    }
 }
 
 /// Persistence as it is; what [`Persistence`] would move to a bound is an error.

@@ -1,6 +1,7 @@
-//! The outside parties: Debian's keepalived, FRR, ipvsadm and nginx, and the `lvsd` under test.
+//! The outside parties: Debian's keepalived, FRR, ipvsadm, nginx, vsftpd and curl, and the `lvsd` under test.
 
 mod frr;
+mod ftp;
 
 use std::fs;
 use std::ops::Deref;
@@ -14,6 +15,7 @@ use crate::poll::poll_until;
 use crate::process::Process;
 
 pub use frr::{Frr, FrrRouter, frr};
+pub use ftp::{curl, vsftpd};
 
 /// Starts Debian's keepalived in the foreground with this configuration; it logs in detail to [`Process::log`].
 /// Several can run at once, also on one host.

@@ -44,23 +44,24 @@ async fn make(client: &mut Client, desired: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Edits in a thread of its own from when `body` says so until it ends; returns how often.
+/// Edits in a thread of its own, as many rounds as `body` orders, until it ends; returns how many that were.
 fn beside_edits<R>(
     host: &Host,
     edits: impl Fn(u64) -> Vec<Change> + Sync,
-    body: impl FnOnce(&mpsc::Sender<()>) -> R,
+    body: impl FnOnce(&mpsc::Sender<u64>) -> R,
 ) -> (R, u64) {
     let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (begin, begun) = mpsc::channel();
+    let (order, orders) = mpsc::channel();
     std::thread::scope(|scope| {
-        let stop_and_rounds = (&stop, &rounds);
-        let edits = &edits;
+        let (stop, rounds, edits) = (&stop, &rounds, &edits);
         scope.spawn(move || {
-            let (stop, rounds) = stop_and_rounds;
-            let _ = begun.recv();
-            on(host, async || {
+            on(host, async move || {
+                let orders: mpsc::Receiver<u64> = orders;
                 let mut client = Client::open()?;
-                while !stop.load(Ordering::Relaxed) {
+                for _ in orders.iter().flat_map(|ordered| 0..ordered) {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
                     let round = rounds.fetch_add(1, Ordering::Relaxed);
                     // Additions of what is there, and removals of what is not, are refused and do no harm.
                     client.apply(&edits(round)).await?;
@@ -69,15 +70,18 @@ fn beside_edits<R>(
             })
             .unwrap();
         });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(&begin)));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(&order)));
         stop.store(true, Ordering::Relaxed);
-        drop(begin);
+        drop(order);
         match result {
             Ok(result) => (result, rounds.load(Ordering::Relaxed)),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
 }
+
+/// As many rounds as there is time for.
+const ALL_THE_TIME: u64 = u64::MAX;
 
 /// Which services and servers come and go: those with numbers from `from` on, added or removed at random, all removed,
 /// all added.
@@ -116,13 +120,13 @@ fn no_service_that_is_there_all_the_time_is_ever_missing_from_a_reading() -> Res
         let add = |number| Change::AddService(VirtualService::new(key(number)));
         disorder(round, STABLE, 100, add, |number| Change::RemoveService(key(number)))
     };
-    let (result, rounds) = beside_edits(&host, edits, |begin| {
+    let (result, rounds) = beside_edits(&host, edits, |order| {
         on(&host, async || {
             let wanted: BTreeSet<_> = (0..STABLE).map(key).collect();
             let mut client = Client::open()?;
             // It knows the table before the trouble begins: what it saw once it never loses.
             assert_eq!(client.services().await?.len(), usize::from(STABLE));
-            begin.send(())?;
+            order.send(ALL_THE_TIME)?;
             let mut most = 0;
             for _ in 0..40 {
                 let entries = client.services().await?;
@@ -156,9 +160,9 @@ fn no_table_of_one_datagram_ever_misses_what_is_there_all_the_time_not_even_at_f
         edits.extend(disorder(round, 100, 40, add, remove));
         edits
     };
-    let (result, rounds) = beside_edits(&host, edits, |begin| {
+    let (result, rounds) = beside_edits(&host, edits, |order| {
         on(&host, async || {
-            begin.send(())?;
+            order.send(ALL_THE_TIME)?;
             for _ in 0..30 {
                 let read = Client::open()?.table().await?;
                 for wanted in stable.services() {
@@ -189,12 +193,13 @@ fn destinations_of_many_datagrams_are_all_read_or_it_is_an_error() -> Result<()>
         let remove = |number| Change::RemoveServer(key(1), server(number).key());
         disorder(round, STABLE, 30, add, remove)
     };
-    let (result, _) = beside_edits(&host, edits, |begin| {
+    let (result, _) = beside_edits(&host, edits, |order| {
         on(&host, async || {
             let mut client = Client::open()?;
-            begin.send(())?;
             let (mut whole, mut torn) = (0, 0);
             while whole + torn < 60 {
+                // A few rounds each time, so that some readings see the end of them.
+                order.send(2)?;
                 match client.destinations(&key(1)).await {
                     Ok(entries) => {
                         whole += 1;
@@ -214,6 +219,7 @@ fn destinations_of_many_datagrams_are_all_read_or_it_is_an_error() -> Result<()>
     });
     let (whole, torn) = result?;
     println!("{whole} readings were whole, {torn} torn");
+    assert!(whole > 0, "none was whole");
     on(&host, async || {
         let entries = Client::open()?.destinations(&key(1)).await?;
         assert!(entries.len() >= usize::from(STABLE), "at rest it is read");
@@ -231,10 +237,10 @@ fn flushed_and_restored_again_and_again_a_service_is_present_with_its_servers_or
         edits.push(Change::RemoveService(key(1)));
         edits
     };
-    let (result, rounds) = beside_edits(&host, edits, |begin| {
+    let (result, rounds) = beside_edits(&host, edits, |order| {
         on(&host, async || {
             let mut client = Client::open()?;
-            begin.send(())?;
+            order.send(ALL_THE_TIME)?;
             for _ in 0..200 {
                 match client.destinations(&key(1)).await {
                     // An instant between two edits: the last servers that were added are the first.

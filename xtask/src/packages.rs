@@ -23,7 +23,7 @@ enum Presence {
     Installed,
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 15] = [
     Package { name: "iproute2", present: Presence::Program("ip"), vm_only: false },
     Package { name: "keepalived", present: Presence::Program("keepalived"), vm_only: false },
     Package { name: "nginx-light", present: Presence::Program("nginx"), vm_only: false },
@@ -33,6 +33,8 @@ const PACKAGES: [Package; 13] = [
     Package { name: "util-linux", present: Presence::Program("setpriv"), vm_only: false },
     Package { name: "ipvsadm", present: Presence::Program("ipvsadm"), vm_only: true },
     Package { name: "nftables", present: Presence::Program("nft"), vm_only: true },
+    Package { name: "vsftpd", present: Presence::Program("vsftpd"), vm_only: true },
+    Package { name: "curl", present: Presence::Program("curl"), vm_only: true },
     Package { name: "qemu-system-x86", present: Presence::Program("qemu-system-x86_64"), vm_only: true },
     Package { name: "busybox-static", present: Presence::Installed, vm_only: true },
     Package { name: "kmod", present: Presence::Program("depmod"), vm_only: true },

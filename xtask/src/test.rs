@@ -84,7 +84,8 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<ExitCode> {
 }
 
 /// For the whole workspace, so that its dependencies have the same features as in the tests and are built once.
-pub(crate) const BUILD_PROGRAMS: [&str; 6] = ["build", "--workspace", "--bin", "lvsd", "--bin", "json_table"];
+pub(crate) const BUILD_PROGRAMS: [&str; 8] =
+    ["build", "--workspace", "--bin", "lvsd", "--bin", "ipvsctl", "--bin", "json_table"];
 
 fn cargo_test(arguments: &[&str], filter: Option<&str>) -> Result<Counts> {
     run_tests(cargo().args(["test", "--no-fail-fast"]).args(arguments).args(filter))

@@ -15,7 +15,7 @@ use crate::reading::{DUMPS, Verdict};
 use crate::types::{ServerEntry, ServiceEntry};
 
 impl Client {
-    /// All services, in the order of their keys.
+    /// All services, in the order in which the kernel tells them, which says nothing (that of its hash table).
     ///
     /// What others edit meanwhile: see [`Client`].
     ///
@@ -37,7 +37,7 @@ impl Client {
         convert::service_entry(&service).map(Some).map_err(|error| unreadable(operation, error))
     }
 
-    /// The real servers of a service, in the order of their keys.
+    /// The real servers of a service, in the order in which the kernel tells them: the last one added comes first.
     ///
     /// What others edit meanwhile: see [`Client`].
     ///
@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// The kernel's own words about all services.
-    async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
+    pub(super) async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
         let read = |bytes: &[u8]| Message::parse_service(bytes, with);
         let mut reading = self.memory.read_services();
         loop {
@@ -160,7 +160,7 @@ impl Client {
     }
 
     /// The kernel's own words about that service; `None` if it says that there is none.
-    async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
+    pub(super) async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
         let question = Message::about(Command::GetService, convert::raw_key(key));
         match self.ask(&Operation::ReadService(*key), &question).await {
             Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => Ok(None),
@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// What `say` makes of the destinations of that service; `None` if the kernel says that there is no such service.
-    async fn found_destinations<T>(
+    pub(super) async fn found_destinations<T>(
         &mut self,
         key: &ServiceKey,
         with: Counters,
@@ -215,21 +215,44 @@ impl Client {
     }
 }
 
-/// The services of a dump; one that came twice is one.
+/// The services of a dump; one that came twice is one, as it was last.
 pub(super) fn services(answers: &[raw::Service]) -> Result<Vec<ServiceEntry>, DecodeError> {
-    let mut services = BTreeMap::new();
+    let mut services = Distinct::with_capacity(answers.len());
     for service in answers {
         let entry = convert::service_entry(service)?;
-        services.insert(entry.service.key(), entry);
+        services.put(entry.service.key(), entry);
     }
-    Ok(services.into_values().collect())
+    Ok(services.entries)
 }
 
-/// The real servers of a dump of one service; one that came twice is one.
+/// The real servers of a dump of one service; one that came twice is one, as it was last.
 pub(super) fn servers(answers: Vec<Found<ServerEntry>>) -> Result<Vec<ServerEntry>, DecodeError> {
-    let keyed = |found: Found<ServerEntry>| found.map(|entry| (entry.server.key(), entry));
-    let servers: Result<BTreeMap<_, _>, _> = answers.into_iter().map(keyed).collect();
-    servers.map(|servers| servers.into_values().collect()).map_err(|unsayable| unsayable.reason)
+    let mut servers = Distinct::with_capacity(answers.len());
+    for found in answers {
+        let entry = found.map_err(|unsayable| unsayable.reason)?;
+        servers.put(entry.server.key(), entry);
+    }
+    Ok(servers.entries)
+}
+
+/// Entries in the order in which their keys came first.
+struct Distinct<K, E> {
+    places: BTreeMap<K, usize>,
+    entries: Vec<E>,
+}
+
+impl<K: Ord, E> Distinct<K, E> {
+    fn with_capacity(entries: usize) -> Self {
+        Self { places: BTreeMap::new(), entries: Vec::with_capacity(entries) }
+    }
+
+    fn put(&mut self, key: K, entry: E) {
+        let end = self.entries.len();
+        match self.entries.get_mut(*self.places.entry(key).or_insert(end)) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+    }
 }
 
 const ESRCH: i32 = 3;

@@ -8,7 +8,7 @@ fn key(address: &str) -> ServiceKey {
 }
 
 #[test]
-fn an_entry_that_a_dump_has_twice_is_one_entry_as_it_was_last() {
+fn entries_keep_the_order_of_the_dump_and_one_that_it_has_twice_is_one_as_it_was_last() {
     let service = |address, scheduler: &str| {
         let service = VirtualService::new(key(address)).with_scheduler(scheduler.parse().unwrap());
         convert::raw_service(&service)
@@ -17,9 +17,9 @@ fn an_entry_that_a_dump_has_twice_is_one_entry_as_it_was_last() {
     let read: Vec<_> = services(&dump).unwrap().into_iter().map(|entry| entry.service).collect();
     assert_eq!(
         read.iter().map(VirtualService::key).collect::<Vec<_>>(),
-        [key("10.0.0.1:80"), key("10.0.0.2:80")]
+        [key("10.0.0.2:80"), key("10.0.0.1:80")]
     );
-    assert_eq!(read[1].scheduler().as_str(), "lc");
+    assert_eq!(read[0].scheduler().as_str(), "lc");
 
     let server = |weight| {
         RealServer::new(ServerKey::new("10.0.1.1:80".parse().unwrap()))

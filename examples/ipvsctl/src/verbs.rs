@@ -1,0 +1,198 @@
+//! Carries commands out: asks and tells the kernel, and writes what is asked for.
+
+use std::io::Write;
+
+use lvs_core::{ServiceKey, Timeouts};
+use lvs_ipvs::{Client, Connection, Connections, ConnectionsError, Refusal, ServiceEntry};
+
+use crate::command::{Command, Listing, Subject};
+use crate::error::{Failure, UsageError};
+use crate::list::{self, Heading, Service};
+use crate::names::{Names, Numeric, System};
+use crate::program::{IPVSADM, complain};
+use crate::{json, own, save, usage};
+
+/// One run of the program: its connection to the kernel, which is opened when it is needed first, and its output.
+pub(crate) struct Session<'n, W> {
+    program: &'n str,
+    pub(crate) names: &'n System,
+    client: Option<Client>,
+    output: W,
+}
+
+impl<'n, W: Write> Session<'n, W> {
+    pub(crate) const fn new(program: &'n str, names: &'n System, output: W) -> Self {
+        Self { program, names, client: None, output }
+    }
+
+    /// Writes out what is still kept.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.output.flush().map_err(Failure::Write)
+    }
+
+    pub(crate) fn complain(&self, fault: &dyn std::fmt::Display) {
+        complain(self.program, fault);
+    }
+
+    pub(crate) fn client(&mut self) -> Result<&mut Client, Failure> {
+        match &mut self.client {
+            Some(client) => Ok(client),
+            empty => Ok(empty.insert(Client::open()?)),
+        }
+    }
+
+    /// Carries one command out. Not `-R`, which reads commands: [`crate::restore`].
+    pub(crate) async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Edit(change) => {
+                let results = self.client()?.apply(&[change]).await?;
+                results.into_iter().collect::<Result<(), _>>()?;
+            }
+            Command::Clear => self.client()?.flush().await?,
+            Command::Zero(key) => self.client()?.zero(key.as_ref()).await?,
+            Command::List(listing) => return self.list(listing).await,
+            Command::Save { numeric } => {
+                let services = self.services(false).await?;
+                let text = save::table(&services, self.names(numeric));
+                return self.write(&text);
+            }
+            Command::Restore => {
+                return Err(
+                    UsageError::no_verb("-R: what is being restored cannot restore; leave this out").into()
+                );
+            }
+            Command::Help => {
+                self.write(usage::USAGE)?;
+                return if self.program == IPVSADM { Ok(()) } else { self.write(own::USAGE) };
+            }
+            Command::Version => return self.write(usage::VERSION),
+        }
+        Ok(())
+    }
+
+    async fn list(&mut self, listing: Listing) -> Result<(), Failure> {
+        if listing.json {
+            return self.list_as_json(listing.subject).await;
+        }
+        let Listing { subject, numeric, exact, unsorted, json: _ } = listing;
+        let text = match subject {
+            Subject::Timeouts => list::timeouts(&self.client()?.timeouts().await?),
+            Subject::Daemons => list::daemons(&self.client()?.daemons().await?),
+            Subject::Connections { engine_data } => return self.connections(numeric, engine_data).await,
+            Subject::Services(None, columns) => {
+                let info = self.client()?.info().await?;
+                let heading =
+                    Heading { version: info.version, connection_table_size: info.connection_table_size };
+                let services = self.services(unsorted).await?;
+                list::services(Some(heading), &services, columns, exact, self.names(numeric))
+            }
+            Subject::Services(Some(key), columns) => {
+                let service = self.service(&key, unsorted).await?;
+                list::services(None, &[service], columns, exact, self.names(numeric))
+            }
+        };
+        self.write(&text)
+    }
+
+    async fn list_as_json(&mut self, subject: Subject) -> Result<(), Failure> {
+        let text = match subject {
+            Subject::Timeouts => json::timeouts(self.client()?.timeouts().await?),
+            Subject::Daemons => json::daemons(self.client()?.daemons().await?),
+            Subject::Connections { .. } => return self.connections_as_json().await,
+            Subject::Services(None, _) => {
+                let services = self.services(true).await?;
+                let client = self.client()?;
+                let (timeouts, daemons) = (client.timeouts().await?, client.daemons().await?);
+                json::services(&services, Some(timeouts), Some(daemons))
+            }
+            Subject::Services(Some(key), _) => {
+                let service = self.service(&key, true).await?;
+                json::services(&[service], None, None)
+            }
+        };
+        self.write(&text)
+    }
+
+    /// All services with their servers.
+    pub(crate) async fn services(&mut self, unsorted: bool) -> Result<Vec<Service>, Failure> {
+        let client = self.client()?;
+        let mut services = Vec::new();
+        for entry in client.services().await? {
+            // One that was removed meanwhile is not there any more.
+            services.extend(with_servers(client, entry, unsorted).await?);
+        }
+        if !unsorted {
+            list::sort_services(&mut services);
+        }
+        Ok(services)
+    }
+
+    /// One service with its servers.
+    pub(crate) async fn service(&mut self, key: &ServiceKey, unsorted: bool) -> Result<Service, Failure> {
+        let client = self.client()?;
+        let service = match client.service(key).await? {
+            Some(entry) => with_servers(client, entry, unsorted).await?,
+            None => None,
+        };
+        service.ok_or(Failure::NothingToList(*key))
+    }
+
+    async fn connections(&mut self, numeric: bool, engine_data: bool) -> Result<(), Failure> {
+        let names = self.names;
+        let names: &dyn Names = if numeric { &Numeric } else { names };
+        let list = list::Connections::new(names, engine_data);
+        self.each_connection(list.heading(), |connection| list.line(connection)).await
+    }
+
+    async fn connections_as_json(&mut self) -> Result<(), Failure> {
+        let mut list = json::Connections::default();
+        self.each_connection(list.heading(), |connection| list.item(connection)).await?;
+        self.write(list.end())
+    }
+
+    /// Writes a heading, and something about each connection as it is read.
+    async fn each_connection(
+        &mut self,
+        heading: &str,
+        mut text: impl FnMut(&Connection) -> String,
+    ) -> Result<(), Failure> {
+        // This loads the module, and says what is wrong if there is none.
+        let _: Timeouts = self.client()?.timeouts().await?;
+        let connections = Connections::open()?;
+        self.write(heading)?;
+        for row in connections {
+            match row {
+                Ok(connection) => self.write(&text(&connection))?,
+                Err(error @ ConnectionsError::Row { .. }) => self.complain(&error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self, numeric: bool) -> &dyn Names {
+        if numeric { &Numeric } else { self.names }
+    }
+
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.output.write_all(text.as_bytes()).map_err(Failure::Write)
+    }
+}
+
+/// A service with its servers; nothing if it was removed meanwhile.
+async fn with_servers(
+    client: &mut Client,
+    entry: ServiceEntry,
+    unsorted: bool,
+) -> Result<Option<Service>, Failure> {
+    let servers = match client.destinations(&entry.service.key()).await {
+        Ok(servers) => servers,
+        Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut servers: Vec<_> = servers.into_iter().map(|entry| (entry.server, entry.statistics)).collect();
+    if !unsorted {
+        list::sort_servers(&mut servers);
+    }
+    Ok(Some(Service { service: entry.service, counters: entry.statistics, servers }))
+}
