@@ -2,7 +2,7 @@
 //!
 //! - `table`: the difference between tables of 10,000 services with 10 servers each.
 //! - `vrrp`: adverts from octets and to octets, and what a router does with them.
-//! - `netlink`: messages of the kernel's IPVS, encoded and decoded.
+//! - `ipvs`: messages of the kernel's IPVS, encoded and decoded.
 //!
 //! One file: `cargo bench -p benches --bench vrrp`; one group: add part of its name.
 //!

@@ -11,7 +11,7 @@ use crate::raw::{Counters, Message};
 /// The message of an edit, without the netlink header; nothing if it cannot be said.
 #[must_use]
 pub fn encode(change: &Change) -> Option<Vec<u8>> {
-    convert::change_message(change)?.to_bytes()
+    convert::change_bytes(change)
 }
 
 /// Reads a message as the client does.

@@ -10,29 +10,61 @@ use lvs_core::{
     VirtualService, Weight,
 };
 
-use crate::raw::{self, Command, DecodeError, Message, flags, forwarding, state, tunnel};
+use crate::raw::{self, Command, DecodeError, Writer, flags, forwarding, state, tunnel};
 use crate::types::{Info, ServerEntry, ServiceEntry, Version};
 
-/// The message that makes an edit; nothing if this codec does not know its forwarding method.
-pub(crate) fn change_message(change: &Change) -> Option<Message> {
-    Some(match change {
-        Change::AddService(service) => Message::about(Command::NewService, raw_service(service)),
-        Change::EditService(service) => Message::about(Command::SetService, raw_service(service)),
-        Change::RemoveService(key) => Message::about(Command::DelService, raw_key(key)),
-        Change::AddServer(key, server) => server_message(Command::NewDest, key, raw_server(server)?),
-        Change::EditServer(key, server) => server_message(Command::SetDest, key, raw_server(server)?),
-        Change::RemoveServer(key, server) => server_message(Command::DelDest, key, raw_server_key(*server)),
+/// Writes the message that makes an edit; nothing if this codec does not know its forwarding method.
+pub(crate) fn write_change(change: &Change, to: &mut Writer) -> Option<()> {
+    let mut begin = |command| raw::begin(to, command);
+    match change {
+        Change::AddService(service) => {
+            begin(Command::NewService);
+            raw_service(service).put(to);
+        }
+        Change::EditService(service) => {
+            begin(Command::SetService);
+            raw_service(service).put(to);
+        }
+        Change::RemoveService(key) => {
+            begin(Command::DelService);
+            raw_key(key).put(to);
+        }
+        Change::AddServer(key, server) => {
+            begin(Command::NewDest);
+            raw_key(key).put(to);
+            raw_server(server)?.put(to);
+        }
+        Change::EditServer(key, server) => {
+            begin(Command::SetDest);
+            raw_key(key).put(to);
+            raw_server(server)?.put(to);
+        }
+        Change::RemoveServer(key, server) => {
+            begin(Command::DelDest);
+            raw_key(key).put(to);
+            raw_server_key(*server).put(to);
+        }
         Change::SetTimeouts(timeouts) => {
-            Message { timeouts: raw_timeouts(timeouts), ..Message::new(Command::SetConfig) }
+            begin(Command::SetConfig);
+            raw_timeouts(timeouts).put(to);
         }
         Change::StartDaemon(daemon) => {
-            Message { daemon: Some(raw_daemon(daemon)), ..Message::new(Command::NewDaemon) }
+            begin(Command::NewDaemon);
+            raw_daemon(daemon).put(to);
         }
         Change::StopDaemon(role) => {
-            let daemon = raw::Daemon { state: Some(role_number(*role)), ..raw::Daemon::default() };
-            Message { daemon: Some(daemon), ..Message::new(Command::DelDaemon) }
+            begin(Command::DelDaemon);
+            raw::Daemon { state: Some(role_number(*role)), ..raw::Daemon::default() }.put(to);
         }
-    })
+    }
+    Some(())
+}
+
+/// As [`write_change`], in a message of its own; nothing also if it is longer than attributes can be.
+pub(crate) fn change_bytes(change: &Change) -> Option<Vec<u8>> {
+    let mut to = Writer::default();
+    write_change(change, &mut to)?;
+    to.finish()
 }
 
 /// The attributes that name a service.
@@ -316,10 +348,6 @@ pub(crate) fn info(raw: raw::Info) -> Result<Info, DecodeError> {
 pub(crate) fn timeouts(raw: raw::Timeouts) -> Timeouts {
     let duration = |seconds: Option<u32>| Duration::from_secs(seconds.unwrap_or(0).into());
     Timeouts { tcp: duration(raw.tcp), tcp_fin: duration(raw.tcp_fin), udp: duration(raw.udp) }
-}
-
-fn server_message(command: Command, key: &ServiceKey, destination: raw::Destination) -> Message {
-    Message { destination: Some(destination), ..Message::about(command, raw_key(key)) }
 }
 
 fn raw_server_key(key: ServerKey) -> raw::Destination {

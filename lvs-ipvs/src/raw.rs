@@ -24,10 +24,10 @@ mod message;
 mod service;
 mod statistics;
 
-pub(crate) use attribute::DecodeError;
+pub(crate) use attribute::{DecodeError, Writer};
 pub(crate) use daemon::{Daemon, state};
 pub(crate) use destination::{Destination, forwarding, tunnel};
-pub(crate) use message::{Command, Info, Message, Timeouts};
+pub(crate) use message::{Command, Info, Message, Timeouts, begin};
 pub(crate) use service::{Flags, Service, flags};
 pub(crate) use statistics::Counters;
 

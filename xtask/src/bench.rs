@@ -30,7 +30,7 @@ pub(crate) struct BenchArguments {
 
 pub(crate) fn run_bench(arguments: &BenchArguments) -> Result<ExitCode> {
     packages::ensure(true)?;
-    run(cargo().args(["build", "--release", "-p", "benches", "-p", "lvsd"]))?;
+    run(cargo().args(["build", "--release", "-p", "benches", "-p", "lvsd", "-p", "ipvsctl"]))?;
     let built = target_directory()?.join("release");
     let program = built.join("ipvs_table");
     ensure!(program.is_file(), "cargo did not build {}", program.display());

@@ -213,7 +213,7 @@ pub(super) fn daemons() -> Vec<(&'static str, Change)> {
 fn our_edits_say_what_ipvsadm_says() {
     for (command, change) in edits().into_iter().chain(newer_edits()) {
         let theirs = sent(command);
-        let ours = convert::change_message(&change).unwrap();
+        let ours = Message::parse(&convert::change_bytes(&change).unwrap()).unwrap();
         assert_eq!(ours.command, theirs.command, "{command}");
         let (our_service, their_service) = (ours.service.unwrap(), theirs.service.unwrap());
         match &change {
@@ -260,7 +260,7 @@ fn our_edits_say_what_ipvsadm_says() {
 fn our_sync_daemons_are_those_of_ipvsadm() {
     for (command, change) in daemons() {
         let theirs = sent(command);
-        let ours = convert::change_message(&change).unwrap();
+        let ours = Message::parse(&convert::change_bytes(&change).unwrap()).unwrap();
         assert_eq!(ours.command, theirs.command, "{command}");
         let (ours, theirs) = (ours.daemon.unwrap(), theirs.daemon.unwrap());
         match change {

@@ -6,8 +6,10 @@ use lvs_core::Change;
 use lvs_netlink::KernelError;
 
 use super::Client;
-use super::exchange::change_bytes;
+use super::exchange::unsupported;
+use crate::convert;
 use crate::error::{Cause, Error, Operation, Refusal};
+use crate::raw::Writer;
 
 impl Client {
     /// Makes many edits in the order given, few system calls for all of them, and returns the result of each.
@@ -63,11 +65,12 @@ impl Client {
     async fn send_all(&mut self, changes: &[Change]) -> Result<Sent, lvs_netlink::Error> {
         let mut batch = self.netlink.batch().await?;
         let mut not_sent = BTreeMap::new();
+        let mut to = Writer::default();
         for (place, change) in changes.iter().enumerate() {
-            match change_bytes(change) {
-                Ok(bytes) => batch.push(&bytes).await?,
-                Err(error) => {
-                    not_sent.insert(place, error);
+            match convert::write_change(change, &mut to).and_then(|()| to.bytes()) {
+                Some(bytes) => batch.push(bytes).await?,
+                None => {
+                    not_sent.insert(place, unsupported(change));
                 }
             }
         }

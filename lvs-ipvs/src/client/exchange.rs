@@ -11,7 +11,8 @@ use crate::reading::Shape;
 
 impl Client {
     pub(super) async fn change(&mut self, change: Change) -> Result<(), Error> {
-        let request = Request::from_payload(change_bytes(&change)?);
+        let bytes = convert::change_bytes(&change).ok_or_else(|| unsupported(&change))?;
+        let request = Request::from_payload(bytes);
         self.send(&Operation::Change(change), &request).await.map(drop)
     }
 
@@ -106,13 +107,10 @@ impl<T> Answers<T> {
     }
 }
 
-pub(super) fn change_bytes(change: &Change) -> Result<Vec<u8>, Error> {
-    let unsupported = || {
-        let reason = "this forwarding method is newer than this version of lvs-ipvs".to_owned();
-        Error::new(Operation::Change(change.clone()), Cause::Unsupported(reason))
-    };
-    let message = convert::change_message(change).ok_or_else(unsupported)?;
-    message.to_bytes().ok_or_else(unsupported)
+/// Why an edit cannot be sent.
+pub(super) fn unsupported(change: &Change) -> Error {
+    let reason = "this forwarding method is newer than this version of lvs-ipvs".to_owned();
+    Error::new(Operation::Change(change.clone()), Cause::Unsupported(reason))
 }
 
 pub(super) fn unreadable(operation: Operation, error: DecodeError) -> Error {

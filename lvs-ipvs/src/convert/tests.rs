@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::raw::Message;
 
 fn prefix_bound(family: Family) -> (u8, u8) {
     match family {
@@ -61,14 +62,14 @@ fn server() -> impl Strategy<Value = RealServer> {
 }
 
 /// What the other end reads.
-fn sent(message: Option<Message>) -> Message {
-    Message::parse(&message.unwrap().to_bytes().unwrap()).unwrap()
+fn sent(change: &Change) -> Message {
+    Message::parse(&change_bytes(change).unwrap()).unwrap()
 }
 
 proptest! {
     #[test]
     fn a_service_is_read_as_it_was_written(service in service()) {
-        let message = sent(change_message(&Change::AddService(service.clone())));
+        let message = sent(&Change::AddService(service.clone()));
         prop_assert_eq!(message.command, Command::NewService);
         let entry = service_entry(message.service.as_ref().unwrap()).unwrap();
         prop_assert_eq!(entry.service, service);
@@ -76,7 +77,7 @@ proptest! {
 
     #[test]
     fn a_server_is_read_as_it_was_written(key in key(), server in server()) {
-        let message = sent(change_message(&Change::EditServer(key, server)));
+        let message = sent(&Change::EditServer(key, server));
         prop_assert_eq!(message.command, Command::SetDest);
         prop_assert_eq!(service_key(message.service.as_ref().unwrap()), Ok(key));
         let entry = server_entry(message.destination.as_ref().unwrap(), key.family()).unwrap();
@@ -85,12 +86,12 @@ proptest! {
 
     #[test]
     fn removals_name_their_object(key in key(), server in server()) {
-        let message = sent(change_message(&Change::RemoveServer(key, server.key())));
+        let message = sent(&Change::RemoveServer(key, server.key()));
         prop_assert_eq!(service_key(message.service.as_ref().unwrap()), Ok(key));
         let named = message.destination.unwrap();
         let address = socket_address(family(named.family.unwrap()).unwrap(), named.address.unwrap(), named.port.unwrap());
         prop_assert_eq!(ServerKey::new(address), server.key());
-        let message = sent(change_message(&Change::RemoveService(key)));
+        let message = sent(&Change::RemoveService(key));
         prop_assert_eq!(service_key(message.service.as_ref().unwrap()), Ok(key));
     }
 }
@@ -218,7 +219,7 @@ fn sync_daemon() -> impl Strategy<Value = SyncDaemon> {
 proptest! {
     #[test]
     fn a_sync_daemon_is_read_as_it_was_written(wanted in sync_daemon()) {
-        let message = sent(change_message(&Change::StartDaemon(wanted.clone())));
+        let message = sent(&Change::StartDaemon(wanted.clone()));
         prop_assert_eq!(message.command, Command::NewDaemon);
         prop_assert_eq!(daemon(message.daemon.as_ref().unwrap()), Ok(wanted));
     }
@@ -227,7 +228,7 @@ proptest! {
     fn timeouts_are_read_as_they_were_written(seconds in any::<[u32; 3]>()) {
         let [tcp, tcp_fin, udp] = seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let wanted = Timeouts { tcp, tcp_fin, udp };
-        let message = sent(change_message(&Change::SetTimeouts(wanted)));
+        let message = sent(&Change::SetTimeouts(wanted));
         prop_assert_eq!(message.command, Command::SetConfig);
         prop_assert_eq!(timeouts(message.timeouts), wanted);
     }

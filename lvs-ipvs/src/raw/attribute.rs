@@ -122,14 +122,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// A writer whose output starts with `bytes`.
-    pub(crate) fn starting_with(bytes: &[u8]) -> Self {
+    /// Forgets what was written, and begins anew with `bytes`.
+    pub(crate) fn begin(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
         // A service or destination with everything set takes about 150 bytes.
-        let mut all = Vec::with_capacity(192);
-        all.extend_from_slice(bytes);
-        Self { bytes: all, too_long: false }
+        self.bytes.reserve(192);
+        self.bytes.extend_from_slice(bytes);
+        self.too_long = false;
     }
 
+    #[inline]
     pub(crate) fn put(&mut self, kind: u16, value: &[u8]) {
         let start = self.open(kind);
         self.bytes.extend_from_slice(value);
@@ -162,6 +164,7 @@ impl Writer {
         }
     }
 
+    #[inline]
     pub(crate) fn put_some<const N: usize>(&mut self, kind: u16, value: Option<[u8; N]>) {
         if let Some(value) = value {
             self.put(kind, &value);
@@ -186,21 +189,31 @@ impl Writer {
         (!self.too_long).then_some(self.bytes)
     }
 
+    /// As [`finish`](Self::finish), for a writer that is used again.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        (!self.too_long).then_some(&self.bytes)
+    }
+
+    #[inline]
     fn open(&mut self, kind: u16) -> usize {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0, 0]);
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        let [k0, k1] = kind.to_ne_bytes();
+        self.bytes.extend_from_slice(&[0, 0, k0, k1]);
         start
     }
 
+    #[inline]
     fn close(&mut self, start: usize) {
         let length = u16::try_from(self.bytes.len() - start).unwrap_or_else(|_| {
             self.too_long = true;
             u16::MAX
         });
-        if let Some(place) = self.bytes.get_mut(start..start + 2) {
-            place.copy_from_slice(&length.to_ne_bytes());
+        if let Some(place) = self.bytes.get_mut(start..).and_then(|attribute| attribute.first_chunk_mut()) {
+            *place = length.to_ne_bytes();
         }
-        self.bytes.resize(self.bytes.len().next_multiple_of(NLA_ALIGNTO), 0);
+        // Most values are aligned as they are.
+        while !self.bytes.len().is_multiple_of(NLA_ALIGNTO) {
+            self.bytes.push(0);
+        }
     }
 }

@@ -148,29 +148,63 @@ impl Message {
 
     /// The payload of a netlink message; `None` if it is longer than attributes can be.
     pub(crate) fn to_bytes(&self) -> Option<Vec<u8>> {
-        let header = GenlHeader { cmd: self.command as u8, version: FAMILY_VERSION };
-        let mut start = [0; 4];
-        header.emit(&mut start);
-        let mut to = Writer::starting_with(&start);
+        let mut to = Writer::default();
+        begin(&mut to, self.command);
         if self.command == Command::SetInfo {
             to.put_u32(INFO_VERSION, self.info.version);
             to.put_u32(INFO_CONN_TAB_SIZE, self.info.connection_table_size);
         } else {
             if let Some(service) = &self.service {
-                to.nested(SERVICE, |to| service.emit(to));
+                service.put(&mut to);
             }
             if let Some(destination) = &self.destination {
-                to.nested(DEST, |to| destination.emit(to));
+                destination.put(&mut to);
             }
             if let Some(daemon) = &self.daemon {
-                to.nested(DAEMON, |to| daemon.emit(to));
+                daemon.put(&mut to);
             }
-            to.put_u32(TIMEOUT_TCP, self.timeouts.tcp);
-            to.put_u32(TIMEOUT_TCP_FIN, self.timeouts.tcp_fin);
-            to.put_u32(TIMEOUT_UDP, self.timeouts.udp);
+            self.timeouts.put(&mut to);
         }
         to.put_attributes(&self.other);
         to.finish()
+    }
+}
+
+/// Begins a message with its generic header; its parts put themselves behind that.
+pub(crate) fn begin(to: &mut Writer, command: Command) {
+    let header = GenlHeader { cmd: command as u8, version: FAMILY_VERSION };
+    let mut start = [0; GENL_HEADER];
+    header.emit(&mut start);
+    to.begin(&start);
+}
+
+impl Service {
+    /// Appends it to a message.
+    pub(crate) fn put(&self, to: &mut Writer) {
+        to.nested(SERVICE, |to| self.emit(to));
+    }
+}
+
+impl Destination {
+    /// Appends it to a message.
+    pub(crate) fn put(&self, to: &mut Writer) {
+        to.nested(DEST, |to| self.emit(to));
+    }
+}
+
+impl Daemon {
+    /// Appends it to a message.
+    pub(crate) fn put(&self, to: &mut Writer) {
+        to.nested(DAEMON, |to| self.emit(to));
+    }
+}
+
+impl Timeouts {
+    /// Appends them to a message.
+    pub(crate) fn put(&self, to: &mut Writer) {
+        to.put_u32(TIMEOUT_TCP, self.tcp);
+        to.put_u32(TIMEOUT_TCP_FIN, self.tcp_fin);
+        to.put_u32(TIMEOUT_UDP, self.udp);
     }
 }
 

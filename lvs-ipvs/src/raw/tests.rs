@@ -208,7 +208,8 @@ fn a_cut_off_attribute_ends_the_reading() {
 
 /// A message with one attribute of that kind and value in the nest of that kind; a nest of 0 is the message itself.
 fn with_attribute(command: u8, nest: u16, kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut to = Writer::starting_with(&[command, 1, 0, 0]);
+    let mut to = Writer::default();
+    to.begin(&[command, 1, 0, 0]);
     match nest {
         0 => to.put(kind, value),
         nest => to.nested(nest, |to| to.put(kind, value)),
@@ -275,7 +276,8 @@ fn an_attribute_that_is_empty_short_or_long_is_refused_with_its_number() {
 #[test]
 fn the_last_of_a_repeated_attribute_holds_as_in_the_kernel() {
     // nla_parse() keeps the last one.
-    let mut to = Writer::starting_with(&[1, 1, 0, 0]);
+    let mut to = Writer::default();
+    to.begin(&[1, 1, 0, 0]);
     for weight in [1_u32, 2] {
         to.nested(2, |to| {
             to.put_u32(4, Some(7));

@@ -1,10 +1,14 @@
 //! Messages of the kernel's IPVS: edits to octets, and entries of a dump from octets.
 
 use std::hint::black_box;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lvs_core::{Change, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, VirtualService, Weight};
+use lvs_core::{
+    Change, Family, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, Tunnel, TunnelChecksum, VirtualService,
+    Weight,
+};
 use lvs_ipvs::codec;
 
 const DESTINATIONS: u16 = 1_000;
@@ -23,14 +27,17 @@ fn encode(criterion: &mut Criterion) {
     let additions: Vec<Change> =
         (0..DESTINATIONS).map(|number| Change::AddServer(service(), server(number))).collect();
     let add_service = Change::AddService(VirtualService::new(service()));
-    assert!(
-        [&edit, &add_service].into_iter().chain(&additions).all(|change| codec::encode(change).is_some())
-    );
+    let tunnel = Tunnel::Gue { port: NonZeroU16::MIN, checksum: TunnelChecksum::Remote };
+    let full = server(7).with_forwarding(Forwarding::Tunnel(tunnel)).with_thresholds(1_000, 500);
+    let full = Change::AddServer(service(), full);
+    let all = [&edit, &add_service, &full].into_iter().chain(&additions);
+    assert!(all.into_iter().all(|change| codec::encode(change).is_some()));
 
     let mut group = criterion.benchmark_group("IPVS message, encode");
     group.throughput(Throughput::Elements(1));
     group.bench_function("a service", |b| b.iter(|| codec::encode(black_box(&add_service))));
     group.bench_function("a destination's weight", |b| b.iter(|| codec::encode(black_box(&edit))));
+    group.bench_function("a destination with everything", |b| b.iter(|| codec::encode(black_box(&full))));
     group.throughput(Throughput::Elements(DESTINATIONS.into()));
     group.bench_function("1,000 destinations", |b| {
         b.iter(|| {
@@ -56,16 +63,20 @@ fn decode(criterion: &mut Criterion) {
     let (service, destination) = (captured(NEW_SERVICE), captured(NEW_DEST));
     let dump = vec![destination.clone(); DESTINATIONS.into()];
     assert_eq!((codec::decode(&service), codec::decode(&destination)), (Ok(()), Ok(())));
+    codec::decode_server(&destination, Family::Ipv4).expect("it is a server");
 
     let mut group = criterion.benchmark_group("IPVS dump, decode");
     group.throughput(Throughput::Elements(1));
-    group.bench_function("a service", |b| b.iter(|| codec::decode(black_box(&service))));
-    group.bench_function("a destination", |b| b.iter(|| codec::decode(black_box(&destination))));
+    group.bench_function("a service and its counters", |b| b.iter(|| codec::decode(black_box(&service))));
+    group.bench_function("a destination and its counters", |b| b.iter(|| codec::decode(black_box(&destination))));
+    group.bench_function("a destination as the data plane reads it", |b| {
+        b.iter(|| codec::decode_server(black_box(&destination), Family::Ipv4));
+    });
     group.throughput(Throughput::Elements(DESTINATIONS.into()));
-    group.bench_function("1,000 destinations", |b| {
+    group.bench_function("1,000 destinations as the data plane reads them", |b| {
         b.iter(|| {
             for entry in black_box(&dump) {
-                let _ = black_box(codec::decode(entry));
+                let _ = black_box(codec::decode_server(entry, Family::Ipv4));
             }
         });
     });
