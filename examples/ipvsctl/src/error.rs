@@ -89,6 +89,9 @@ pub enum Failure {
     /// The connections cannot be read.
     #[error("{}", with_source(.0))]
     Connections(#[from] lvs_ipvs::ConnectionsError),
+    /// The program's own means to wait for the kernel.
+    #[error("start: {0}")]
+    Start(#[source] io::Error),
     /// Reading what to restore.
     #[error("read {0}: {1}")]
     Read(&'static str, #[source] io::Error),
@@ -112,7 +115,11 @@ impl Failure {
                 _ => REFUSED,
             },
             Self::Connections(lvs_ipvs::ConnectionsError::NoIpvs { .. }) => USAGE,
-            Self::Connections(_) | Self::NothingToList(_) | Self::Read(..) | Self::Write(_) => FAILED,
+            Self::Connections(_)
+            | Self::NothingToList(_)
+            | Self::Start(_)
+            | Self::Read(..)
+            | Self::Write(_) => FAILED,
         }
     }
 }
