@@ -20,6 +20,8 @@ pub use targets::configuration::configuration;
 pub use targets::connections::connections;
 pub use targets::demux::demux;
 pub use targets::ipv4_header::ipv4_header;
+pub use targets::ipvs_dump::ipvs_dump;
+pub use targets::ipvs_message::ipvs_message;
 pub use targets::table::table;
 
 /// A parser that is tried out.
@@ -34,7 +36,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "advert", body: advert, pace: 100 },
     Target { name: "ipv4_header", body: ipv4_header, pace: 100 },
     Target { name: "ah", body: ah, pace: 20 },
@@ -42,6 +44,8 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "configuration", body: configuration, pace: 1 },
     Target { name: "connections", body: connections, pace: 10 },
     Target { name: "table", body: table, pace: 20 },
+    Target { name: "ipvs_message", body: ipvs_message, pace: 100 },
+    Target { name: "ipvs_dump", body: ipvs_dump, pace: 10 },
 ];
 
 /// Where the inputs of a target lie that are tried each time.

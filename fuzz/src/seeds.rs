@@ -24,6 +24,34 @@ pub fn seeds() -> Vec<Seed> {
     for (number, table) in connection_tables().into_iter().enumerate() {
         seeds.push(("connections", format!("linux-6.1-{number}"), [b"\x10", table.as_bytes()].concat()));
     }
+    seeds.extend(ipvs_messages());
+    seeds
+}
+
+/// What ipvsadm sent to the kernel and got back, message by message, and all answers to a command as a dump.
+fn ipvs_messages() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for path in files("../lvs-ipvs/captures", "txt") {
+        let text = String::from_utf8(read(&path)).expect("text");
+        let mut dump = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let Some((mark @ (">" | "<"), digits)) = line.split_once(' ') else {
+                if !dump.is_empty() {
+                    seeds.push(("ipvs_dump", format!("{}-{number}", stem(&path)), std::mem::take(&mut dump)));
+                }
+                continue;
+            };
+            let message = octets(digits);
+            if mark == "<" {
+                let length = u16::try_from(message.len()).expect("a message").to_be_bytes();
+                dump.extend(length.into_iter().chain(message.iter().copied()));
+            }
+            let name = format!("{}-{number}", stem(&path));
+            if !seeds.iter().any(|(target, _, seen)| *target == "ipvs_message" && *seen == message) {
+                seeds.push(("ipvs_message", name, message));
+            }
+        }
+    }
     seeds
 }
 

@@ -1,12 +1,11 @@
 //! Turns facts about servers into the desired table.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pool::{Health, Pool};
 use crate::service::{ServerKey, ServiceKey};
-use crate::table::{ServiceTable, Table};
+use crate::table::Table;
 
 /// All pools of a balancer.
 ///
@@ -27,13 +26,17 @@ use crate::table::{ServiceTable, Table};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Director {
-    pools: BTreeMap<ServiceKey, Directed>,
+    pools: BTreeMap<ServiceKey, Pool>,
+    /// What the pools want, kept beside them.
+    desired: Table,
 }
 
 impl Director {
     /// A director of these pools; of two with the same key the later one stays.
     pub fn new(pools: impl IntoIterator<Item = Pool>) -> Self {
-        Self { pools: pools.into_iter().map(|pool| (pool.service().key(), Directed::new(pool))).collect() }
+        let pools: BTreeMap<_, _> = pools.into_iter().map(|pool| (pool.service().key(), pool)).collect();
+        let desired = pools.values().map(Pool::desired).collect();
+        Self { pools, desired }
     }
 
     /// Says whether a server with a single check serves; answers whether the desired table may have changed.
@@ -64,10 +67,10 @@ impl Director {
     }
 
     fn change(&mut self, service: &ServiceKey, change: impl FnOnce(&mut Pool) -> bool) -> bool {
-        self.pools.get_mut(service).is_some_and(|directed| {
-            let news = change(&mut directed.pool);
+        self.pools.get_mut(service).is_some_and(|pool| {
+            let news = change(pool);
             if news {
-                directed.desired = Arc::new(directed.pool.desired());
+                self.desired.insert(pool.desired());
             }
             news
         })
@@ -76,30 +79,17 @@ impl Director {
     /// The pool of a service.
     #[must_use]
     pub fn pool(&self, service: &ServiceKey) -> Option<&Pool> {
-        self.pools.get(service).map(|directed| &directed.pool)
+        self.pools.get(service)
     }
 
     /// All pools in the order of their keys.
     pub fn pools(&self) -> impl ExactSizeIterator<Item = &Pool> {
-        self.pools.values().map(|directed| &directed.pool)
+        self.pools.values()
     }
 
     /// The table that there should be. Services that did not change since the last call are shared with its result.
     #[must_use]
     pub fn desired(&self) -> Table {
-        self.pools.values().map(|directed| Arc::clone(&directed.desired)).collect()
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Directed {
-    pool: Pool,
-    desired: Arc<ServiceTable>,
-}
-
-impl Directed {
-    fn new(pool: Pool) -> Self {
-        let desired = Arc::new(pool.desired());
-        Self { pool, desired }
+        self.desired.clone()
     }
 }

@@ -543,14 +543,19 @@ impl Reconciler {
     fn take_service(&mut self, key: ServiceKey, seen: Option<&Arc<ServiceTable>>, marks: bool) {
         let suspicion = self.suspects.remove(&key);
         let believed = self.believed.service_shared(&key);
-        let missing = believed.is_some_and(|believed| match seen {
-            None => true,
-            Some(seen) => believed.servers().any(|server| seen.server(&server.key()).is_none()),
-        });
+        let missing = match (believed, seen) {
+            (Some(_), None) => true,
+            // An edit may have made it.
+            (None, None) => matches!(suspicion, Some(Suspicion::Unread)),
+            (Some(believed), Some(seen)) => {
+                believed.servers().any(|server| seen.server(&server.key()).is_none())
+            }
+            (None, Some(_)) => false,
+        };
         let found = match (suspicion, seen) {
             (_, seen) if !missing => seen.cloned(),
             (None | Some(Suspicion::Unread), seen) => {
-                self.alarmed |= seen.is_none();
+                self.alarmed |= believed.is_some() && seen.is_none();
                 self.suspects.insert(key, Suspicion::Read(seen.cloned()));
                 return;
             }

@@ -41,6 +41,7 @@
 //! | `services` | list of services, in any order, none twice; always there: an empty table says `[]` |
 //! | `timeouts` | see below; left out: [`Table::timeouts`] says nothing |
 //! | `sync_daemons` | list of daemons, one for each role; `[]`: none; left out: [`Table::daemons`] says nothing |
+//! | `statistics` | anything; passed over: what programs that write tables beside what they counted put it in |
 //!
 //! # A service
 //!
@@ -91,6 +92,7 @@
 //! A field that is not in these tables, a value out of its range, and a service, server or daemon that is there twice. Nothing is read
 //! past a mistake: there is no half of a table.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::settings::{SyncDaemon, Timeouts};
@@ -120,6 +122,8 @@ struct ReadTable {
     services: Unique<ServiceTable>,
     timeouts: Option<Timeouts>,
     sync_daemons: Option<Unique<SyncDaemon>>,
+    #[serde(default, rename = "statistics")]
+    _statistics: IgnoredAny,
 }
 
 impl Serialize for Table {

@@ -27,6 +27,19 @@ impl ServiceTable {
         Self { service, servers: BTreeMap::new(), draining: BTreeMap::new() }
     }
 
+    /// The same service with these servers and no others, none of which drains; of those with the same key the last.
+    ///
+    /// Cheaper than [`insert`](Self::insert) for each of them, most of all if they are sorted, either way.
+    #[must_use]
+    pub fn with_servers(self, servers: impl IntoIterator<Item = RealServer>) -> Self {
+        let mut servers: Vec<_> = servers.into_iter().map(|server| (server.key(), server)).collect();
+        // The kernel tells of the newest first.
+        if servers.is_sorted_by(|(one, _), (other, _)| one > other) {
+            servers.reverse();
+        }
+        Self { servers: servers.into_iter().collect(), ..Self::new(self.service) }
+    }
+
     /// Puts a server in; the one with the same key is replaced and returned. If it was to drain, it does no more.
     pub fn insert(&mut self, server: RealServer) -> Option<RealServer> {
         self.draining.remove(&server.key());
@@ -104,6 +117,10 @@ impl ServiceTable {
         for pair in join(&self.servers, &desired.servers) {
             match pair {
                 Pair::Both(present, wanted) if present == wanted => {}
+                // A server that is to get new connections comes before one that is to get none.
+                Pair::Both(present, wanted) if wanted.weight() < present.weight() => {
+                    changes.reductions.push(Change::EditServer(key, *wanted));
+                }
                 Pair::Both(_, wanted) => changes.edits.push(Change::EditServer(key, *wanted)),
                 Pair::Right(_, wanted) => changes.additions.push(Change::AddServer(key, *wanted)),
                 Pair::Left(server) => changes.removals.push(Change::RemoveServer(key, *server)),
@@ -132,8 +149,9 @@ impl ServiceTable {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Table {
-    // Shared, so that a copy is cheap and services that nobody touched are known equal by their address.
-    services: BTreeMap<ServiceKey, Arc<ServiceTable>>,
+    // Shared, all of them and each of them, so that a copy costs nothing and what nobody touched is known equal by its
+    // address.
+    services: Arc<BTreeMap<ServiceKey, Arc<ServiceTable>>>,
     timeouts: Option<Timeouts>,
     daemons: Option<BTreeMap<SyncRole, SyncDaemon>>,
 }
@@ -142,17 +160,17 @@ impl Table {
     /// Puts a service in; the one with the same key is replaced and returned.
     pub fn insert(&mut self, service: impl Into<Arc<ServiceTable>>) -> Option<Arc<ServiceTable>> {
         let service = service.into();
-        self.services.insert(service.service.key(), service)
+        self.services_mut().insert(service.service.key(), service)
     }
 
     /// Takes a service out, with its servers.
     pub fn remove(&mut self, key: &ServiceKey) -> Option<Arc<ServiceTable>> {
-        self.services.remove(key)
+        self.services_mut().remove(key)
     }
 
     /// Keeps the services whose keys fulfil the condition.
     pub fn retain(&mut self, mut keep: impl FnMut(&ServiceKey) -> bool) {
-        self.services.retain(|key, _| keep(key));
+        self.services_mut().retain(|key, _| keep(key));
     }
 
     /// The service with that key.
@@ -168,7 +186,10 @@ impl Table {
 
     /// The service with that key, to change its servers.
     pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServiceTable> {
-        self.services.get_mut(key).map(Arc::make_mut)
+        if !self.services.contains_key(key) {
+            return None;
+        }
+        self.services_mut().get_mut(key).map(Arc::make_mut)
     }
 
     /// The first key after another one, or of all.
@@ -244,14 +265,15 @@ impl Table {
     }
 
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
-    /// without a server it could have: additions, then edits, then removals.
+    /// without a server it could have: additions, then edits, of which those that lower a weight come last, then removals.
     ///
     /// Equal tables give no edits. Services that both tables share (copies of one [`Arc`]) cost one comparison; apart
     /// from that it is linear in the size of both tables.
     #[must_use]
     pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
         let mut changes = Changes::default();
-        for pair in join(&self.services, &desired.services) {
+        let same = Arc::ptr_eq(&self.services, &desired.services);
+        for pair in join(&self.services, &desired.services).take_while(|_| !same) {
             match pair {
                 Pair::Both(present, wanted) if Arc::ptr_eq(present, wanted) => {}
                 Pair::Both(present, wanted) => present.changes_to(wanted, &mut changes),
@@ -265,6 +287,11 @@ impl Table {
         }
         self.settings_changes_to(desired, &mut changes);
         changes.in_order()
+    }
+
+    /// Its own copy of the list; the services in it stay shared.
+    fn services_mut(&mut self) -> &mut BTreeMap<ServiceKey, Arc<ServiceTable>> {
+        Arc::make_mut(&mut self.services)
     }
 
     /// Whether timeouts and sync daemons are as `desired` wants them.
@@ -302,7 +329,7 @@ impl Table {
                 self.service_mut(&service.key()).ok_or(Conflict::Absent)?.service = service.clone();
             }
             Change::RemoveService(key) => {
-                self.services.remove(key).ok_or(Conflict::Absent)?;
+                self.remove(key).ok_or(Conflict::Absent)?;
             }
             Change::AddServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
@@ -449,6 +476,8 @@ fn join<'a, K: Ord, V>(
 struct Changes {
     additions: Vec<Change>,
     edits: Vec<Change>,
+    /// Edits that give a server a lower weight.
+    reductions: Vec<Change>,
     removals: Vec<Change>,
 }
 
@@ -475,6 +504,7 @@ impl Changes {
     fn in_order(self) -> Vec<Change> {
         let mut all = self.additions;
         all.extend(self.edits);
+        all.extend(self.reductions);
         all.extend(self.removals);
         all
     }
@@ -517,6 +547,17 @@ mod tests {
     }
 
     #[test]
+    fn of_servers_with_the_same_key_the_last_is_kept() {
+        let service = ServiceTable::new(VirtualService::new(key(1)));
+        let mut inserted = service.clone();
+        let servers = [server(2, 1), server(1, 1), server(2, 0)];
+        for server in servers {
+            inserted.insert(server);
+        }
+        assert_eq!(service.with_servers([server(9, 1)]).with_servers(servers), inserted);
+    }
+
+    #[test]
     fn a_changed_weight_is_one_edit_in_place() {
         let mut observed = ServiceTable::new(VirtualService::new(key(1)));
         observed.insert(server(1, 1));
@@ -536,6 +577,21 @@ mod tests {
         assert_eq!(
             changes,
             [Change::AddServer(key(1), server(2, 1)), Change::RemoveServer(key(1), server(1, 1).key())]
+        );
+    }
+
+    #[test]
+    fn a_server_gets_its_weight_before_another_loses_it() {
+        let swap = |first, second| {
+            let mut table = ServiceTable::new(VirtualService::new(key(1)));
+            table.insert(server(1, first));
+            table.insert(server(2, second));
+            Table::from_iter([table])
+        };
+        let changes = swap(1, 0).changes_to(&swap(0, 1));
+        assert_eq!(
+            changes,
+            [Change::EditServer(key(1), server(2, 1)), Change::EditServer(key(1), server(1, 0))]
         );
     }
 

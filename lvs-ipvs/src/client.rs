@@ -209,7 +209,9 @@ impl Client {
     /// # Errors
     /// See [`Error`]; [`DaemonAbsent`](crate::Refusal::DaemonAbsent).
     pub async fn stop_daemon(&mut self, role: SyncRole) -> Result<(), Error> {
-        self.change(Change::StopDaemon(role)).await
+        // A daemon that has not run yet is stopped without an answer; a batch has an end of its own.
+        let results = self.apply(&[Change::StopDaemon(role)]).await?;
+        results.into_iter().collect()
     }
 }
 

@@ -1,9 +1,12 @@
 //! The codec by itself, for the benchmarks and the fuzzing of this workspace; no part of the supported interface.
 
-use lvs_core::{Change, Family};
+use std::collections::BTreeSet;
+
+use lvs_core::{Change, Family, RealServer, Table};
 
 use crate::convert;
-use crate::raw::Message;
+use crate::observation::Observation;
+use crate::raw::{Counters, Message};
 
 /// The message of an edit, without the netlink header; nothing if it cannot be said.
 #[must_use]
@@ -26,6 +29,48 @@ pub fn decode(bytes: &[u8]) -> Result<(), String> {
     convert::info(message.info).ok();
     convert::timeouts(message.timeouts);
     Ok(())
+}
+
+/// The real server in an entry of a dump of a service's destinations, as the data plane reads it.
+///
+/// # Errors
+/// What is wrong with it; also if there is none.
+pub fn decode_server(bytes: &[u8], service: Family) -> Result<RealServer, String> {
+    let raw = Message::parse_destination(bytes, Counters::Skip).map_err(|error| error.to_string())?;
+    let raw = raw.ok_or("there is no destination")?;
+    convert::found(&raw, service, convert::server).map_err(|unsayable| unsayable.reason.to_string())
+}
+
+/// Reads a message and writes it again.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn recode(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let message = Message::parse(bytes).map_err(|error| error.to_string())?;
+    message.to_bytes().ok_or_else(|| "longer than attributes can be".to_owned())
+}
+
+/// What an applier sees of these services and daemons, each service with these destinations, and how many entries no
+/// table can say.
+#[must_use]
+pub fn observe(entries: &[&[u8]]) -> (Table, usize) {
+    let readable = |bytes: &&&[u8]| Message::parse(bytes).is_ok();
+    let entries: Vec<_> = entries.iter().filter(readable).collect();
+    let service = |bytes: &&&[u8]| Message::parse_service(bytes, Counters::Skip).ok().flatten();
+    let services: Vec<_> = entries.iter().filter_map(service).collect();
+    let destination = |bytes: &&&[u8]| Message::parse_destination(bytes, Counters::Skip).ok().flatten();
+    let destinations: Vec<_> = entries.iter().filter_map(destination).collect();
+    let daemon = |bytes: &&&[u8]| Message::parse(bytes).ok().and_then(|message| message.daemon);
+    let daemons: Vec<_> = entries.iter().filter_map(daemon).collect();
+    let mut observation = Observation::default();
+    for service in observation.read_services(&services).into_values() {
+        let family = service.key().family();
+        let found = destinations.iter().map(|raw| convert::found(raw, family, convert::server));
+        observation.read_service_table(service, found.collect());
+    }
+    let daemons = observation.read_daemons(&daemons);
+    let unsaid = observation.unsaid.values().map(BTreeSet::len).sum();
+    (observation.table.with_daemons(daemons), unsaid)
 }
 
 #[cfg(test)]

@@ -179,17 +179,38 @@ pub(crate) fn service(raw: &raw::Service) -> Result<VirtualService, DecodeError>
         }))
 }
 
+/// A destination of a dump as it can be said; or why it cannot, and its address if it has one.
+pub(crate) type Found<T> = Result<T, Unsayable>;
+
+/// See [`Found`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsayable {
+    pub(crate) address: Option<ServerKey>,
+    pub(crate) reason: DecodeError,
+}
+
+/// What `say` ([`server`] or [`server_entry`]) makes of a destination of a service of that family.
+pub(crate) fn found<T>(
+    raw: &raw::Destination,
+    service: Family,
+    say: impl Fn(&raw::Destination, Family) -> Result<T, DecodeError>,
+) -> Found<T> {
+    say(raw, service).map_err(|reason| Unsayable { address: server_key(raw, service).ok(), reason })
+}
+
 /// A server as a dump of the destinations of a service of that family has it, with its counters and connections.
 pub(crate) fn server_entry(raw: &raw::Destination, service: Family) -> Result<ServerEntry, DecodeError> {
-    Ok(ServerEntry {
-        server: server(raw, service)?,
-        statistics: ServerStatistics {
-            counters: raw.statistics.unwrap_or_default(),
-            active_connections: raw.active_connections.unwrap_or(0),
-            inactive_connections: raw.inactive_connections.unwrap_or(0),
-            persistent_connections: raw.persistent_connections.unwrap_or(0),
-        },
-    })
+    Ok(ServerEntry { server: server(raw, service)?, statistics: server_statistics(raw) })
+}
+
+/// What a server did so far, and its connections.
+pub(crate) fn server_statistics(raw: &raw::Destination) -> ServerStatistics {
+    ServerStatistics {
+        counters: raw.statistics.unwrap_or_default(),
+        active_connections: raw.active_connections.unwrap_or(0),
+        inactive_connections: raw.inactive_connections.unwrap_or(0),
+        persistent_connections: raw.persistent_connections.unwrap_or(0),
+    }
 }
 
 /// Persistence as it is; what [`Persistence`] would move to a bound is an error.

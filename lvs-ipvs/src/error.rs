@@ -216,8 +216,6 @@ pub enum Refusal {
     DaemonAbsent,
     /// ENODEV: there is no interface of that name for a sync daemon.
     InterfaceAbsent,
-    /// EADDRNOTAVAIL: the interface for a sync daemon has no address.
-    InterfaceWithoutAddress,
     /// EINVAL: a sync daemon with a value that the kernel does not take, or beside destinations of another family than
     /// their service.
     InvalidDaemon,
@@ -290,7 +288,6 @@ impl Refusal {
             (Change::StartDaemon(_), EEXIST) => Self::DaemonExists,
             (Change::StopDaemon(_), ESRCH) => Self::DaemonAbsent,
             (Change::StartDaemon(_), ENODEV) => Self::InterfaceAbsent,
-            (Change::StartDaemon(_), EADDRNOTAVAIL) => Self::InterfaceWithoutAddress,
             (Change::StartDaemon(_) | Change::StopDaemon(_), EINVAL) => Self::InvalidDaemon,
             (Change::SetTimeouts(_), EINVAL) => Self::InvalidTimeouts,
             _ => return None,
@@ -310,7 +307,6 @@ impl Refusal {
             Self::SchedulerAbsent
             | Self::SchedulerOrEngineAbsent
             | Self::InterfaceAbsent
-            | Self::InterfaceWithoutAddress
             | Self::InvalidDaemon
             | Self::InvalidService
             | Self::InvalidDestination
@@ -341,7 +337,6 @@ impl fmt::Display for Refusal {
             Self::DaemonExists => "a sync daemon runs in that role already",
             Self::DaemonAbsent => "no sync daemon runs in that role",
             Self::InterfaceAbsent => "there is no such interface",
-            Self::InterfaceWithoutAddress => "the interface has no address to send from: add one first",
             Self::InvalidDaemon => {
                 "the kernel does not take these values (no sync daemon runs while a destination has another family than \
                  its service)"
@@ -385,7 +380,6 @@ const ERANGE: i32 = 34;
 const ENOPROTOOPT: i32 = 92;
 const EOPNOTSUPP: i32 = 95;
 const EAFNOSUPPORT: i32 = 97;
-const EADDRNOTAVAIL: i32 = 99;
 const ENOBUFS: i32 = 105;
 
 #[cfg(test)]
@@ -429,6 +423,47 @@ mod tests {
             refused(Change::AddServer(key(), server), EEXIST).refusal(),
             Some(Refusal::DestinationExists)
         );
+    }
+
+    #[test]
+    fn a_lost_answer_leaves_the_state_unknown_and_is_no_refusal() {
+        let operation = || Operation::Change(Change::RemoveService(key()));
+        let after = std::time::Duration::from_secs(5);
+        for lost in [
+            lvs_netlink::Error::Timeout { operation: "request", after },
+            lvs_netlink::Error::Resync { operation: "batch" },
+        ] {
+            let error = Error::from_netlink(operation(), lost);
+            assert!(error.is_state_unknown() && error.refusal().is_none(), "{error:?}");
+            assert!(error.to_string().starts_with("remove service tcp 10.0.0.1:80: netlink: "), "{error}");
+            assert_eq!(DataplaneError::from(error).kind(), DataplaneErrorKind::Unavailable);
+        }
+        assert!(!Error::new(operation(), Cause::Interrupted { attempts: 5 }).is_state_unknown());
+        assert!(!refused(Change::RemoveService(key()), ESRCH).is_state_unknown());
+    }
+
+    #[test]
+    fn the_values_of_an_edit_tell_what_an_errno_means() {
+        let engine = Some("sip".parse().unwrap());
+        let call = VirtualService::new(key()).with_persistence_engine(engine);
+        let six = RealServer::new(ServerKey::new("[2001:db8::1]:80".parse().unwrap()));
+        let four = RealServer::new(ServerKey::new("10.0.0.3:80".parse().unwrap()));
+        let daemon = lvs_core::SyncDaemon::new(lvs_core::SyncRole::Master, "eth0").unwrap();
+        for (change, errno, refusal) in [
+            (Change::EditService(call), ENOENT, Refusal::SchedulerOrEngineAbsent),
+            (Change::AddServer(key(), six), EINVAL, Refusal::MixedFamilies),
+            (Change::AddServer(key(), four), EINVAL, Refusal::InvalidDestination),
+            (Change::AddServer(key(), four), ERANGE, Refusal::OutOfRange),
+            (Change::SetTimeouts(lvs_core::Timeouts::default()), EINVAL, Refusal::InvalidTimeouts),
+            (Change::StartDaemon(daemon.clone()), ENODEV, Refusal::InterfaceAbsent),
+            (Change::StartDaemon(daemon), EINVAL, Refusal::InvalidDaemon),
+            (Change::RemoveService(key()), EOPNOTSUPP, Refusal::Unsupported),
+            (Change::RemoveService(key()), ENOPROTOOPT, Refusal::Temporary),
+            (Change::RemoveService(key()), EAFNOSUPPORT, Refusal::FamilyUnsupported),
+            (Change::RemoveService(key()), 61, Refusal::Other),
+        ] {
+            assert_eq!(refused(change.clone(), errno).refusal(), Some(refusal), "{change} {errno}");
+        }
     }
 
     #[test]

@@ -31,7 +31,9 @@
 //!
 //! # Where things are
 //!
-//! What is asked and told: `client.rs`. What of it an applier sees: `observation.rs`. Which attribute a value becomes: `convert.rs`. Which bytes an attribute has: `raw/`.
+//! What is asked and told: `client.rs` and `client/`. Whether what was read is all: `reading.rs`. What of it an applier sees:
+//! `observation.rs`. Which attribute a value becomes: `convert.rs`. Which bytes an attribute has: `raw/`. How the module is
+//! loaded: `module.rs`.
 //! What a row of the connection table says: `connections/`.
 //! What an errno means: `error.rs`. Captures of ipvsadm's own messages, which the codec is tested against: `captures/`.
 

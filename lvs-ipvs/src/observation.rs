@@ -7,7 +7,8 @@ use lvs_core::{
     SyncRole, Table, VirtualService, Weight,
 };
 
-use crate::{convert, raw};
+use crate::convert::{self, Found};
+use crate::raw;
 
 /// What cannot be said, by service; those without a key that can be said come under `None`.
 pub(crate) type Unsaid = BTreeMap<Option<ServiceKey>, BTreeSet<String>>;
@@ -44,22 +45,16 @@ impl Observation {
     }
 
     /// Puts a service with the destinations of a dump into the table; one that came twice is one.
-    pub(crate) fn read_service_table(&mut self, service: VirtualService, answers: &[raw::Destination]) {
+    pub(crate) fn read_service_table(&mut self, service: VirtualService, answers: Vec<Found<RealServer>>) {
         let key = service.key();
-        let mut table = ServiceTable::new(service);
-        for raw in answers {
-            match convert::server(raw, key.family()) {
-                Ok(server) => {
-                    table.insert(server);
-                }
-                Err(error) => {
-                    self.note(Some(key), format!("service {key}: {error}"));
-                    if let Ok(address) = convert::server_key(raw, key.family()) {
-                        table.insert(server_stand_in(address));
-                    }
-                }
+        let servers = answers.into_iter().filter_map(|found| match found {
+            Ok(server) => Some(server),
+            Err(unsayable) => {
+                self.note(Some(key), format!("service {key}: {}", unsayable.reason));
+                unsayable.address.map(server_stand_in)
             }
-        }
+        });
+        let table = ServiceTable::new(service).with_servers(servers);
         self.table.insert(table);
     }
 
@@ -143,7 +138,7 @@ const NO_SCHEDULER: &str = "none";
 
 #[cfg(test)]
 mod tests {
-    use lvs_core::{Change, Protocol};
+    use lvs_core::{Change, Family, Protocol};
 
     use super::*;
 
@@ -181,7 +176,8 @@ mod tests {
     fn observed(services: &[raw::Service], servers: &[raw::Destination]) -> Observation {
         let mut observation = Observation::default();
         for service in observation.read_services(services).into_values() {
-            observation.read_service_table(service, servers);
+            let found = |raw: &raw::Destination| convert::found(raw, Family::Ipv4, convert::server);
+            observation.read_service_table(service, servers.iter().map(found).collect());
         }
         observation
     }

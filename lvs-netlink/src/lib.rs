@@ -26,9 +26,9 @@
 //! # Many changes in one send
 //!
 //! The kernel runs the messages of one `sendmsg` in order and goes on after a failing one. Only the last message
-//! of each send asks for an acknowledgement; the kernel answers a failing message in any case, with that
-//! message's own sequence number. So every request gets its own result for a half to a quarter of the cost of
-//! one round trip each.
+//! of each send, which asks for nothing else (`NLMSG_NOOP`), asks for an acknowledgement; the kernel answers a failing
+//! message in any case, with that message's own sequence number. So every request gets its own result for a half to a
+//! quarter of the cost of one round trip each.
 //!
 //! # What can get lost
 //!

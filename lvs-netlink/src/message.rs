@@ -300,6 +300,7 @@ fn refusal(code: i32, flags: u16, attributes: &[u8]) -> KernelError {
 pub(crate) const HEADER: usize = 16;
 
 // include/uapi/linux/netlink.h
+pub(crate) const NLMSG_NOOP: u16 = 1;
 pub(crate) const NLMSG_ERROR: u16 = 2;
 pub(crate) const NLMSG_DONE: u16 = 3;
 pub(crate) const NLMSG_OVERRUN: u16 = 4;

@@ -33,6 +33,13 @@ impl Outgoing {
         request.emit(&mut self.bytes);
     }
 
+    /// Takes the last request away.
+    pub(crate) fn pop(&mut self) {
+        if let Some(start) = self.starts.pop() {
+            self.bytes.truncate(start);
+        }
+    }
+
     /// Gives the requests their sequence numbers, counted from `sequence`, and the sender's address.
     pub(crate) fn number(&mut self, sequence: u32, port: u32) {
         let mut sequence = sequence;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::channel::{Channel, Counters, Failure, Options, Protocol};
 use crate::error::{Error, KernelError, Malformed};
-use crate::message::{Message, NLM_F_ACK, NLMSG_ERROR, NLMSG_OVERRUN, Part, Request};
+use crate::message::{Flags, Message, NLM_F_ACK, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, Part, Request};
 use crate::outgoing::Outgoing;
 
 pub use dump::DumpEntry;
@@ -153,6 +153,9 @@ impl Socket {
     }
 
     /// Sends all of them at once and waits for the end; hands out what the kernel refused, by its place.
+    ///
+    /// The end is the acknowledgement of a message of its own, since not every request has one: the kernel says nothing
+    /// to one that was interrupted (EINTR in `netlink_rcv_skb`), such as stopping a thread that has not run yet.
     pub(crate) async fn send_and_collect(
         &mut self,
         outgoing: &mut Outgoing,
@@ -160,10 +163,15 @@ impl Socket {
     ) -> Result<(), Error> {
         const OPERATION: &str = "batch";
         let count = outgoing.count();
-        let first = self.take_sequences(count);
-        outgoing.number(first, self.channel.port());
-        outgoing.flag_last(NLM_F_ACK);
-        let sent = self.channel.send(outgoing.bytes(), self.timeout).await;
+        let first = self.take_sequences(count.saturating_add(1));
+        let sent = {
+            outgoing.push(Part { kind: NLMSG_NOOP, flags: Flags::NONE, payload: &[] });
+            outgoing.number(first, self.channel.port());
+            outgoing.flag_last(NLM_F_ACK);
+            let sent = self.channel.send(outgoing.bytes(), self.timeout).await;
+            outgoing.pop();
+            sent
+        };
         sent.map_err(|failure| self.explain(OPERATION, failure))?;
         loop {
             self.receive(OPERATION).await?;
@@ -173,16 +181,17 @@ impl Socket {
                     return Err(Error::Resync { operation: OPERATION });
                 }
                 let index = usize::try_from(frame.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                if index >= count {
+                if index > count {
                     self.late = self.late.saturating_add(1);
                     continue;
                 }
                 if frame.kind == NLMSG_ERROR {
-                    if let Err(error) = frame.answer().map_err(malformed(OPERATION))? {
-                        refuse(index, error);
-                    }
-                    if index + 1 == count {
+                    let answer = frame.answer().map_err(malformed(OPERATION))?;
+                    if index == count {
                         return Ok(());
+                    }
+                    if let Err(error) = answer {
+                        refuse(index, error);
                     }
                 }
             }

@@ -269,6 +269,10 @@ fn a_strange_entry_of_somebody_else_does_not_stop_the_applier() -> Result<()> {
         make_altered(&bypass, [8, 0, 3, 0, 0, 0], [8, 0, 3, 0, 4, 0]).await?;
         assert!(matches!(client.services().await.unwrap_err().cause(), Cause::Unreadable(_)));
         assert!(matches!(client.destinations(&ours).await.unwrap_err().cause(), Cause::Unreadable(_)));
+        // Counters need no more than a name.
+        let statistics = client.statistics(Scope::Everything).await?;
+        assert_eq!(statistics.services.keys().collect::<Vec<_>>(), [&ours]);
+        assert_eq!(statistics.services[&ours].servers.len(), 1);
 
         let desired =
             table(vec![(service(ours, "wlc"), vec![server("10.0.1.1:80", 1, Forwarding::Masquerade)])]);

@@ -183,7 +183,8 @@ impl<'a> Line<'a> {
             | Parameter::PersistentConnections
             | Parameter::TunnelInfo
             | Parameter::Sorted
-            | Parameter::Unsorted => {}
+            | Parameter::Unsorted
+            | Parameter::Json => {}
         }
         Ok(())
     }

@@ -48,6 +48,8 @@ pub struct Listing {
     pub exact: bool,
     /// The kernel's order instead of ipvsadm's.
     pub unsorted: bool,
+    /// As JSON, with all there is to say and numbers instead of names; ipvsadm does not have this.
+    pub json: bool,
 }
 
 /// What is listed. The set is closed.

@@ -86,6 +86,28 @@ pub enum Failure {
     /// The service to list is not there.
     #[error("list service {0}: no such service")]
     NothingToList(lvs_core::ServiceKey),
+    /// The server to drain is not there.
+    #[error("drain destination {server} of {service}: it is not there; `ipvsctl -Ln` lists those that are")]
+    NoSuchServer {
+        /// Of this service.
+        service: lvs_core::ServiceKey,
+        /// This server.
+        server: lvs_core::ServerKey,
+    },
+    /// The kernel's table cannot be read.
+    #[error(transparent)]
+    Table(lvs_core::DataplaneError),
+    /// A saved table that cannot be read, or not be applied as it stands.
+    #[error("{file}: {fault}; nothing was changed")]
+    File {
+        /// Its name.
+        file: String,
+        /// Where, what, and what to do.
+        fault: String,
+    },
+    /// A table cannot be saved.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     /// The connections cannot be read.
     #[error("{}", with_source(.0))]
     Connections(#[from] lvs_ipvs::ConnectionsError),
@@ -115,6 +137,7 @@ impl Failure {
                 _ => REFUSED,
             },
             Self::Connections(lvs_ipvs::ConnectionsError::NoIpvs { .. }) => USAGE,
+            Self::NoSuchServer { .. } | Self::Table(_) | Self::File { .. } | Self::Store(_) => USAGE,
             Self::Connections(_)
             | Self::NothingToList(_)
             | Self::Start(_)

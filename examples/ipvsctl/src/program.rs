@@ -4,16 +4,17 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::command::Command;
+use crate::command::{Command, Listing};
 use crate::error::{Failure, UsageError};
 use crate::names::System;
+use crate::own::OwnCommand;
 use crate::verbs::Session;
-use crate::{cli, restore};
+use crate::{cli, own, restore};
 
 /// Runs the program with these words, the first being its name, and returns its exit status.
 ///
 /// Called `ipvsadm-save` or `ipvsadm-restore` it is `-S`, or `-C` and `-R`, as ipvsadm's scripts of these names are.
-/// Called anything else it takes ipvsadm's command line.
+/// Called anything else it takes ipvsadm's command line, and, unless it is called `ipvsadm`, the verbs of [`own`].
 #[must_use]
 pub fn run(arguments: &[OsString]) -> u8 {
     let (name, words) = match arguments.split_first() {
@@ -45,18 +46,31 @@ pub(crate) fn complain(program: &str, fault: &dyn std::fmt::Display) {
 enum Task {
     Command(Command),
     ClearAndRestore,
+    Own(OwnCommand),
 }
 
 fn told(name: &str, words: &[OsString], names: &System) -> Result<Task, UsageError> {
     // What is not UTF-8 is no word that is known, and shows as what it is.
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    let words = words.iter().map(AsRef::as_ref);
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match name {
-        "ipvsadm-save" => saved(words).map(Task::Command),
-        "ipvsadm-restore" => restored(words),
-        _ => cli::parse(words, names).map(Task::Command),
+        "ipvsadm-save" => saved(words.into_iter()).map(Task::Command),
+        "ipvsadm-restore" => restored(words.into_iter()),
+        IPVSADM => match cli::parse(words, names)? {
+            Command::List(Listing { json: true, .. }) => Err(UsageError::no_option(
+                "--json: ipvsadm has no such option; leave it out, or call this program ipvsctl",
+            )),
+            command => Ok(Task::Command(command)),
+        },
+        _ => match own::parse(&words, names)? {
+            Some(own) => Ok(Task::Own(own)),
+            None => cli::parse(words, names).map(Task::Command),
+        },
     }
 }
+
+/// The name under which nothing is there that ipvsadm does not have.
+pub(crate) const IPVSADM: &str = "ipvsadm";
 
 /// `ipvsadm-save [-n]`: other words are passed over, other options are not.
 fn saved<'a>(words: impl Iterator<Item = &'a str>) -> Result<Command, UsageError> {
@@ -105,6 +119,7 @@ fn start(program: &str, task: Task, names: &System) -> Result<u8, Failure> {
                 session.carry_out(command).await?;
                 0
             }
+            Task::Own(own) => own::perform(&mut session, own).await?,
         };
         session.finish()?;
         Ok(status)
@@ -133,5 +148,16 @@ mod tests {
         assert_eq!(told_to("ipvsadm", &["-S"]), save(false));
         assert_eq!(told_to("ipvsctl", &["-C"]), Ok(Task::Command(Command::Clear)));
         assert_eq!(told_to("ipvsctl", &["-C", "-n"]), Err(2));
+    }
+
+    #[test]
+    fn under_the_name_ipvsadm_there_is_nothing_that_ipvsadm_does_not_have() {
+        for (words, status) in [(&["diff", "x"][..], 2), (&["watch", "-x"], 2), (&["save", "a", "b"], 2)] {
+            assert_eq!(told_to("ipvsadm", words), Err(255), "{words:?}");
+            let own = told_to("ipvsctl", words);
+            assert!(matches!(own, Ok(Task::Own(_))) || own == Err(status), "{words:?}");
+        }
+        assert!(matches!(told_to("ipvsctl", &["-L", "--json"]), Ok(Task::Command(_))));
+        assert_eq!(told_to("ipvsadm", &["-L", "--json"]), Err(255));
     }
 }

@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use lvs_core::{ServiceKey, Timeouts};
-use lvs_ipvs::{Client, Connections, ConnectionsError, Refusal, ServiceEntry};
+use lvs_ipvs::{Client, Connection, Connections, ConnectionsError, Refusal, ServiceEntry};
 
 use crate::command::{Command, Listing, Subject};
 use crate::error::{Failure, UsageError};
 use crate::list::{self, Heading, Service};
 use crate::names::{Names, Numeric, System};
-use crate::program::complain;
-use crate::{save, usage};
+use crate::program::{IPVSADM, complain};
+use crate::{json, own, save, usage};
 
 /// One run of the program: its connection to the kernel, which is opened when it is needed first, and its output.
 pub(crate) struct Session<'n, W> {
@@ -61,14 +61,20 @@ impl<'n, W: Write> Session<'n, W> {
                     UsageError::no_verb("-R: what is being restored cannot restore; leave this out").into()
                 );
             }
-            Command::Help => return self.write(usage::USAGE),
+            Command::Help => {
+                self.write(usage::USAGE)?;
+                return if self.program == IPVSADM { Ok(()) } else { self.write(own::USAGE) };
+            }
             Command::Version => return self.write(usage::VERSION),
         }
         Ok(())
     }
 
     async fn list(&mut self, listing: Listing) -> Result<(), Failure> {
-        let Listing { subject, numeric, exact, unsorted } = listing;
+        if listing.json {
+            return self.list_as_json(listing.subject).await;
+        }
+        let Listing { subject, numeric, exact, unsorted, json: _ } = listing;
         let text = match subject {
             Subject::Timeouts => list::timeouts(&self.client()?.timeouts().await?),
             Subject::Daemons => list::daemons(&self.client()?.daemons().await?),
@@ -88,7 +94,27 @@ impl<'n, W: Write> Session<'n, W> {
         self.write(&text)
     }
 
-    async fn services(&mut self, unsorted: bool) -> Result<Vec<Service>, Failure> {
+    async fn list_as_json(&mut self, subject: Subject) -> Result<(), Failure> {
+        let text = match subject {
+            Subject::Timeouts => json::timeouts(self.client()?.timeouts().await?),
+            Subject::Daemons => json::daemons(self.client()?.daemons().await?),
+            Subject::Connections { .. } => return self.connections_as_json().await,
+            Subject::Services(None, _) => {
+                let services = self.services(true).await?;
+                let client = self.client()?;
+                let (timeouts, daemons) = (client.timeouts().await?, client.daemons().await?);
+                json::services(&services, Some(timeouts), Some(daemons))
+            }
+            Subject::Services(Some(key), _) => {
+                let service = self.service(&key, true).await?;
+                json::services(&[service], None, None)
+            }
+        };
+        self.write(&text)
+    }
+
+    /// All services with their servers.
+    pub(crate) async fn services(&mut self, unsorted: bool) -> Result<Vec<Service>, Failure> {
         let client = self.client()?;
         let mut services = Vec::new();
         for entry in client.services().await? {
@@ -101,7 +127,8 @@ impl<'n, W: Write> Session<'n, W> {
         Ok(services)
     }
 
-    async fn service(&mut self, key: &ServiceKey, unsorted: bool) -> Result<Service, Failure> {
+    /// One service with its servers.
+    pub(crate) async fn service(&mut self, key: &ServiceKey, unsorted: bool) -> Result<Service, Failure> {
         let client = self.client()?;
         let service = match client.service(key).await? {
             Some(entry) => with_servers(client, entry, unsorted).await?,
@@ -111,15 +138,31 @@ impl<'n, W: Write> Session<'n, W> {
     }
 
     async fn connections(&mut self, numeric: bool, engine_data: bool) -> Result<(), Failure> {
-        // This loads the module, and says what is wrong if there is none.
-        let _: Timeouts = self.client()?.timeouts().await?;
         let names = self.names;
         let names: &dyn Names = if numeric { &Numeric } else { names };
         let list = list::Connections::new(names, engine_data);
-        self.write(list.heading())?;
-        for row in Connections::open()? {
+        self.each_connection(list.heading(), |connection| list.line(connection)).await
+    }
+
+    async fn connections_as_json(&mut self) -> Result<(), Failure> {
+        let mut list = json::Connections::default();
+        self.each_connection(list.heading(), |connection| list.item(connection)).await?;
+        self.write(list.end())
+    }
+
+    /// Writes a heading, and something about each connection as it is read.
+    async fn each_connection(
+        &mut self,
+        heading: &str,
+        mut text: impl FnMut(&Connection) -> String,
+    ) -> Result<(), Failure> {
+        // This loads the module, and says what is wrong if there is none.
+        let _: Timeouts = self.client()?.timeouts().await?;
+        let connections = Connections::open()?;
+        self.write(heading)?;
+        for row in connections {
             match row {
-                Ok(connection) => self.write(&list.line(&connection))?,
+                Ok(connection) => self.write(&text(&connection))?,
                 Err(error @ ConnectionsError::Row { .. }) => self.complain(&error),
                 Err(error) => return Err(error.into()),
             }
@@ -131,7 +174,7 @@ impl<'n, W: Write> Session<'n, W> {
         if numeric { &Numeric } else { self.names }
     }
 
-    fn write(&mut self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.output.write_all(text.as_bytes()).map_err(Failure::Write)
     }
 }

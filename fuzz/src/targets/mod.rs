@@ -6,6 +6,8 @@ pub(crate) mod configuration;
 pub(crate) mod connections;
 pub(crate) mod demux;
 pub(crate) mod ipv4_header;
+pub(crate) mod ipvs_dump;
+pub(crate) mod ipvs_message;
 pub(crate) mod table;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -45,6 +45,12 @@ struct HeldEdit {
     retry_at: Instant,
 }
 
+impl HeldEdit {
+    const fn adds_service(&self) -> bool {
+        matches!(self.change, Change::AddService(_))
+    }
+}
+
 impl Held {
     /// An edit failed. One that only met another table than was believed is tried again at once, but not twice.
     pub(super) fn add(
@@ -98,7 +104,10 @@ impl Held {
     }
 
     pub(super) fn next_try(&self) -> Option<Instant> {
-        self.0.values().map(|held| held.retry_at).min()
+        let adds = |key| self.0.get(&Subject::Service(key)).is_some_and(HeldEdit::adds_service);
+        // Servers whose service waits to be added are tried with it.
+        let by_itself = |subject: &Subject| !matches!(*subject, Subject::Server(key, _) if adds(key));
+        self.0.iter().filter(|(subject, _)| by_itself(subject)).map(|(_, held)| held.retry_at).min()
     }
 
     /// All of them are tried again as if for the first time.

@@ -1,7 +1,10 @@
-//! Drains, on a virtual clock; drift and refusals are tested through the loop (`applier/tests.rs`).
+//! Drains, and whatever may happen to a table, on a virtual clock; drift and refusals are tested through the loop
+//! (`applier/tests.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::service::{Protocol, RealServer, VirtualService, Weight};
@@ -16,6 +19,12 @@ struct Bench {
     counts: u32,
     events: Vec<Event>,
     edits: Vec<String>,
+    /// Nothing is answered; edits are made or not.
+    down: Option<bool>,
+    /// Every edit of such a service is refused.
+    refused: Option<ServiceKey>,
+    /// The next reading does not show it.
+    skipped: Option<ServiceKey>,
 }
 
 impl Bench {
@@ -30,6 +39,9 @@ impl Bench {
             counts: 0,
             events: Vec::new(),
             edits: Vec::new(),
+            down: None,
+            refused: None,
+            skipped: None,
         };
         bench.settle();
         bench.edits.clear();
@@ -43,44 +55,69 @@ impl Bench {
 
     /// Carries out what is to be done now.
     fn settle(&mut self) {
+        let mut actions = 0;
         while let Some(action) = self.reconciler.poll_action(self.now) {
+            actions += 1;
+            assert!(actions < 1_000, "no end of {action:?}");
             match action {
                 Action::Observe(scope) => {
-                    let mut table = self.table.clone();
-                    if let Scope::Service(wanted) = scope {
-                        table.retain(|key| *key == wanted);
-                    }
-                    self.reconciler.handle_observed(self.now, scope, Ok(table));
+                    let result = self.read(scope);
+                    self.reconciler.handle_observed(self.now, scope, result);
                 }
                 Action::Apply(changes) => {
                     self.edits.extend(changes.iter().map(ToString::to_string));
-                    let apply = |change| {
-                        let conflict = |error| {
-                            DataplaneError::new(
-                                DataplaneErrorKind::Drifted,
-                                "edit",
-                                Box::<dyn std::error::Error + Send + Sync>::from(error),
-                            )
-                        };
-                        self.table.apply(change).map_err(conflict)
-                    };
-                    let results = changes.iter().map(apply).collect();
+                    let results = changes.iter().map(|change| self.edit(change)).collect();
                     self.reconciler.handle_applied(self.now, changes, results);
                 }
                 Action::Count(key) => {
                     self.counts += 1;
-                    let mut counted = ServiceStatistics::default();
-                    for server in self.table.service(&key).into_iter().flat_map(ServiceTable::servers) {
-                        let active_connections = self.active.get(&server.key()).copied().unwrap_or(0);
-                        let statistics = ServerStatistics { active_connections, ..Default::default() };
-                        counted.servers.insert(server.key(), statistics);
-                    }
-                    let statistics = TableStatistics { services: BTreeMap::from([(key, counted)]) };
-                    self.reconciler.handle_counted(self.now, key, Ok(statistics));
+                    let result = self.count(key);
+                    self.reconciler.handle_counted(self.now, key, result);
                 }
             }
         }
         self.events.extend(std::iter::from_fn(|| self.reconciler.poll_event()));
+    }
+
+    fn read(&mut self, scope: Scope) -> Result<Table, DataplaneError> {
+        if self.down.is_some() {
+            return Err(failure(DataplaneErrorKind::Unavailable));
+        }
+        let mut table = self.table.clone();
+        if let Some(key) = self.skipped.take() {
+            table.remove(&key);
+        }
+        match scope {
+            Scope::Everything => {}
+            Scope::Services => {
+                table = table.services().map(|entry| ServiceTable::new(entry.service().clone())).collect();
+            }
+            Scope::Service(wanted) => table.retain(|key| *key == wanted),
+        }
+        Ok(table)
+    }
+
+    fn edit(&mut self, change: &Change) -> Result<(), DataplaneError> {
+        if self.refused.is_some() && change.service() == self.refused {
+            return Err(failure(DataplaneErrorKind::Refused));
+        }
+        if self.down != Some(false) && self.table.apply(change).is_err() {
+            return Err(failure(DataplaneErrorKind::Drifted));
+        }
+        if self.down.is_some() { Err(failure(DataplaneErrorKind::Unavailable)) } else { Ok(()) }
+    }
+
+    fn count(&self, key: ServiceKey) -> Result<TableStatistics, DataplaneError> {
+        if self.down.is_some() {
+            return Err(failure(DataplaneErrorKind::Unavailable));
+        }
+        let mut counted = ServiceStatistics::default();
+        for server in self.table.service(&key).into_iter().flat_map(ServiceTable::servers) {
+            let active_connections = self.active.get(&server.key()).copied().unwrap_or(0);
+            let statistics = ServerStatistics { active_connections, ..Default::default() };
+            counted.servers.insert(server.key(), statistics);
+        }
+        Ok(TableStatistics { services: BTreeMap::from([(key, counted)]) })
     }
 
     /// Lets time pass, from timeout to timeout.
@@ -101,6 +138,10 @@ impl Bench {
     fn progress(&self) -> Option<DrainProgress> {
         self.reconciler.drains().progress(&service(), &leaving())
     }
+}
+
+fn failure(kind: DataplaneErrorKind) -> DataplaneError {
+    DataplaneError::new(kind, "do it", "the test says so")
 }
 
 fn service() -> ServiceKey {
@@ -273,4 +314,125 @@ fn connections_are_counted_once_a_second_and_only_while_something_drains() {
     bench.want(draining(MINUTE));
     bench.pass(Duration::from_millis(9_999));
     assert_eq!(bench.counts, 10);
+}
+
+/// Something that happens. Services below [`OURS`] are those that may be desired, others are somebody else's.
+#[derive(Clone, Debug)]
+enum Act {
+    Want(Vec<(u8, Vec<(u8, u32)>)>),
+    Drain(u8, u8),
+    Flush,
+    RemoveService(u8),
+    AddService(u8),
+    RemoveServer(u8, u8),
+    PutServer(u8, u8, u32),
+    Connections(u8, u32),
+    Skip(u8),
+    Refuse(Option<u8>),
+    Down(Option<bool>),
+    Pass(u64),
+}
+
+const OURS: u8 = 4;
+
+fn numbered(service: u8) -> ServiceKey {
+    ServiceKey::address(Protocol::Tcp, ([10, 0, 0, service], 80).into())
+}
+
+fn host(server: u8, weight: u32) -> RealServer {
+    RealServer::new(ServerKey::new(([10, 0, 1, server], 80).into())).with_weight(Weight::new(weight).unwrap())
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let servers = prop::collection::vec((0..4u8, 0..3u32), 0..4);
+    let wanted = prop::collection::vec((0..OURS, servers), 0..4);
+    let any = 0..OURS + 2;
+    prop_oneof![
+        3 => wanted.prop_map(Act::Want),
+        2 => (0..OURS, 0..4u8).prop_map(|(service, server)| Act::Drain(service, server)),
+        1 => Just(Act::Flush),
+        2 => any.clone().prop_map(Act::RemoveService),
+        2 => any.clone().prop_map(Act::AddService),
+        2 => (any.clone(), 0..4u8).prop_map(|(service, server)| Act::RemoveServer(service, server)),
+        2 => (any.clone(), 0..4u8, 0..3u32).prop_map(|(service, server, weight)| Act::PutServer(service, server, weight)),
+        2 => (0..4u8, 0..3u32).prop_map(|(server, active)| Act::Connections(server, active)),
+        1 => any.prop_map(Act::Skip),
+        1 => prop::option::of(0..OURS).prop_map(Act::Refuse),
+        1 => prop::option::of(prop::bool::ANY).prop_map(Act::Down),
+        6 => (0..20_000u64).prop_map(Act::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: when it is over, the table is as desired within two minutes, and what others made is untouched.
+    #[test]
+    fn the_table_becomes_as_desired_whatever_others_do_and_however_it_fails(acts in prop::collection::vec(act(), 0..60)) {
+        let mut bench = Bench::new(Table::default());
+        let mut desired = Table::default();
+        let mut foreign = Table::default();
+        for act in acts {
+            match act {
+                Act::Want(services) => {
+                    desired = services
+                        .into_iter()
+                        .map(|(service, servers)| {
+                            let mut entry = ServiceTable::new(VirtualService::new(numbered(service)));
+                            for (server, weight) in servers {
+                                entry.insert(host(server, weight));
+                            }
+                            entry
+                        })
+                        .collect();
+                    bench.want(desired.clone());
+                }
+                Act::Drain(service, server) => {
+                    if let Some(entry) = desired.service_mut(&numbered(service)) {
+                        entry.drain(host(server, 0).key(), Duration::from_secs(30));
+                        bench.want(desired.clone());
+                    }
+                }
+                Act::Flush => {
+                    bench.table = Table::default();
+                    foreign = Table::default();
+                }
+                // Only what is somebody else's all the time: what was ours once may be taken for ours.
+                Act::AddService(service) if service >= OURS => {
+                    let entry = ServiceTable::new(VirtualService::new(numbered(service)));
+                    bench.table.insert(entry.clone());
+                    foreign.insert(entry);
+                }
+                Act::AddService(_) => {}
+                Act::RemoveService(service) => {
+                    bench.table.remove(&numbered(service));
+                    foreign.remove(&numbered(service));
+                }
+                Act::RemoveServer(service, server) => {
+                    for table in [&mut bench.table, &mut foreign] {
+                        table.service_mut(&numbered(service)).map(|entry| entry.remove(&host(server, 0).key()));
+                    }
+                }
+                Act::PutServer(service, server, weight) => {
+                    for table in [&mut bench.table, &mut foreign] {
+                        table.service_mut(&numbered(service)).map(|entry| entry.insert(host(server, weight)));
+                    }
+                }
+                Act::Connections(server, active) => {
+                    bench.active.insert(host(server, 0).key(), active);
+                }
+                Act::Skip(service) => bench.skipped = Some(numbered(service)),
+                Act::Refuse(service) => bench.refused = service.map(numbered),
+                Act::Down(down) => bench.down = down,
+                Act::Pass(millis) => bench.pass(Duration::from_millis(millis)),
+            }
+        }
+        bench.refused = None;
+        bench.down = None;
+        bench.pass(MINUTE * 2);
+        let expected: Table = desired.services().chain(foreign.services()).cloned().collect();
+        prop_assert_eq!(bench.table.changes_to(&expected), []);
+        prop_assert!(bench.reconciler.in_sync(), "{:?}", bench.reconciler.error());
+        let edits = bench.edits.len();
+        bench.pass(MINUTE);
+        prop_assert_eq!(bench.edits.len(), edits, "it rests");
+    }
 }

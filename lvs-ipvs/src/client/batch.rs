@@ -19,7 +19,10 @@ impl Client {
     /// If the batch as a whole failed: the kernel has no IPVS, or does not answer. If [`Error::is_state_unknown`],
     /// any of the edits may have been made.
     pub async fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<(), Error>>, Error> {
-        let operation = Operation::Batch { edits: changes.len() };
+        let operation = match changes {
+            [change] => Operation::Change(change.clone()),
+            changes => Operation::Batch { edits: changes.len() },
+        };
         let Sent { mut not_sent, mut refused } = loop {
             match self.send_all(changes).await {
                 Err(error) => self.bring_back(&operation, error).await?,

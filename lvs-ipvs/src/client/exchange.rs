@@ -93,6 +93,10 @@ impl<T> Answers<T> {
 
     fn read(&mut self, entry: DumpEntry<'_>, read: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>) {
         self.shape.note(&entry);
+        if self.found.len() == self.found.capacity() {
+            // Those of one datagram are about equally long.
+            self.found.reserve(entry.datagram_length() / entry.payload().len().max(1));
+        }
         match read(entry.payload()) {
             Ok(found) => self.found.extend(found),
             Err(error) => {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lvs_core::{ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
+use lvs_core::{Family, RealServer, ServerKey, ServiceKey, ServiceTable, Table, VirtualService};
 use lvs_netlink::KernelError;
 
 use super::Client;
 use super::exchange::unreadable;
-use crate::convert;
+use crate::convert::{self, Found};
 use crate::error::{Cause, Error, Operation, Refusal};
 use crate::observation::Observation;
 use crate::raw::{self, Command, Counters, DecodeError, Message};
@@ -45,10 +45,12 @@ impl Client {
     /// See [`Error`]; [`Refusal::ServiceAbsent`] if there is no such service.
     pub async fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<ServerEntry>, Error> {
         let operation = Operation::ReadDestinations(*key);
-        let Some(answers) = self.raw_destinations(key, Counters::Read).await? else {
+        let found =
+            self.found_destinations(key, Counters::Read, convert::server_entry, |entry| entry.server.key());
+        let Some(answers) = found.await? else {
             return Err(Error::refused(operation, KernelError::from_errno(ESRCH)));
         };
-        servers(&answers, key).map_err(|error| unreadable(operation, error))
+        servers(answers).map_err(|error| unreadable(operation, error))
     }
 
     /// The real server of a service with that key; `None` if the service has none such.
@@ -101,8 +103,10 @@ impl Client {
         };
         let mut observation = Observation::default();
         for service in observation.read_services(&services).into_values() {
-            if let Some(answers) = self.raw_destinations(&service.key(), Counters::Skip).await? {
-                observation.read_service_table(service, &answers);
+            let key = service.key();
+            let found = self.found_destinations(&key, Counters::Skip, convert::server, RealServer::key);
+            if let Some(answers) = found.await? {
+                observation.read_service_table(service, answers);
             }
         }
         if only.is_none() {
@@ -131,7 +135,7 @@ impl Client {
     }
 
     /// The kernel's own words about all services.
-    async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
+    pub(super) async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
         let read = |bytes: &[u8]| Message::parse_service(bytes, with);
         let mut reading = self.memory.read_services();
         loop {
@@ -156,7 +160,7 @@ impl Client {
     }
 
     /// The kernel's own words about that service; `None` if it says that there is none.
-    async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
+    pub(super) async fn raw_service(&mut self, key: &ServiceKey) -> Result<Option<raw::Service>, Error> {
         let question = Message::about(Command::GetService, convert::raw_key(key));
         match self.ask(&Operation::ReadService(*key), &question).await {
             Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => Ok(None),
@@ -164,19 +168,28 @@ impl Client {
         }
     }
 
-    /// The kernel's own words about the destinations of that service; `None` if it says that there is none.
-    async fn raw_destinations(
+    /// What `say` makes of the destinations of that service; `None` if the kernel says that there is no such service.
+    pub(super) async fn found_destinations<T>(
         &mut self,
         key: &ServiceKey,
         with: Counters,
-    ) -> Result<Option<Vec<raw::Destination>>, Error> {
-        let read = |bytes: &[u8]| Message::parse_destination(bytes, with);
+        say: fn(&raw::Destination, Family) -> Result<T, DecodeError>,
+        named: fn(&T) -> ServerKey,
+    ) -> Result<Option<Vec<Found<T>>>, Error> {
+        let family = key.family();
+        let read = |bytes: &[u8]| {
+            let raw = Message::parse_destination(bytes, with)?;
+            Ok(raw.map(|raw| convert::found(&raw, family, say)))
+        };
         let operation = Operation::ReadDestinations(*key);
         let question = Message::about(Command::GetDest, convert::raw_key(key));
         let mut reading = self.memory.read_destinations(key);
         loop {
             let (answers, shape) = self.dump(&operation, &question, read).await?;
-            let keys = answers.iter().flat_map(|answer| convert::server_key(answer, key.family()));
+            let keys = answers.iter().filter_map(|found| match found {
+                Ok(server) => Some(named(server)),
+                Err(unsayable) => unsayable.address,
+            });
             match reading.handle_dump(keys, shape) {
                 Verdict::Complete => self.memory.destinations_are(key, reading),
                 Verdict::Again | Verdict::Confirm(_) => continue,
@@ -197,11 +210,8 @@ impl Client {
             Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => return Ok(None),
             servers => servers?,
         };
-        let mut table = ServiceTable::new(service);
-        for entry in servers {
-            table.insert(entry.server);
-        }
-        Ok(Some(table))
+        let servers = servers.into_iter().map(|entry| entry.server);
+        Ok(Some(ServiceTable::new(service).with_servers(servers)))
     }
 }
 
@@ -216,13 +226,10 @@ pub(super) fn services(answers: &[raw::Service]) -> Result<Vec<ServiceEntry>, De
 }
 
 /// The real servers of a dump of one service; one that came twice is one, as it was last.
-pub(super) fn servers(
-    answers: &[raw::Destination],
-    key: &ServiceKey,
-) -> Result<Vec<ServerEntry>, DecodeError> {
+pub(super) fn servers(answers: Vec<Found<ServerEntry>>) -> Result<Vec<ServerEntry>, DecodeError> {
     let mut servers = Distinct::with_capacity(answers.len());
-    for destination in answers {
-        let entry = convert::server_entry(destination, key.family())?;
+    for found in answers {
+        let entry = found.map_err(|unsayable| unsayable.reason)?;
         servers.put(entry.server.key(), entry);
     }
     Ok(servers.entries)

@@ -1,36 +1,39 @@
 //! Counters, rates and numbers of connections.
 
-use std::collections::BTreeMap;
-
 use lvs_core::{Scope, ServiceStatistics, TableStatistics};
 
 use super::Client;
-use crate::error::{Error, Refusal};
+use crate::convert;
+use crate::error::Error;
+use crate::raw::{self, Counters};
 
 impl Client {
     /// Counters, rates and numbers of connections of everything, of the services alone, or of one service.
+    ///
+    /// An entry is here if its name can be said, even if [`Client::services`] or [`Client::destinations`] cannot read the
+    /// rest of it; one whose name cannot (a service of another protocol) is left out. So is a service that is absent, or
+    /// removed meanwhile.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, Error> {
         let services = match &scope {
-            Scope::Service(key) => self.service(key).await?.into_iter().collect(),
-            _ => self.services().await?,
+            Scope::Service(key) => self.raw_service(key).await?.into_iter().collect(),
+            _ => self.raw_services(Counters::Read).await?,
         };
         let mut statistics = TableStatistics::default();
-        for service in services {
-            let key = service.service.key();
-            let mut entry = ServiceStatistics { counters: service.statistics, servers: BTreeMap::new() };
+        for raw in services {
+            let Ok(key) = convert::service_key(&raw) else { continue };
+            let mut entry =
+                ServiceStatistics { counters: raw.statistics.unwrap_or_default(), ..Default::default() };
             if scope != Scope::Services {
-                match self.destinations(&key).await {
-                    Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => continue,
-                    servers => {
-                        entry.servers = servers?
-                            .into_iter()
-                            .map(|entry| (entry.server.key(), entry.statistics))
-                            .collect();
-                    }
-                }
+                let named = |raw: &raw::Destination, family| {
+                    Ok((convert::server_key(raw, family)?, convert::server_statistics(raw)))
+                };
+                let found = self.found_destinations(&key, Counters::Read, named, |(name, _)| *name).await?;
+                let Some(servers) = found else { continue };
+                // Only a destination without a name is unsayable here.
+                entry.servers = servers.into_iter().flatten().collect();
             }
             statistics.services.insert(key, entry);
         }

@@ -1,4 +1,4 @@
-use lvs_core::{Protocol, Weight};
+use lvs_core::{Family, Protocol, Weight};
 
 use super::read::{servers, services};
 use super::*;
@@ -25,8 +25,10 @@ fn entries_keep_the_order_of_the_dump_and_one_that_it_has_twice_is_one_as_it_was
         RealServer::new(ServerKey::new("10.0.1.1:80".parse().unwrap()))
             .with_weight(Weight::new(weight).unwrap())
     };
-    let dump = [1, 2].map(|weight| convert::raw_server(&server(weight)).unwrap());
-    let read: Vec<_> =
-        servers(&dump, &key("10.0.0.1:80")).unwrap().into_iter().map(|entry| entry.server).collect();
+    let dump = [1, 2].map(|weight| {
+        let raw = convert::raw_server(&server(weight)).unwrap();
+        convert::found(&raw, Family::Ipv4, convert::server_entry)
+    });
+    let read: Vec<_> = servers(dump.into()).unwrap().into_iter().map(|entry| entry.server).collect();
     assert_eq!(read, [server(2)]);
 }

@@ -43,19 +43,17 @@ impl<'a> Iterator for Fields<'a> {
     // A table of 36,000 servers has a million of them.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let rest = std::mem::take(&mut self.rest);
-        let Some([l0, l1, k0, k1]) = rest.first_chunk::<NLA_HEADER_SIZE>().copied() else {
-            return Some(Err(malformed(rest)));
+        let Some((header, rest)) = self.rest.split_first_chunk::<NLA_HEADER_SIZE>() else {
+            let rest = std::mem::take(&mut self.rest);
+            return (!rest.is_empty()).then(|| Err(malformed(rest)));
         };
+        let [l0, l1, k0, k1] = *header;
         let (length, kind) = (usize::from(u16::from_ne_bytes([l0, l1])), u16::from_ne_bytes([k0, k1]));
-        let Some(value) = rest.get(NLA_HEADER_SIZE..length) else {
-            return Some(Err(malformed(rest)));
+        let Some(value) = length.checked_sub(NLA_HEADER_SIZE).and_then(|length| rest.get(..length)) else {
+            return Some(Err(malformed(std::mem::take(&mut self.rest))));
         };
         // The padding of the last one may be missing.
-        self.rest = rest.get(length.next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
+        self.rest = rest.get((value.len() + NLA_ALIGNTO - 1) & !(NLA_ALIGNTO - 1)..).unwrap_or_default();
         Some(Ok(Field { kind: kind & NLA_TYPE_MASK, nested: kind & NLA_F_NESTED != 0, value }))
     }
 }
@@ -105,10 +103,14 @@ impl Field<'_> {
         Ok(text.to_owned())
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(self) -> Result<[u8; N], DecodeError> {
-        self.value.try_into().map_err(|_| {
-            DecodeError(format!("attribute {} has {} bytes instead of {N}", self.kind, self.value.len()))
-        })
+        self.value.try_into().map_err(|_| self.wrong_length(N))
+    }
+
+    #[cold]
+    fn wrong_length(self, right: usize) -> DecodeError {
+        DecodeError(format!("attribute {} has {} bytes instead of {right}", self.kind, self.value.len()))
     }
 }
 

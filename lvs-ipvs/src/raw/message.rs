@@ -176,9 +176,7 @@ impl Message {
 
 /// The last attribute of that kind in a message.
 fn only(bytes: &[u8], kind: u16) -> Result<Option<Field<'_>>, DecodeError> {
-    let (_, attributes) = bytes
-        .split_first_chunk::<GENL_HEADER>()
-        .ok_or_else(|| DecodeError(format!("a message of {} bytes", bytes.len())))?;
+    let (_, attributes) = bytes.split_first_chunk::<GENL_HEADER>().ok_or_else(|| too_short(bytes))?;
     let mut found = None;
     for field in fields(attributes) {
         let field = field?;
@@ -187,6 +185,11 @@ fn only(bytes: &[u8], kind: u16) -> Result<Option<Field<'_>>, DecodeError> {
         }
     }
     Ok(found)
+}
+
+#[cold]
+fn too_short(bytes: &[u8]) -> DecodeError {
+    DecodeError(format!("a message of {} bytes", bytes.len()))
 }
 
 /// Bytes of the `genlmsghdr`.

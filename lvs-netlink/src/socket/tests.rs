@@ -81,18 +81,15 @@ const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn only_the_last_request_of_each_send_asks_for_an_acknowledgement() {
+async fn only_a_message_behind_the_last_request_of_each_send_asks_for_an_acknowledgement() {
     let kernel = FakeKernel::serve(3, |round, seen| {
         let expected = [10, 10, 5][round];
-        assert_eq!(seen.len(), expected);
-        assert!(seen.iter().enumerate().all(|(i, s)| s.acknowledge == (i + 1 == expected)));
+        let (end, requests) = seen.split_last().unwrap();
+        assert_eq!((requests.len(), end.kind, end.acknowledge), (expected, NLMSG_NOOP, true));
+        assert!(requests.iter().all(|request| !request.acknowledge));
         // Each third fails; answers come several to a datagram.
-        let failed = seen.iter().filter(|s| s.kind % 3 == 0).map(|s| answer(s.sequence, libc::EEXIST));
-        let mut datagram: Vec<u8> = failed.flatten().collect();
-        if seen[expected - 1].kind % 3 != 0 {
-            datagram.extend(answer(seen[expected - 1].sequence, 0));
-        }
-        vec![datagram]
+        let failed = requests.iter().filter(|s| s.kind % 3 == 0).map(|s| answer(s.sequence, libc::EEXIST));
+        vec![failed.chain([answer(end.sequence, 0)]).flatten().collect()]
     });
     let requests: Vec<_> = (100..125).map(|kind| Request::new(kind, vec![])).collect();
     let results = kernel.client(LONG).batch(&requests).await.unwrap();
@@ -113,7 +110,7 @@ async fn a_lost_acknowledgement_is_a_timeout_and_its_late_answer_is_not_taken_fo
             Vec::new()
         }
         // Now both: the late refusal, then the real answer.
-        Some(late) => vec![answer(late, libc::EPERM), answer(seen[0].sequence, 0)],
+        Some(late) => vec![answer(late, libc::EPERM), answer(seen[1].sequence, 0)],
     });
     let mut client = kernel.client(SOON);
     let request = [Request::new(20, vec![])];
@@ -122,6 +119,19 @@ async fn a_lost_acknowledgement_is_a_timeout_and_its_late_answer_is_not_taken_fo
     client.set_timeout(LONG);
     assert_eq!(client.batch(&request).await.unwrap(), [Ok(())]);
     assert_eq!(client.counters().late, 1);
+    kernel.finish();
+}
+
+#[tokio::test]
+async fn a_request_of_a_batch_that_the_kernel_never_answers_does_not_hold_it_up() {
+    // As with EINTR, to the last one.
+    let kernel = FakeKernel::serve(1, |_, seen| {
+        assert_eq!(seen.len(), 3);
+        vec![answer(seen[0].sequence, libc::ENODEV), answer(seen[2].sequence, 0)]
+    });
+    let requests = [Request::new(20, vec![]), Request::new(20, vec![])];
+    let results = kernel.client(LONG).batch(&requests).await.unwrap();
+    assert_eq!(results, [Err(KernelError::from_errno(libc::ENODEV)), Ok(())]);
     kernel.finish();
 }
 
@@ -256,7 +266,7 @@ async fn an_answer_of_another_process_is_ignored_and_counted() {
     });
     let kernel = FakeKernel::serve(1, move |_, seen| {
         wait_for_forger.recv().unwrap();
-        vec![answer(seen[0].sequence, 0)]
+        vec![answer(seen[1].sequence, 0)]
     });
     let mut client = kernel.client(LONG);
     to_forger.send(client.channel.port()).unwrap();

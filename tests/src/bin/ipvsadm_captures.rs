@@ -2,7 +2,7 @@
 //!
 //! `cargo build -p lvs-tests --bin ipvsadm_captures && cargo xtask vm -- target/debug/ipvsadm_captures`. Needs strace.
 //! Only the counters of the last command change from one run to the next.
-#![allow(clippy::expect_used)] // what it cannot do, it says
+#![allow(clippy::expect_used, clippy::panic)] // what it cannot do, it says
 
 use std::fs;
 use std::time::Duration;

@@ -9,5 +9,6 @@
 mod by_library;
 mod edits;
 mod methods;
+mod pair;
 mod persistence;
 mod schedulers;

@@ -310,6 +310,7 @@ impl Line<'_> {
             numeric: given(Parameter::Numeric),
             exact: given(Parameter::Exact),
             unsorted: given(Parameter::Unsorted),
+            json: given(Parameter::Json),
         })
     }
 }

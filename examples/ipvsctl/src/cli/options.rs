@@ -91,6 +91,7 @@ pub(super) enum Parameter {
     McastGroup,
     McastPort,
     McastTtl,
+    Json,
 }
 
 impl Parameter {
@@ -234,7 +235,7 @@ const SERVER_PARAMETERS: [Parameter; 17] = [
     P::TunnelRemoteChecksum,
 ];
 
-const LIST_PARAMETERS: [Parameter; 17] = [
+const LIST_PARAMETERS: [Parameter; 18] = [
     P::Tcp,
     P::Udp,
     P::Sctp,
@@ -251,6 +252,7 @@ const LIST_PARAMETERS: [Parameter; 17] = [
     P::PersistentConnections,
     P::TunnelInfo,
     P::Unsorted,
+    P::Json,
     // Without a meaning here; ipvsadm takes it.
     P::SyncId,
 ];
@@ -275,8 +277,8 @@ const fn value(
     Spec { long, short, takes: Takes::Value(argument), means: Means::Parameter(parameter) }
 }
 
-/// All options of ipvsadm 1.31.
-const OPTIONS: [Spec; 58] = [
+/// All options of ipvsadm 1.31, and `--json`.
+const OPTIONS: [Spec; 59] = [
     verb("add-service", Some('A'), Takes::Nothing, Verb::AddService),
     verb("add-server", Some('a'), Takes::Nothing, Verb::AddServer),
     value("tcp-service", Some('t'), "HOST[:PORT]", P::Tcp),
@@ -340,6 +342,7 @@ const OPTIONS: [Spec; 58] = [
     value("mcast-group", None, "ADDRESS", P::McastGroup),
     value("mcast-port", None, "PORT", P::McastPort),
     value("mcast-ttl", None, "TTL", P::McastTtl),
+    flag("json", None, P::Json),
 ];
 
 #[cfg(test)]
