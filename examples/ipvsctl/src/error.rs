@@ -111,6 +111,9 @@ pub enum Failure {
     /// The connections cannot be read.
     #[error("{}", with_source(.0))]
     Connections(#[from] lvs_ipvs::ConnectionsError),
+    /// The program's own means to wait for the kernel.
+    #[error("start: {0}")]
+    Start(#[source] io::Error),
     /// Reading what to restore.
     #[error("read {0}: {1}")]
     Read(&'static str, #[source] io::Error),
@@ -135,7 +138,11 @@ impl Failure {
             },
             Self::Connections(lvs_ipvs::ConnectionsError::NoIpvs { .. }) => USAGE,
             Self::NoSuchServer { .. } | Self::Table(_) | Self::File { .. } | Self::Store(_) => USAGE,
-            Self::Connections(_) | Self::NothingToList(_) | Self::Read(..) | Self::Write(_) => FAILED,
+            Self::Connections(_)
+            | Self::NothingToList(_)
+            | Self::Start(_)
+            | Self::Read(..)
+            | Self::Write(_) => FAILED,
         }
     }
 }

@@ -103,7 +103,7 @@ fn restored<'a>(words: impl Iterator<Item = &'a str>) -> Result<Task, UsageError
 
 fn start(program: &str, task: Task, names: &System) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Read("the clock and the network", error))?;
+    let runtime = runtime.map_err(Failure::Start)?;
     let output = io::BufWriter::new(io::stdout().lock());
     let mut session = Session::new(program, names, output);
     runtime.block_on(async {

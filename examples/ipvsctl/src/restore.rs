@@ -2,7 +2,7 @@
 //!
 //! Lines become [`Command`]s one by one; edits are kept and sent to the kernel together, in order. As with ipvsadm, what the
 //! kernel refuses is told and does not stop the others, nor does it show in the exit status; a line that cannot be
-//! understood stops it, and those before it have been carried out.
+//! understood stops it, and so does a service to list that is not there. The lines before have been carried out.
 
 use std::io::{self, BufRead};
 
@@ -58,12 +58,12 @@ pub(crate) async fn restore<W: io::Write>(
                 let is_last = command == Command::Help;
                 match session.carry_out(command).await {
                     Ok(()) => {}
-                    Err(Failure::Usage(error)) => {
-                        session.complain(&format_args!("line {number}: {error}"));
-                        return Ok(error.exit_status());
-                    }
-                    Err(failure @ (Failure::Kernel(_) | Failure::NothingToList(_))) => {
+                    Err(failure @ Failure::Kernel(_)) => {
                         session.complain(&format_args!("line {number}: {failure}"));
+                    }
+                    Err(failure @ (Failure::Usage(_) | Failure::NothingToList(_))) => {
+                        session.complain(&format_args!("line {number}: {failure}"));
+                        return Ok(failure.exit_status());
                     }
                     Err(failure) => return Err(failure),
                 }

@@ -15,7 +15,7 @@ fn make(lines: impl IntoIterator<Item = String>) {
     pair.compare_tables("all lines");
     // Each program on the table that the other has made.
     std::mem::swap(&mut pair.ipvsadm, &mut pair.ipvsctl);
-    for line in ["-Ln", "-Sn", "-Ln --tun-info", "-Ln --persistent-conn", "-Ln --nosort"] {
+    for line in ["-Ln", "-Ln --tun-info", "-Ln --persistent-conn", "-Ln --thresholds", "-L --timeout"] {
         pair.compare(line, "");
     }
     pair.finish();

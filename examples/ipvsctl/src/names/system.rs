@@ -15,6 +15,7 @@ use super::{Names, Resolve};
 pub struct System {
     services: OnceCell<Services>,
     hosts: RefCell<HashMap<IpAddr, Option<String>>>,
+    addresses: RefCell<HashMap<(String, Family), Option<IpAddr>>>,
 }
 
 impl System {
@@ -29,8 +30,11 @@ impl System {
 
 impl Resolve for System {
     fn address(&self, name: &str, family: Family) -> Option<IpAddr> {
-        let addresses = (name, 0).to_socket_addrs().ok()?;
-        addresses.map(|address| address.ip()).find(|address| Family::of(address) == family)
+        let mut addresses = self.addresses.borrow_mut();
+        *addresses.entry((name.to_owned(), family)).or_insert_with(|| {
+            let addresses = (name, 0).to_socket_addrs().ok()?;
+            addresses.map(|address| address.ip()).find(|address| Family::of(address) == family)
+        })
     }
 
     fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
