@@ -231,7 +231,7 @@ pub enum Refusal {
     InvalidTimeouts,
     /// EOPNOTSUPP: the kernel's IPVS does not know the command.
     Unsupported,
-    /// ERANGE: a weight or threshold out of range.
+    /// ERANGE: a weight or threshold out of range. EINVAL: a threshold above 2,147,483,647, which newer kernels refuse.
     OutOfRange,
     /// EAFNOSUPPORT: the kernel's IPVS was built without IPv6.
     FamilyUnsupported,
@@ -281,6 +281,11 @@ impl Refusal {
                 if service.family() != Family::of(&server.key().address().ip()) =>
             {
                 Self::MixedFamilies
+            }
+            (Change::AddServer(_, server) | Change::EditServer(_, server), EINVAL)
+                if server.upper_threshold().max(server.lower_threshold()) > i32::MAX.unsigned_abs() =>
+            {
+                Self::OutOfRange
             }
             (Change::AddServer(..) | Change::EditServer(..) | Change::RemoveServer(..), EINVAL) => {
                 Self::InvalidDestination
@@ -356,7 +361,10 @@ impl fmt::Display for Refusal {
             }
             Self::InvalidTimeouts => "a timeout is longer than the kernel can count (31 days are safe)",
             Self::Unsupported => "this kernel's IPVS does not know the command",
-            Self::OutOfRange => "a weight or threshold is out of range (the lower threshold above the upper)",
+            Self::OutOfRange => {
+                "a weight or threshold is out of range (the lower threshold above the upper; newer kernels take up to \
+                 2147483647)"
+            },
             Self::FamilyUnsupported => "the kernel's IPVS was built without IPv6 (CONFIG_IP_VS_IPV6)",
             Self::Temporary => "the kernel cannot do it now, for want of memory or because it is busy",
             Self::Other => "the kernel refuses it",
@@ -454,6 +462,12 @@ mod tests {
             (Change::AddServer(key(), six), EINVAL, Refusal::MixedFamilies),
             (Change::AddServer(key(), four), EINVAL, Refusal::InvalidDestination),
             (Change::AddServer(key(), four), ERANGE, Refusal::OutOfRange),
+            (Change::EditServer(key(), four.with_thresholds(1 << 31, 0)), EINVAL, Refusal::OutOfRange),
+            (
+                Change::EditServer(key(), four.with_thresholds((1 << 31) - 1, 0)),
+                EINVAL,
+                Refusal::InvalidDestination,
+            ),
             (Change::SetTimeouts(lvs_core::Timeouts::default()), EINVAL, Refusal::InvalidTimeouts),
             (Change::StartDaemon(daemon.clone()), ENODEV, Refusal::InterfaceAbsent),
             (Change::StartDaemon(daemon), EINVAL, Refusal::InvalidDaemon),

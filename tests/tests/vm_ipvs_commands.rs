@@ -416,10 +416,13 @@ fn refusals_that_need_more_than_a_table_have_their_meaning() -> Result<()> {
             service(tcp("10.0.0.2:80"), scheduler).with_persistence_engine(Some(engine.parse().unwrap()))
         };
         let long = Timeouts { tcp: Duration::from_secs(u32::MAX.into()), ..Timeouts::UNCHANGED };
+        // Older kernels take this one.
+        let many = server("10.0.1.1:80", Forwarding::Masquerade).with_thresholds(u32::MAX, 0);
         let refusals = [
             (Refusal::SchedulerOrEngineAbsent, client.add_service(&engine("rr", "nonesuch")).await),
             (Refusal::SchedulerOrEngineAbsent, client.add_service(&engine("nonesuch", "sip")).await),
             (Refusal::InvalidTimeouts, client.set_timeouts(&long).await),
+            (Refusal::OutOfRange, client.add_destination(&key, &many).await),
             (
                 Refusal::InvalidDestination,
                 client.add_destination(&key, &server("255.255.255.255:80", Forwarding::Masquerade)).await,

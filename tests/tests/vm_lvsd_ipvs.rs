@@ -183,7 +183,7 @@ fn settled(host: &Host, line: &str) -> BTreeSet<String> {
         if now != last.0 {
             last = (now, Instant::now());
         }
-        let still = last.1.elapsed() >= Duration::from_secs(2) && last.0.contains(line);
+        let still = last.1.elapsed() >= Duration::from_secs(1) && last.0.contains(line);
         if still { Ok(last.0.clone()) } else { Err(format!("{:#?}", last.0)) }
     })
 }

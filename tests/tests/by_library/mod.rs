@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lvs_core::{
-    Change, Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey,
-    ServiceStatistics, ServiceTable, Table, TableStatistics, VirtualService, Weight,
+    Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey, ServiceStatistics,
+    ServiceTable, Table, TableStatistics, VirtualService, Weight,
 };
 use lvs_ipvs::{Client, IpvsDataplane};
 use lvs_tests::{Host, Transport, poll_until};
@@ -41,15 +41,6 @@ pub(crate) fn make(host: &Host, desired: &Table) {
     }
 }
 
-/// Makes one edit.
-#[track_caller]
-pub(crate) fn edit(host: &Host, change: Change) {
-    let results = on(host, async |client| client.apply(&[change]).await);
-    for result in results.unwrap_or_else(|error| panic!("{}: {error}", host.name())) {
-        result.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
-    }
-}
-
 /// The counters of all services and servers of a host.
 #[track_caller]
 pub(crate) fn statistics(host: &Host) -> TableStatistics {
@@ -68,12 +59,11 @@ pub(crate) fn counted(host: &Host, what: &str, expected: impl Fn(&ServiceStatist
     });
 }
 
-/// How many connections to each server of a service are established.
+/// How many connections of a service to that server are established.
 #[track_caller]
-pub(crate) fn active(host: &Host, key: &ServiceKey) -> Vec<u32> {
-    let servers = on(host, async |client| client.destinations(key).await);
-    let servers = servers.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
-    servers.iter().map(|entry| entry.statistics.active_connections).collect()
+pub(crate) fn active(host: &Host, service: &ServiceKey, server: ServerKey) -> Option<u32> {
+    let statistics = statistics(host);
+    Some(statistics.services.get(service)?.servers.get(&server)?.active_connections)
 }
 
 /// The key of the service for that transport at that address.

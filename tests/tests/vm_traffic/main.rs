@@ -8,6 +8,7 @@
 #[path = "../by_library/mod.rs"]
 mod by_library;
 mod edits;
+mod ftp;
 mod methods;
 mod pair;
 mod persistence;

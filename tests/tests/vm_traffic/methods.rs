@@ -118,6 +118,34 @@ fn direct_routing_carries_tcp_udp_and_sctp_over_both_families_and_replies_bypass
 }
 
 #[test]
+fn one_packet_scheduling_gives_each_datagram_of_one_socket_a_turn_of_its_own() {
+    require_ipvs();
+    let farm = Farm::beside();
+    let _servers = farm.serve(Transport::Udp, PORT);
+    for one_packet in [false, true] {
+        let services = farm.vip.both().map(|vip| {
+            let at = |ip| SocketAddr::new(ip, PORT);
+            let servers = farm
+                .servers
+                .each_ref()
+                .map(|real| server(at(real.address.like(vip)), Forwarding::DirectRoute));
+            let service = service(key(Transport::Udp, at(vip)), "rr").with_one_packet(one_packet);
+            with_servers(service, servers)
+        });
+        make(&farm.balancer, &services.into_iter().collect());
+        for vip in farm.vip.both() {
+            let (from, to) = (CLIENT.like(vip), SocketAddr::new(vip, PORT));
+            let (mut open, first) =
+                farm.converse(Transport::Udp, from, to).unwrap_or_else(|failure| panic!("{failure}"));
+            let answered = [(); 3].map(|()| open.say("and you?", LIMIT).expect("an answer").server);
+            let same: Vec<_> = answered.iter().map(|server| *server == first).collect();
+            let expected = if one_packet { [false, true, false] } else { [true; 3] };
+            assert_eq!(same, expected, "{vip}: {first}, then {answered:?}");
+        }
+    }
+}
+
+#[test]
 fn a_balancer_can_be_one_of_its_own_servers() {
     require_ipvs();
     let farm = Farm::beside();

@@ -1,16 +1,12 @@
-//! Every scheduler of the kernel gives real connections to servers as its name says (S1.6).
+//! Every scheduler of the kernel, chosen by ipvsctl, gives real connections to servers as its name says (S1.6).
 //!
 //! The servers are behind the balancer; web1 has weight 3, web2 weight 1.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use lvs_core::{Change, Forwarding, Table};
-use lvs_ipvs::Refusal;
-use lvs_tests::farm::Farm;
-use lvs_tests::{EchoServer, Transport, require_ipvs};
-
-use crate::by_library::{edit, key, make, on, server, service, weight, with_servers};
+use lvs_tests::farm::{CLIENT, Farm};
+use lvs_tests::{EchoServer, Host, Transport, peers, require_ipvs};
 
 const TCP: Transport = Transport::Tcp;
 /// Where the servers listen.
@@ -30,18 +26,25 @@ impl Scheduled {
         let farm = Farm::behind();
         let _servers = farm.serve(TCP, PORT);
         let this = Self { farm, schedulers, _servers };
-        let table: Table = schedulers
-            .iter()
-            .map(|scheduler| {
-                let servers = [(0, 3), (1, 1)].map(|(number, weight_of_it)| {
-                    let address = SocketAddr::new(this.farm.servers[number].address.v4, PORT);
-                    server(address, Forwarding::Masquerade).with_weight(weight(weight_of_it))
-                });
-                with_servers(service(key(TCP, this.address(scheduler)), scheduler), servers)
-            })
-            .collect();
-        make(&this.farm.balancer, &table);
+        for scheduler in schedulers {
+            let address = this.address(scheduler);
+            this.ipvsctl(&format!("-A -t {address} -s {scheduler}"));
+            for (server, weight) in this.servers().into_iter().zip([3, 1]) {
+                this.ipvsctl(&format!("-a -t {address} -r {server} -m -w {weight}"));
+            }
+        }
         this
+    }
+
+    #[track_caller]
+    fn ipvsctl(&self, line: &str) {
+        let printed = ipvsctl(&self.farm.balancer, line).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(printed, "", "{line}");
+    }
+
+    /// Where web1 and web2 listen.
+    fn servers(&self) -> [SocketAddr; 2] {
+        self.farm.servers.each_ref().map(|server| SocketAddr::new(server.address.v4, PORT))
     }
 
     fn address(&self, scheduler: &str) -> SocketAddr {
@@ -58,7 +61,7 @@ impl Scheduled {
     /// The servers of that many connections that are all open at once.
     #[track_caller]
     fn hold<const COUNT: usize>(&self, scheduler: &str) -> [String; COUNT] {
-        let (from, to) = (lvs_tests::farm::CLIENT.v4, self.address(scheduler));
+        let (from, to) = (CLIENT.v4, self.address(scheduler));
         let open = [(); COUNT].map(|()| {
             self.farm.converse(TCP, from, to).unwrap_or_else(|failure| panic!("{scheduler}: {failure}"))
         });
@@ -102,9 +105,7 @@ fn lc_wlc_sed_and_nq_count_open_connections() {
 fn fo_and_ovf_prefer_the_heaviest_server_until_it_is_out_or_full() {
     let net = Scheduled::new(&["fo", "ovf"]);
     assert_eq!(shares(&net.ask::<3>("fo")), (3, 0));
-    let heaviest = SocketAddr::new(net.farm.servers[0].address.v4, PORT);
-    let quiescent = server(heaviest, Forwarding::Masquerade).with_weight(weight(0));
-    edit(&net.farm.balancer, Change::EditServer(key(TCP, net.address("fo")), quiescent));
+    net.ipvsctl(&format!("-e -t {} -r {} -m -w 0", net.address("fo"), net.servers()[0]));
     assert_eq!(shares(&net.ask::<3>("fo")), (0, 3));
     // A server is full when it has more connections than its weight says.
     assert_eq!(net.hold::<6>("ovf"), ["web1", "web1", "web1", "web1", "web2", "web2"]);
@@ -137,20 +138,46 @@ fn sh_and_mh_keep_a_source_together_and_spread_sources() {
 }
 
 #[test]
+fn sh_and_mh_tell_the_ports_of_a_source_apart_or_pass_over_a_server_when_their_flags_say_so() {
+    let net = Scheduled::new(&["sh", "mh"]);
+    for scheduler in net.schedulers {
+        let address = net.address(scheduler);
+        net.ipvsctl(&format!("-E -t {address} -s {scheduler} -b {scheduler}-port,{scheduler}-fallback"));
+        let servers = net.ask::<16>(scheduler);
+        let (first, second) = shares(&servers);
+        assert!(first > 0 && second > 0, "{scheduler}: {servers:?}");
+        // Without the fallback, the share of a server of weight 0 would get no answer.
+        net.ipvsctl(&format!("-e -t {address} -r {} -m -w 0", net.servers()[0]));
+        assert_eq!(shares(&net.ask::<8>(scheduler)), (0, 8), "{scheduler}");
+    }
+}
+
+#[test]
+fn a_server_at_its_upper_threshold_gets_no_more_connections() {
+    let net = Scheduled::new(&["rr"]);
+    net.ipvsctl(&format!("-e -t {} -r {} -m -w 1 -x 2", net.address("rr"), net.servers()[0]));
+    let servers = net.hold::<6>("rr");
+    assert_eq!(shares(&servers), (2, 4), "{servers:?}");
+}
+
+#[test]
 fn twos_serves_where_it_is_built_and_is_refused_in_words_where_it_is_not() {
     let net = Scheduled::new(&["rr"]);
     let address = SocketAddr::new(net.farm.vip.v4, 9000);
-    let twos = service(key(TCP, address), "twos");
-    let added = on(&net.farm.balancer, async |client| client.add_service(&twos).await);
-    match added {
-        Ok(()) => {
-            let only = server(SocketAddr::new(net.farm.servers[1].address.v4, PORT), Forwarding::Masquerade);
-            edit(&net.farm.balancer, Change::AddServer(twos.key(), only));
+    match ipvsctl(&net.farm.balancer, &format!("-A -t {address} -s twos")) {
+        Ok(_) => {
+            net.ipvsctl(&format!("-a -t {address} -r {} -m", net.servers()[1]));
             assert_eq!(net.farm.ask(TCP, address), "web2");
         }
         Err(error) => {
-            assert_eq!(error.refusal(), Some(Refusal::SchedulerAbsent), "{error}");
-            assert!(error.to_string().contains("add service tcp 10.1.0.100:9000"), "{error}");
+            let words = "add service tcp 10.1.0.100:9000";
+            assert!(error.contains(words) && error.contains("scheduler"), "{error}");
         }
     }
+}
+
+/// Runs the `ipvsctl` under test with these arguments; what it printed, or why it failed.
+fn ipvsctl(host: &Host, arguments: &str) -> Result<String, String> {
+    let program = peers::built_program("ipvsctl", "ipvsctl");
+    host.output(host.command(&program.to_string_lossy()).args(arguments.split_whitespace()))
 }
