@@ -27,7 +27,8 @@ impl Screen {
     /// Takes the terminal.
     pub(super) fn take() -> Self {
         // Who is in the background has no keys, and would be stopped for asking.
-        let is_in_front = termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp());
+        let is_in_front =
+            termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp());
         let before = is_in_front.then(|| termios::tcgetattr(io::stdin()).ok()).flatten();
         let keys = before.as_ref().and_then(|before| {
             let mut plain = before.clone();
