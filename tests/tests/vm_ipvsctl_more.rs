@@ -489,7 +489,7 @@ fn a_terminal_is_drawn_on_and_left_as_it_was() {
     let program = program();
     // util-linux's script gives a program a terminal.
     let in_terminal = |keys: &str, watch: &str| {
-        let script = format!("stty rows 5 cols 40; stty -g; {watch}; echo; stty -g");
+        let script = format!("trap : INT; stty rows 5 cols 40; stty -g; {watch}; echo; stty -g");
         let mut command = balancer.command("script");
         command.args(["-qec", &script, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("script runs");

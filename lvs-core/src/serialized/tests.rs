@@ -34,6 +34,14 @@ fn refused_server(fields: &str) -> String {
 }
 
 #[test]
+fn what_was_counted_beside_a_table_is_passed_over() {
+    let text = r#"{"statistics": [{"protocol": "tcp", "connections": 7}], "services": [{"fwmark": 7}]}"#;
+    let table: Table = serde_json::from_str(text).unwrap();
+    assert_eq!(table.services().len(), 1);
+    assert!(!serde_json::to_string(&table).unwrap().contains("statistics"));
+}
+
+#[test]
 fn a_table_is_written_in_words_and_numbers_that_people_use() {
     let tcp = ServiceKey::address(Protocol::Tcp, address("10.0.0.1:80"));
     let persistence = Persistence::new(Family::Ipv4, Duration::from_secs(300));

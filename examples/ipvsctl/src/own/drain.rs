@@ -21,8 +21,9 @@ pub(super) async fn drain<W: Write>(session: &mut Session<'_, W>, drain: &Drain)
     };
     if present.weight() != Weight::ZERO {
         session.client()?.edit_destination(&service, &present.with_weight(Weight::ZERO)).await?;
+        session
+            .write(&format!("destination {server} of {service}: weight from {} to 0\n", present.weight()))?;
     }
-    session.write(&format!("destination {server} of {service}: weight from {} to 0\n", present.weight()))?;
     let decision = drain::Drain { ends_at: deadline.map(|deadline| Instant::ORIGIN + deadline) };
     let mut told = None;
     loop {

@@ -10,7 +10,7 @@ use crate::frame::Size;
 /// The terminal for as long as something is drawn on it: another screen without a cursor, and keys that are not shown.
 /// Dropped, it is as it was.
 pub(super) struct Screen {
-    /// What standard input was set to, if that is the terminal too.
+    /// What standard input was set to, if that is the terminal too and this the program in front.
     before: Option<Termios>,
     keys: Option<mpsc::Receiver<Key>>,
 }
@@ -26,7 +26,10 @@ impl Screen {
 
     /// Takes the terminal.
     pub(super) fn take() -> Self {
-        let before = termios::tcgetattr(io::stdin()).ok();
+        // Who is in the background has no keys, and would be stopped for asking.
+        let is_in_front =
+            termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp());
+        let before = is_in_front.then(|| termios::tcgetattr(io::stdin()).ok()).flatten();
         let keys = before.as_ref().and_then(|before| {
             let mut plain = before.clone();
             plain.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
