@@ -106,7 +106,7 @@ fn executables(messages: &str) -> Vec<(String, PathBuf)> {
 
 /// The guest has one processor, but most tests wait for timers.
 const TEST_THREADS: &str = "2";
-const EXECUTABLE_LIMIT: Duration = Duration::from_secs(600);
+const EXECUTABLE_LIMIT: Duration = Duration::from_secs(1200);
 
 #[cfg(test)]
 mod tests {
