@@ -59,12 +59,17 @@ pub fn table(text: &str, resolve: &impl Resolve) -> Result<Table, FileFault> {
 
 fn json(text: &str) -> Result<Table, FileFault> {
     serde_json::from_str(text).map_err(|error| {
-        let line = u64::try_from(error.line()).unwrap_or(u64::MAX);
         // The place is said already.
         let place = format!(" at line {} column {}", error.line(), error.column());
-        let text = error.to_string();
-        let fault = text.strip_suffix(&place).unwrap_or(&text);
-        FileFault { line, fault: format!("column {}: {fault}", error.column()) }
+        let words = error.to_string();
+        let fault = words.strip_suffix(&place).unwrap_or(&words);
+        // Behind a last newline stands no line.
+        let (line, column) = match text.lines().last() {
+            Some(last) if error.is_eof() => (text.lines().count(), last.chars().count()),
+            _ => (error.line(), error.column()),
+        };
+        let line = u64::try_from(line).unwrap_or(u64::MAX);
+        FileFault { line, fault: format!("column {column}: {fault}") }
     })
 }
 
@@ -211,6 +216,14 @@ mod tests {
             let fault = fault(text);
             assert!(fault.starts_with(said), "{text:?}\n{fault}\n{said}");
         }
+    }
+
+    #[test]
+    fn a_document_that_is_cut_short_is_wrong_in_its_last_line() {
+        let fault = table("{\n", &Numeric).unwrap_err().to_string();
+        assert!(fault.starts_with("line 1: column 1: EOF"), "{fault}");
+        let fault = table("{\"services\": [\n  {\n\n", &Numeric).unwrap_err();
+        assert_eq!(fault.line(), 3, "{fault}");
     }
 
     proptest! {
