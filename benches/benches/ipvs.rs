@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lvs_core::{
-    Change, Family, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, Tunnel, TunnelChecksum, VirtualService,
-    Weight,
+    Change, Family, Forwarding, Protocol, RealServer, ServerKey, ServiceKey, Tunnel, TunnelChecksum,
+    VirtualService, Weight,
 };
 use lvs_ipvs::codec;
 
@@ -68,7 +68,9 @@ fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("IPVS dump, decode");
     group.throughput(Throughput::Elements(1));
     group.bench_function("a service and its counters", |b| b.iter(|| codec::decode(black_box(&service))));
-    group.bench_function("a destination and its counters", |b| b.iter(|| codec::decode(black_box(&destination))));
+    group.bench_function("a destination and its counters", |b| {
+        b.iter(|| codec::decode(black_box(&destination)))
+    });
     group.bench_function("a destination as the data plane reads it", |b| {
         b.iter(|| codec::decode_server(black_box(&destination), Family::Ipv4));
     });

@@ -85,7 +85,7 @@ fn json_table_follows_a_file_and_keeps_the_table_while_the_file_is_wrong() {
     program.expect("in sync after 2 edits, 0 of them repairs");
 
     file.write("{\n  \"services\": [],\n  \"servers\": []\n}");
-    program.expect("unknown field `servers`, expected one of `services`, `timeouts`, `sync_daemons` at line 3 column 11;");
+    program.expect("unknown field `servers`, expected one of `services`, `timeouts`, `sync_daemons`, `statistics` at line 3");
     file.remove();
     program.expect("No such file or directory (os error 2); the table stays as it is");
 
