@@ -260,7 +260,7 @@ pub enum InvalidSyncDaemon {
 /// `IP_VS_SYNC_GROUP`: e0.00.00.51.
 const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
 /// `IP_VS_SYNC_PORT`.
-const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(8848).unwrap();
+const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(8848).expect("not zero");
 
 #[cfg(test)]
 mod tests {

@@ -191,6 +191,27 @@ fn stable(kernel: &Kernel) -> BTreeSet<u16> {
     kernel.entries.iter().copied().filter(|it| *it < STABLE).collect()
 }
 
+/// Reads all services to the end, as the client does.
+fn whole_reading(
+    kernel: &mut Kernel,
+    mut reading: ServicesReading,
+    mut dump: impl FnMut(&mut Kernel) -> (Vec<u16>, Shape),
+) -> BTreeSet<ServiceKey> {
+    loop {
+        let (seen, shape) = dump(kernel);
+        let seen = services(seen);
+        match reading.handle_dump(&seen, shape) {
+            Verdict::Complete => return seen,
+            Verdict::Again => {}
+            Verdict::Confirm(keys) => {
+                let there = services(kernel.entries.iter().copied());
+                return seen.into_iter().chain(keys.into_iter().filter(|key| there.contains(key))).collect();
+            }
+            Verdict::Torn => panic!("services are settled one by one"),
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_service_that_was_there_all_the_time_is_missing_once_it_was_seen(
@@ -201,20 +222,8 @@ proptest! {
         let mut between = between.into_iter();
         let mut memory = Memory::default();
         memory.services_are(services(kernel.entries.iter().copied()));
-        let mut reading = memory.read_services();
-        let result = loop {
-            let (seen, shape) = kernel.dump(&mut between);
-            let seen = services(seen);
-            match reading.handle_dump(&seen, shape) {
-                Verdict::Complete => break seen,
-                Verdict::Again => {}
-                Verdict::Confirm(keys) => {
-                    let there = services(kernel.entries.iter().copied());
-                    break seen.into_iter().chain(keys.into_iter().filter(|key| there.contains(key))).collect();
-                }
-                Verdict::Torn => prop_assert!(false, "services are settled one by one"),
-            }
-        };
+        let reading = memory.read_services();
+        let result = whole_reading(&mut kernel, reading, |kernel| kernel.dump(&mut between));
         prop_assert!(services(stable(&kernel)).is_subset(&result));
     }
 
@@ -226,24 +235,13 @@ proptest! {
     ) {
         let mut kernel = kernel;
         let mut edits = between.into_iter();
-        let mut reading = Memory::default().read_services();
+        let reading = Memory::default().read_services();
         let mut dumps = 0;
-        let result = loop {
+        let result = whole_reading(&mut kernel, reading, |kernel| {
             let disturbed = (dumps == 0) == is_first_disturbed;
-            let (seen, shape) =
-                if disturbed { kernel.dump(&mut edits) } else { kernel.dump(&mut std::iter::empty()) };
             dumps += 1;
-            let seen = services(seen);
-            match reading.handle_dump(&seen, shape) {
-                Verdict::Complete => break seen,
-                Verdict::Again => {}
-                Verdict::Confirm(keys) => {
-                    let there = services(kernel.entries.iter().copied());
-                    break seen.into_iter().chain(keys.into_iter().filter(|key| there.contains(key))).collect();
-                }
-                Verdict::Torn => prop_assert!(false, "services are settled one by one"),
-            }
-        };
+            if disturbed { kernel.dump(&mut edits) } else { kernel.dump(&mut std::iter::empty()) }
+        });
         prop_assert!(services(stable(&kernel)).is_subset(&result));
     }
 
