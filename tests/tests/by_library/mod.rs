@@ -59,6 +59,19 @@ pub(crate) fn counted(host: &Host, what: &str, expected: impl Fn(&ServiceStatist
     });
 }
 
+/// Waits until every service has counted four connections, two for each of its servers, and no packet to a client.
+#[track_caller]
+pub(crate) fn counted_one_way(host: &Host) {
+    counted(host, "four connections, two for each server, and one direction", |service| {
+        let counters = service.counters;
+        counters.connections == 4
+            && counters.incoming_packets >= 4
+            && counters.incoming_bytes > 0
+            && (counters.outgoing_packets, counters.outgoing_bytes) == (0, 0)
+            && service.servers.values().all(|server| server.counters.connections == 2)
+    });
+}
+
 /// How many connections of a service to that server are established.
 #[track_caller]
 pub(crate) fn active(host: &Host, service: &ServiceKey, server: ServerKey) -> Option<u32> {
