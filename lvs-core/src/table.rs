@@ -1,5 +1,7 @@
 //! A table of virtual services, desired or observed, and the edits that lead from one to the other.
 
+mod servers;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,6 +10,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::servers::Servers;
 use crate::service::{Family, RealServer, ServerKey, ServiceKey, VirtualService};
 use crate::settings::{SyncDaemon, SyncRole, Timeouts};
 
@@ -15,7 +18,7 @@ use crate::settings::{SyncDaemon, SyncRole, Timeouts};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceTable {
     service: VirtualService,
-    servers: BTreeMap<ServerKey, RealServer>,
+    servers: Servers,
     /// Servers that are to leave when their connections have ended, and how long they may take; in what is desired.
     draining: BTreeMap<ServerKey, Duration>,
 }
@@ -24,7 +27,7 @@ impl ServiceTable {
     /// A service without servers.
     #[must_use]
     pub const fn new(service: VirtualService) -> Self {
-        Self { service, servers: BTreeMap::new(), draining: BTreeMap::new() }
+        Self { service, servers: Servers::new(), draining: BTreeMap::new() }
     }
 
     /// The same service with these servers and no others, none of which drains; of those with the same key the last.
@@ -32,18 +35,13 @@ impl ServiceTable {
     /// Cheaper than [`insert`](Self::insert) for each of them, most of all if they are sorted, either way.
     #[must_use]
     pub fn with_servers(self, servers: impl IntoIterator<Item = RealServer>) -> Self {
-        let mut servers: Vec<_> = servers.into_iter().map(|server| (server.key(), server)).collect();
-        // The kernel tells of the newest first.
-        if servers.is_sorted_by(|(one, _), (other, _)| one > other) {
-            servers.reverse();
-        }
         Self { servers: servers.into_iter().collect(), ..Self::new(self.service) }
     }
 
     /// Puts a server in; the one with the same key is replaced and returned. If it was to drain, it does no more.
     pub fn insert(&mut self, server: RealServer) -> Option<RealServer> {
         self.draining.remove(&server.key());
-        self.servers.insert(server.key(), server)
+        self.servers.insert(server)
     }
 
     /// Takes a server out. If it is there it leaves at once, with the connections it has.
@@ -83,7 +81,7 @@ impl ServiceTable {
 
     /// Puts a server in that drains; it goes on doing so.
     pub(crate) fn insert_draining(&mut self, server: RealServer) {
-        self.servers.insert(server.key(), server);
+        self.servers.insert(server);
     }
 
     /// Whether a data plane that has the one has the other.
@@ -105,7 +103,7 @@ impl ServiceTable {
 
     /// All servers in the order of their keys.
     pub fn servers(&self) -> impl ExactSizeIterator<Item = &RealServer> {
-        self.servers.values()
+        self.servers.iter()
     }
 
     /// Appends the edits that make this service equal to `desired`, which has the same key.
@@ -114,7 +112,10 @@ impl ServiceTable {
         if self.service != desired.service {
             changes.edits.push(Change::EditService(desired.service.clone()));
         }
-        for pair in join(&self.servers, &desired.servers) {
+        if self.servers == desired.servers {
+            return;
+        }
+        for pair in join(keyed(&self.servers), keyed(&desired.servers)) {
             match pair {
                 Pair::Both(present, wanted) if present == wanted => {}
                 // A server that is to get new connections comes before one that is to get none.
@@ -123,7 +124,7 @@ impl ServiceTable {
                 }
                 Pair::Both(_, wanted) => changes.edits.push(Change::EditServer(key, *wanted)),
                 Pair::Right(_, wanted) => changes.additions.push(Change::AddServer(key, *wanted)),
-                Pair::Left(server) => changes.removals.push(Change::RemoveServer(key, *server)),
+                Pair::Left(server) => changes.removals.push(Change::RemoveServer(key, server)),
             }
         }
     }
@@ -273,16 +274,16 @@ impl Table {
     pub fn changes_to(&self, desired: &Self) -> Vec<Change> {
         let mut changes = Changes::default();
         let same = Arc::ptr_eq(&self.services, &desired.services);
-        for pair in join(&self.services, &desired.services).take_while(|_| !same) {
+        for pair in join(pairs(&self.services), pairs(&desired.services)).take_while(|_| !same) {
             match pair {
                 Pair::Both(present, wanted) if Arc::ptr_eq(present, wanted) => {}
                 Pair::Both(present, wanted) => present.changes_to(wanted, &mut changes),
                 Pair::Right(key, wanted) => {
                     changes.additions.push(Change::AddService(wanted.service.clone()));
-                    let servers = wanted.servers.values();
-                    changes.additions.extend(servers.map(|server| Change::AddServer(*key, *server)));
+                    let servers = wanted.servers.iter();
+                    changes.additions.extend(servers.map(|server| Change::AddServer(key, *server)));
                 }
-                Pair::Left(key) => changes.removals.push(Change::RemoveService(*key)),
+                Pair::Left(key) => changes.removals.push(Change::RemoveService(key)),
             }
         }
         self.settings_changes_to(desired, &mut changes);
@@ -333,14 +334,15 @@ impl Table {
             }
             Change::AddServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
-                if service.servers.contains_key(&server.key()) {
+                if service.servers.get(&server.key()).is_some() {
                     return Err(Conflict::Exists);
                 }
-                service.servers.insert(server.key(), *server);
+                service.servers.insert(*server);
             }
             Change::EditServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
-                *service.servers.get_mut(&server.key()).ok_or(Conflict::Absent)? = *server;
+                service.servers.get(&server.key()).ok_or(Conflict::Absent)?;
+                service.servers.insert(*server);
             }
             Change::RemoveServer(key, server) => {
                 let service = self.service_mut(key).ok_or(Conflict::Absent)?;
@@ -442,20 +444,20 @@ pub enum Conflict {
     Absent,
 }
 
-/// One key of two maps that are walked side by side.
+/// One key of two sorted lists that are walked side by side.
 enum Pair<'a, K, V> {
-    Left(&'a K),
-    Right(&'a K, &'a V),
+    Left(K),
+    Right(K, &'a V),
     Both(&'a V, &'a V),
 }
 
-/// Walks two maps in the order of their keys: every key of either comes once. Linear, without a single lookup.
-fn join<'a, K: Ord, V>(
-    left: &'a BTreeMap<K, V>,
-    right: &'a BTreeMap<K, V>,
+/// Walks two lists in the order of their keys: every key of either comes once. Linear, without a single lookup.
+fn join<'a, K: Ord, V: 'a>(
+    left: impl Iterator<Item = (K, &'a V)>,
+    right: impl Iterator<Item = (K, &'a V)>,
 ) -> impl Iterator<Item = Pair<'a, K, V>> {
-    let mut left = left.iter().peekable();
-    let mut right = right.iter().peekable();
+    let mut left = left.peekable();
+    let mut right = right.peekable();
     std::iter::from_fn(move || {
         let order = match (left.peek(), right.peek()) {
             (Some((a, _)), Some((b, _))) => a.cmp(b),
@@ -469,6 +471,16 @@ fn join<'a, K: Ord, V>(
             Ordering::Equal => left.next().zip(right.next()).map(|((_, a), (_, b))| Pair::Both(a, b)),
         }
     })
+}
+
+/// The entries of a map, for [`join`].
+fn pairs<K: Copy, V>(map: &BTreeMap<K, V>) -> impl Iterator<Item = (K, &V)> {
+    map.iter().map(|(key, value)| (*key, value))
+}
+
+/// The servers with their keys, for [`join`].
+fn keyed(servers: &Servers) -> impl Iterator<Item = (ServerKey, &RealServer)> {
+    servers.iter().map(|server| (server.key(), server))
 }
 
 /// Edits by kind, so that additions come before removals.
@@ -488,7 +500,7 @@ impl Changes {
         present: &BTreeMap<SyncRole, SyncDaemon>,
         desired: &BTreeMap<SyncRole, SyncDaemon>,
     ) {
-        for pair in join(present, desired) {
+        for pair in join(pairs(present), pairs(desired)) {
             match pair {
                 Pair::Both(present, wanted) if wanted.is_met_by(present) => {}
                 Pair::Both(_, wanted) => {
@@ -496,7 +508,7 @@ impl Changes {
                     self.edits.push(Change::StartDaemon(wanted.clone()));
                 }
                 Pair::Right(_, wanted) => self.edits.push(Change::StartDaemon(wanted.clone())),
-                Pair::Left(role) => self.edits.push(Change::StopDaemon(*role)),
+                Pair::Left(role) => self.edits.push(Change::StopDaemon(role)),
             }
         }
     }

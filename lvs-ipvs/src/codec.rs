@@ -6,7 +6,7 @@ use lvs_core::{Change, Family, RealServer, Table};
 
 use crate::convert;
 use crate::observation::Observation;
-use crate::raw::{Counters, Message};
+use crate::raw::{Counters, Destination, Message};
 
 /// The message of an edit, without the netlink header; nothing if it cannot be said.
 #[must_use]
@@ -36,8 +36,9 @@ pub fn decode(bytes: &[u8]) -> Result<(), String> {
 /// # Errors
 /// What is wrong with it; also if there is none.
 pub fn decode_server(bytes: &[u8], service: Family) -> Result<RealServer, String> {
-    let raw = Message::parse_destination(bytes, Counters::Skip).map_err(|error| error.to_string())?;
-    let raw = raw.ok_or("there is no destination")?;
+    let octets = Message::destination(bytes).map_err(|error| error.to_string())?;
+    let octets = octets.ok_or("there is no destination")?;
+    let raw = Destination::parse(octets, Counters::Skip).map_err(|error| error.to_string())?;
     convert::found(&raw, service, convert::server).map_err(|unsayable| unsayable.reason.to_string())
 }
 
@@ -58,7 +59,8 @@ pub fn observe(entries: &[&[u8]]) -> (Table, usize) {
     let entries: Vec<_> = entries.iter().filter(readable).collect();
     let service = |bytes: &&&[u8]| Message::parse_service(bytes, Counters::Skip).ok().flatten();
     let services: Vec<_> = entries.iter().filter_map(service).collect();
-    let destination = |bytes: &&&[u8]| Message::parse_destination(bytes, Counters::Skip).ok().flatten();
+    let destination =
+        |bytes: &&&[u8]| Destination::parse(Message::destination(bytes).ok()??, Counters::Skip).ok();
     let destinations: Vec<_> = entries.iter().filter_map(destination).collect();
     let daemon = |bytes: &&&[u8]| Message::parse(bytes).ok().and_then(|message| message.daemon);
     let daemons: Vec<_> = entries.iter().filter_map(daemon).collect();

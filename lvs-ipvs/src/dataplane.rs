@@ -26,7 +26,8 @@ use crate::observation::Reported;
 /// - A sync daemon with an identifier that no packet carries (256 and above) is in the table as one on an interface that
 ///   cannot be.
 ///
-/// [`Client`]'s own methods give an error for each of them.
+/// [`unsayable`](Self::unsayable) has them in words. [`Client::list`] keeps them apart in the same way, other methods of
+/// [`Client`] give an error.
 ///
 /// ```no_run
 /// use lvs_core::{Dataplane, Scope, Table};
@@ -57,6 +58,12 @@ impl IpvsDataplane {
     /// The client, for what the trait does not have, such as flushing.
     pub fn client(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    /// What the last [`observe`](Dataplane::observe) of everything, and of single services since, found that no table can
+    /// say: a line for each entry, as the warnings have it.
+    pub fn unsayable(&self) -> impl Iterator<Item = &str> {
+        self.reported.texts()
     }
 
     /// Everything or one service, and what is to be said about what no table can say.

@@ -68,4 +68,4 @@ pub use dataplane::IpvsDataplane;
 pub use error::{Cause, Error, Operation, Refusal};
 pub use lvs_netlink::{KernelError, Options};
 pub use module::LoadFailure;
-pub use types::{Info, ServerEntry, ServiceEntry, Version};
+pub use types::{Info, ListedService, Listing, ServerEntry, ServiceEntry, Version};

@@ -7,8 +7,8 @@ use lvs_core::{
     SyncRole, Table, VirtualService, Weight,
 };
 
-use crate::convert::{self, Found};
-use crate::raw;
+use crate::convert::{self, Found, Unsayable};
+use crate::raw::{self, DecodeError};
 
 /// What cannot be said, by service; those without a key that can be said come under `None`.
 pub(crate) type Unsaid = BTreeMap<Option<ServiceKey>, BTreeSet<String>>;
@@ -28,14 +28,11 @@ impl Observation {
             let service = match (convert::service(raw), convert::service_key(raw)) {
                 (Ok(service), _) => service,
                 (Err(error), Ok(key)) => {
-                    self.note(Some(key), format!("service {key}: {error}"));
+                    self.note(Some(key), unsayable_service(raw, &error));
                     service_stand_in(key)
                 }
                 (Err(_), Err(error)) => {
-                    let protocol = raw.protocol.map(|number| format!(" of protocol {number}"));
-                    let port = raw.port.map(|port| format!(" on port {port}"));
-                    let (protocol, port) = (protocol.unwrap_or_default(), port.unwrap_or_default());
-                    self.note(None, format!("a service{protocol}{port}: {error}"));
+                    self.note(None, unsayable_service(raw, &error));
                     continue;
                 }
             };
@@ -50,7 +47,7 @@ impl Observation {
         let servers = answers.into_iter().filter_map(|found| match found {
             Ok(server) => Some(server),
             Err(unsayable) => {
-                self.note(Some(key), format!("service {key}: {}", unsayable.reason));
+                self.note(Some(key), unsayable_server(&key, &unsayable));
                 unsayable.address.map(server_stand_in)
             }
         });
@@ -85,6 +82,11 @@ pub(crate) struct Reported {
 }
 
 impl Reported {
+    /// What the last observation of each of them could not say.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.known.values().flatten().map(String::as_str)
+    }
+
     /// What to tell after an observation of everything, or of one service: the first of what is new, and how many more.
     pub(crate) fn update(&mut self, only: Option<ServiceKey>, unsaid: Unsaid) -> Option<String> {
         let mut news = unsaid.iter().flat_map(|(service, texts)| {
@@ -104,6 +106,21 @@ impl Reported {
         }
         report
     }
+}
+
+/// Which service cannot be said, and why.
+pub(crate) fn unsayable_service(raw: &raw::Service, error: &DecodeError) -> String {
+    if let Ok(key) = convert::service_key(raw) {
+        return format!("service {key}: {error}");
+    }
+    let protocol = raw.protocol.map(|number| format!(" of protocol {number}"));
+    let port = raw.port.map(|port| format!(" on port {port}"));
+    format!("a service{}{}: {error}", protocol.unwrap_or_default(), port.unwrap_or_default())
+}
+
+/// Which server cannot be said, and why.
+pub(crate) fn unsayable_server(service: &ServiceKey, server: &Unsayable) -> String {
+    format!("service {service}: {}", server.reason)
 }
 
 /// A service that nobody desires, in the place of one that cannot be said.

@@ -24,6 +24,28 @@ pub struct ServerEntry {
     pub statistics: ServerStatistics,
 }
 
+/// What the kernel has, and in words what the types of [`lvs_core`] cannot say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The services, in the order in which the kernel tells them.
+    pub services: Vec<ListedService>,
+    /// What is left out, a line for each service (left out with its servers) and server, sorted. Others made them: a
+    /// service of a protocol other than TCP, UDP and SCTP, a persistence mask with holes, a server that bypasses the
+    /// balancer.
+    pub unsayable: Vec<String>,
+}
+
+/// A service as the kernel has it, with its servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedService {
+    /// The service.
+    pub entry: ServiceEntry,
+    /// Its real servers, in the order in which the kernel tells them: the last one added comes first.
+    pub servers: Vec<ServerEntry>,
+}
+
 /// Version of the kernel's IPVS, as `ipvsadm` prints it: 1.2.1 since Linux 2.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {

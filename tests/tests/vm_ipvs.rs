@@ -269,6 +269,15 @@ fn a_strange_entry_of_somebody_else_does_not_stop_the_applier() -> Result<()> {
         make_altered(&bypass, [8, 0, 3, 0, 0, 0], [8, 0, 3, 0, 4, 0]).await?;
         assert!(matches!(client.services().await.unwrap_err().cause(), Cause::Unreadable(_)));
         assert!(matches!(client.destinations(&ours).await.unwrap_err().cause(), Cause::Unreadable(_)));
+        let listing = client.list(None).await?;
+        assert_eq!((listing.services.len(), listing.services[0].servers.len()), (1, 0));
+        assert_eq!(
+            listing.unsayable,
+            [
+                "a service of protocol 47 on port 80: a service has unknown protocol 47",
+                "service tcp 10.0.0.1:80: destination 10.0.1.9:80 bypasses the balancer, which no table can say",
+            ]
+        );
         // Counters need no more than a name.
         let statistics = client.statistics(Scope::Everything).await?;
         assert_eq!(statistics.services.keys().collect::<Vec<_>>(), [&ours]);

@@ -450,11 +450,20 @@ fn a_persistence_mask_with_holes_is_told_and_replaced() -> Result<()> {
         let error = client.services().await.unwrap_err();
         assert!(matches!(error.cause(), Cause::Unreadable(_)), "{error:?}");
         assert!(error.to_string().contains("255.0.255.0"), "{error}");
+        ipvsadm(host, "-A -t 10.0.0.2:80 -s rr")?;
+        let listing = client.list(None).await?;
+        let keys: Vec<_> = listing.services.iter().map(|service| service.entry.service.key()).collect();
+        assert_eq!(keys, [tcp("10.0.0.2:80")]);
+        let reason =
+            "service tcp 10.0.0.1:80: the persistence mask 255.0.255.0 is no prefix of an address".to_owned();
+        assert_eq!(listing.unsayable, [reason]);
+        client.remove_service(&tcp("10.0.0.2:80")).await?;
         let wanted = service(key, "rr").with_persistence(persistence(Family::Ipv4, 60, 24));
         let desired = Table::from_iter([lvs_core::ServiceTable::new(wanted.clone())]);
         let mut dataplane = IpvsDataplane::new(client);
         let changes = dataplane.observe(Scope::Everything).await?.changes_to(&desired);
         assert_eq!(changes, [Change::EditService(wanted)]);
+        assert_eq!(dataplane.unsayable().collect::<Vec<_>>(), listing.unsayable);
         for result in dataplane.apply(changes).await {
             result?;
         }

@@ -107,6 +107,38 @@ fn a_table_with_everything_comes_back_from_its_json() {
 }
 
 #[test]
+fn what_no_list_can_say_is_told_and_hides_nothing_else() {
+    let balancer = balancer(
+        "-A -t 10.0.0.1:80 -s rr -p 60 -M 255.0.255.0\n-A -t 10.0.0.2:80 -s rr\n-a -t 10.0.0.2:80 -r 10.0.1.2:80 -m\n",
+    );
+    let reason = "service tcp 10.0.0.1:80: the persistence mask 255.0.255.0 is no prefix of an address";
+    let told = |verb: &str| format!("ipvsctl: {verb}: {reason}\n");
+
+    let list = ipvsctl(&balancer, "-Ln");
+    assert_eq!((list.status, list.errors), (Some(0), told("not shown")));
+    let shown = list.output.contains("TCP  10.0.0.2:80 rr") && list.output.contains("10.0.1.2:80");
+    assert!(shown && !list.output.contains("10.0.0.1"), "{}", list.output);
+    let json = ipvsctl(&balancer, "-L --json");
+    assert_eq!((json.status, json.errors), (Some(0), told("not shown")));
+    let alone = ipvsctl(&balancer, "-Ln -t 10.0.0.1:80");
+    assert_eq!((alone.status, alone.errors), (Some(0), told("not shown")));
+
+    // What would be lost at the next restore is no success.
+    let saved = ipvsctl(&balancer, "-Sn");
+    let lines = "-A -t 10.0.0.2:80 -s rr\n-a -t 10.0.0.2:80 -r 10.0.1.2:80 -m -w 1\n";
+    assert_eq!((saved.status, saved.output.as_str()), (Some(1), lines));
+    assert!(saved.errors.starts_with(told("not saved").trim_end()), "{}", saved.errors);
+    let file = balancer.write_file("saved", "before");
+    let saved = ipvsctl(&balancer, &format!("save {file}"));
+    assert_eq!((saved.status, fs::read_to_string(&file).expect("the file")), (Some(2), "before".to_owned()));
+
+    let file = balancer.write_file("wanted", "-A -t 10.0.0.1:80 -s rr -p 60\n");
+    let applied = ipvsctl(&balancer, &format!("apply --foreign keep {file}"));
+    assert_eq!((applied.status, applied.errors), (Some(0), told("the kernel has what no file can say")));
+    assert_eq!(output(&balancer, "-Sn").lines().count(), 3);
+}
+
+#[test]
 fn every_list_has_a_json_form() {
     let balancer = balancer("-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.2:8080 -m -w 3\n-A -f 7\n");
     let all = json_of(&balancer, "-Ln --stats --json");

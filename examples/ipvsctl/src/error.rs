@@ -86,6 +86,9 @@ pub enum Failure {
     /// The service to list is not there.
     #[error("list service {0}: no such service")]
     NothingToList(lvs_core::ServiceKey),
+    /// Something that no command line can say is missing in what was written.
+    #[error("not saved: {0}; `ipvsctl -Ln` tells of all that is like this. Whoever made it has to remove it")]
+    NotSaved(String),
     /// The server to drain is not there.
     #[error("drain destination {server} of {service}: it is not there; `ipvsctl -Ln` lists those that are")]
     NoSuchServer {
@@ -140,6 +143,7 @@ impl Failure {
             Self::NoSuchServer { .. } | Self::Table(_) | Self::File { .. } | Self::Store(_) => USAGE,
             Self::Connections(_)
             | Self::NothingToList(_)
+            | Self::NotSaved(_)
             | Self::Start(_)
             | Self::Read(..)
             | Self::Write(_) => FAILED,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use lvs_core::{ServiceKey, Timeouts};
-use lvs_ipvs::{Client, Connection, Connections, ConnectionsError, Refusal, ServiceEntry};
+use lvs_ipvs::{Client, Connection, Connections, ConnectionsError, ListedService};
 
 use crate::command::{Command, Listing, Subject};
 use crate::error::{Failure, UsageError};
@@ -52,9 +52,9 @@ impl<'n, W: Write> Session<'n, W> {
             Command::Zero(key) => self.client()?.zero(key.as_ref()).await?,
             Command::List(listing) => return self.list(listing).await,
             Command::Save { numeric } => {
-                let services = self.services(false).await?;
-                let text = save::table(&services, self.names(numeric));
-                return self.write(&text);
+                let Found { services, unsayable } = self.services(false).await?;
+                self.write(&save::table(&services, self.names(numeric)))?;
+                return unsayable.into_iter().next().map_or(Ok(()), |one| Err(Failure::NotSaved(one)));
             }
             Command::Restore => {
                 return Err(
@@ -83,12 +83,12 @@ impl<'n, W: Write> Session<'n, W> {
                 let info = self.client()?.info().await?;
                 let heading =
                     Heading { version: info.version, connection_table_size: info.connection_table_size };
-                let services = self.services(unsorted).await?;
+                let services = self.shown(None, unsorted).await?;
                 list::services(Some(heading), &services, columns, exact, self.names(numeric))
             }
             Subject::Services(Some(key), columns) => {
-                let service = self.service(&key, unsorted).await?;
-                list::services(None, &[service], columns, exact, self.names(numeric))
+                let services = self.shown(Some(&key), unsorted).await?;
+                list::services(None, &services, columns, exact, self.names(numeric))
             }
         };
         self.write(&text)
@@ -100,41 +100,53 @@ impl<'n, W: Write> Session<'n, W> {
             Subject::Daemons => json::daemons(self.client()?.daemons().await?),
             Subject::Connections { .. } => return self.connections_as_json().await,
             Subject::Services(None, _) => {
-                let services = self.services(true).await?;
+                let services = self.shown(None, true).await?;
                 let client = self.client()?;
                 let (timeouts, daemons) = (client.timeouts().await?, client.daemons().await?);
                 json::services(&services, Some(timeouts), Some(daemons))
             }
             Subject::Services(Some(key), _) => {
-                let service = self.service(&key, true).await?;
-                json::services(&[service], None, None)
+                let services = self.shown(Some(&key), true).await?;
+                json::services(&services, None, None)
             }
         };
         self.write(&text)
     }
 
     /// All services with their servers.
-    pub(crate) async fn services(&mut self, unsorted: bool) -> Result<Vec<Service>, Failure> {
-        let client = self.client()?;
-        let mut services = Vec::new();
-        for entry in client.services().await? {
-            // One that was removed meanwhile is not there any more.
-            services.extend(with_servers(client, entry, unsorted).await?);
+    pub(crate) async fn services(&mut self, unsorted: bool) -> Result<Found, Failure> {
+        self.found(None, unsorted).await
+    }
+
+    /// One service with its servers.
+    pub(crate) async fn service(&mut self, key: &ServiceKey, unsorted: bool) -> Result<Found, Failure> {
+        let found = self.found(Some(key), unsorted).await?;
+        if found.services.is_empty() && found.unsayable.is_empty() {
+            return Err(Failure::NothingToList(*key));
         }
-        if !unsorted {
-            list::sort_services(&mut services);
+        Ok(found)
+    }
+
+    /// The services to show; what cannot be shown is told.
+    async fn shown(&mut self, only: Option<&ServiceKey>, unsorted: bool) -> Result<Vec<Service>, Failure> {
+        let Found { services, unsayable } = match only {
+            Some(key) => self.service(key, unsorted).await?,
+            None => self.services(unsorted).await?,
+        };
+        for line in unsayable {
+            self.complain(&format_args!("not shown: {line}"));
         }
         Ok(services)
     }
 
-    /// One service with its servers.
-    pub(crate) async fn service(&mut self, key: &ServiceKey, unsorted: bool) -> Result<Service, Failure> {
-        let client = self.client()?;
-        let service = match client.service(key).await? {
-            Some(entry) => with_servers(client, entry, unsorted).await?,
-            None => None,
-        };
-        service.ok_or(Failure::NothingToList(*key))
+    async fn found(&mut self, only: Option<&ServiceKey>, unsorted: bool) -> Result<Found, Failure> {
+        let listing = self.client()?.list(only).await?;
+        let mut services: Vec<_> = listing.services.into_iter().map(service).collect();
+        if !unsorted {
+            services.iter_mut().for_each(|service| list::sort_servers(&mut service.servers));
+            list::sort_services(&mut services);
+        }
+        Ok(Found { services, unsayable: listing.unsayable })
     }
 
     async fn connections(&mut self, numeric: bool, engine_data: bool) -> Result<(), Failure> {
@@ -179,20 +191,14 @@ impl<'n, W: Write> Session<'n, W> {
     }
 }
 
-/// A service with its servers; nothing if it was removed meanwhile.
-async fn with_servers(
-    client: &mut Client,
-    entry: ServiceEntry,
-    unsorted: bool,
-) -> Result<Option<Service>, Failure> {
-    let servers = match client.destinations(&entry.service.key()).await {
-        Ok(servers) => servers,
-        Err(error) if error.refusal() == Some(Refusal::ServiceAbsent) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let mut servers: Vec<_> = servers.into_iter().map(|entry| (entry.server, entry.statistics)).collect();
-    if !unsorted {
-        list::sort_servers(&mut servers);
-    }
-    Ok(Some(Service { service: entry.service, counters: entry.statistics, servers }))
+/// What the kernel has.
+pub(crate) struct Found {
+    pub(crate) services: Vec<Service>,
+    /// In words, what neither a list nor a file can say.
+    pub(crate) unsayable: Vec<String>,
+}
+
+fn service(listed: ListedService) -> Service {
+    let servers = listed.servers.into_iter().map(|entry| (entry.server, entry.statistics)).collect();
+    Service { service: listed.entry.service, counters: listed.entry.statistics, servers }
 }

@@ -9,10 +9,10 @@ use super::Client;
 use super::exchange::unreadable;
 use crate::convert::{self, Found};
 use crate::error::{Cause, Error, Operation, Refusal};
-use crate::observation::Observation;
+use crate::observation::{Observation, unsayable_server, unsayable_service};
 use crate::raw::{self, Command, Counters, DecodeError, Message};
 use crate::reading::{DUMPS, Verdict};
-use crate::types::{ServerEntry, ServiceEntry};
+use crate::types::{ListedService, Listing, ServerEntry, ServiceEntry};
 
 impl Client {
     /// All services, in the order in which the kernel tells them, which says nothing (that of its hash table).
@@ -20,7 +20,7 @@ impl Client {
     /// What others edit meanwhile: see [`Client`].
     ///
     /// # Errors
-    /// See [`Error`]; an entry that [`VirtualService`] cannot say is one.
+    /// See [`Error`]; an entry that [`VirtualService`] cannot say is one: see [`Client::list`].
     pub async fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
         let operation = Operation::ReadServices;
         let answers = self.raw_services(Counters::Read).await?;
@@ -67,13 +67,65 @@ impl Client {
         Ok(entries.into_iter().find(|entry| entry.server.key() == *server))
     }
 
+    /// All services with their servers, or the one with that key if there is one, with their counters; and in words what
+    /// of them cannot be said.
+    ///
+    /// A service that is removed meanwhile is left out. What else others edit meanwhile: see [`Client`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listing = lvs_ipvs::Client::open()?.list(None).await?;
+    /// for service in &listing.services {
+    ///     println!("{}: {} servers", service.entry.service.key(), service.servers.len());
+    /// }
+    /// for line in &listing.unsayable {
+    ///     eprintln!("not shown: {line}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list(&mut self, only: Option<&ServiceKey>) -> Result<Listing, Error> {
+        let answers = match only {
+            Some(key) => self.raw_service(key).await?.into_iter().collect(),
+            None => self.raw_services(Counters::Read).await?,
+        };
+        let (mut services, mut unsayable) = (Distinct::with_capacity(answers.len()), BTreeSet::new());
+        for raw in &answers {
+            let entry = match convert::service_entry(raw) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    unsayable.insert(unsayable_service(raw, &error));
+                    continue;
+                }
+            };
+            let key = entry.service.key();
+            let found = self
+                .found_destinations(&key, Counters::Read, convert::server_entry, |entry| entry.server.key());
+            let Some(answers) = found.await? else { continue };
+            let mut servers = Distinct::with_capacity(answers.len());
+            for found in answers {
+                match found {
+                    Ok(entry) => servers.put(entry.server.key(), entry),
+                    Err(server) => {
+                        unsayable.insert(unsayable_server(&key, &server));
+                    }
+                }
+            }
+            services.put(key, ListedService { entry, servers: servers.entries });
+        }
+        Ok(Listing { services: services.entries, unsayable: unsayable.into_iter().collect() })
+    }
+
     /// All services with their servers.
     ///
     /// A service that is removed meanwhile is left out. What else others edit meanwhile: see [`Client`].
     ///
     /// # Errors
-    /// See [`Error`]; an entry that a table cannot say is one. [`IpvsDataplane`](crate::IpvsDataplane) goes on without
-    /// such entries.
+    /// See [`Error`]; an entry that a table cannot say is one. [`Client::list`] and
+    /// [`IpvsDataplane`](crate::IpvsDataplane) go on without such entries.
     pub async fn table(&mut self) -> Result<Table, Error> {
         let mut table = Table::default();
         for entry in self.services().await? {
@@ -178,8 +230,9 @@ impl Client {
     ) -> Result<Option<Vec<Found<T>>>, Error> {
         let family = key.family();
         let read = |bytes: &[u8]| {
-            let raw = Message::parse_destination(bytes, with)?;
-            Ok(raw.map(|raw| convert::found(&raw, family, say)))
+            let Some(octets) = Message::destination(bytes)? else { return Ok(None) };
+            let raw = raw::Destination::parse(octets, with)?;
+            Ok(Some(convert::found(&raw, family, say)))
         };
         let operation = Operation::ReadDestinations(*key);
         let question = Message::about(Command::GetDest, convert::raw_key(key));

@@ -26,7 +26,7 @@ pub(crate) struct Field<'a> {
     pub(crate) value: &'a [u8],
 }
 
-/// The attributes of `bytes` in their order; ends after the first that is malformed.
+/// The attributes of `bytes` in their order, up to the first that is malformed; [`Fields::finish`] tells of that one.
 pub(crate) fn fields(bytes: &[u8]) -> Fields<'_> {
     Fields { rest: bytes }
 }
@@ -38,23 +38,25 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<Field<'a>, DecodeError>;
+    // No result: a table of 36,000 servers has a million of them, and an error in each would have to be moved along.
+    type Item = Field<'a>;
 
-    // A table of 36,000 servers has a million of them.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let Some((header, rest)) = self.rest.split_first_chunk::<NLA_HEADER_SIZE>() else {
-            let rest = std::mem::take(&mut self.rest);
-            return (!rest.is_empty()).then(|| Err(malformed(rest)));
-        };
-        let [l0, l1, k0, k1] = *header;
-        let (length, kind) = (usize::from(u16::from_ne_bytes([l0, l1])), u16::from_ne_bytes([k0, k1]));
-        let Some(value) = length.checked_sub(NLA_HEADER_SIZE).and_then(|length| rest.get(..length)) else {
-            return Some(Err(malformed(std::mem::take(&mut self.rest))));
-        };
+        let [l0, l1, k0, k1, rest @ ..] = self.rest else { return None };
+        let (length, kind) = (usize::from(u16::from_ne_bytes([*l0, *l1])), u16::from_ne_bytes([*k0, *k1]));
+        let value = rest.get(..length.checked_sub(NLA_HEADER_SIZE)?)?;
         // The padding of the last one may be missing.
-        self.rest = rest.get((value.len() + NLA_ALIGNTO - 1) & !(NLA_ALIGNTO - 1)..).unwrap_or_default();
-        Some(Ok(Field { kind: kind & NLA_TYPE_MASK, nested: kind & NLA_F_NESTED != 0, value }))
+        self.rest = rest.get(value.len().next_multiple_of(NLA_ALIGNTO)..).unwrap_or_default();
+        Some(Field { kind: kind & NLA_TYPE_MASK, nested: kind & NLA_F_NESTED != 0, value })
+    }
+}
+
+impl Fields<'_> {
+    /// Whether that was all; for when there are no more.
+    #[inline]
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(malformed(self.rest)) }
     }
 }
 

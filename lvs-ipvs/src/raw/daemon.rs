@@ -27,8 +27,8 @@ pub(crate) mod state {
 impl Daemon {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut daemon = Self::default();
-        for field in fields(bytes) {
-            let field = field?;
+        let mut all = fields(bytes);
+        for field in &mut all {
             match field.kind {
                 STATE => daemon.state = Some(field.u32()?),
                 MCAST_IFN => daemon.interface = Some(field.string()?),
@@ -41,6 +41,7 @@ impl Daemon {
                 _ => daemon.other.push(field.to_attribute()),
             }
         }
+        all.finish()?;
         Ok(daemon)
     }
 

@@ -50,8 +50,8 @@ impl Destination {
     pub(crate) fn parse(bytes: &[u8], with: Counters) -> Result<Self, DecodeError> {
         let mut destination = Self::default();
         let mut narrow = None;
-        for field in fields(bytes) {
-            let field = field?;
+        let mut all = fields(bytes);
+        for field in &mut all {
             match field.kind {
                 ADDR => destination.address = Some(field.array()?),
                 PORT => destination.port = Some(field.be16()?),
@@ -72,6 +72,7 @@ impl Destination {
                 _ => destination.other.push(field.to_attribute()),
             }
         }
+        all.finish()?;
         if let (None, Some(narrow)) = (destination.statistics, narrow) {
             destination.statistics = Some(parse_statistics(narrow)?);
         }

@@ -108,8 +108,8 @@ impl Message {
             .ok_or_else(|| DecodeError(format!("unknown command {}", header.cmd)))?;
         let mut message = Self::new(command);
         let attributes = bytes.get(header.buffer_len()..).unwrap_or_default();
-        for field in fields(attributes) {
-            let field = field?;
+        let mut all = fields(attributes);
+        for field in &mut all {
             if command == Command::SetInfo {
                 match field.kind {
                     INFO_VERSION => message.info.version = Some(field.u32()?),
@@ -128,6 +128,7 @@ impl Message {
                 _ => message.other.push(field.to_attribute()),
             }
         }
+        all.finish()?;
         Ok(message)
     }
 
@@ -137,13 +138,10 @@ impl Message {
         field.map(|field| Service::parse(field.value, with)).transpose()
     }
 
-    /// Of an answer to `GET_DEST` the destination alone, if there is one.
-    pub(crate) fn parse_destination(
-        bytes: &[u8],
-        with: Counters,
-    ) -> Result<Option<Destination>, DecodeError> {
-        let field = only(bytes, DEST)?;
-        field.map(|field| Destination::parse(field.value, with)).transpose()
+    /// Of an answer to `GET_DEST` the octets of the destination alone, if there is one, for [`Destination::parse`].
+    #[inline]
+    pub(crate) fn destination(bytes: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
+        only(bytes, DEST).map(|field| field.map(|field| field.value))
     }
 
     /// The payload of a netlink message; `None` if it is longer than attributes can be.
@@ -212,12 +210,13 @@ impl Timeouts {
 fn only(bytes: &[u8], kind: u16) -> Result<Option<Field<'_>>, DecodeError> {
     let (_, attributes) = bytes.split_first_chunk::<GENL_HEADER>().ok_or_else(|| too_short(bytes))?;
     let mut found = None;
-    for field in fields(attributes) {
-        let field = field?;
+    let mut all = fields(attributes);
+    for field in &mut all {
         if field.kind == kind {
             found = Some(field);
         }
     }
+    all.finish()?;
     Ok(found)
 }
 

@@ -44,8 +44,8 @@ impl Service {
     pub(crate) fn parse(bytes: &[u8], with: Counters) -> Result<Self, DecodeError> {
         let mut service = Self::default();
         let mut narrow = None;
-        for field in fields(bytes) {
-            let field = field?;
+        let mut all = fields(bytes);
+        for field in &mut all {
             match field.kind {
                 AF => service.family = Some(field.u16()?),
                 PROTOCOL => service.protocol = Some(field.u16()?),
@@ -63,6 +63,7 @@ impl Service {
                 _ => service.other.push(field.to_attribute()),
             }
         }
+        all.finish()?;
         if let (None, Some(narrow)) = (service.statistics, narrow) {
             service.statistics = Some(parse_statistics(narrow)?);
         }

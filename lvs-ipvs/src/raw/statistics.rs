@@ -15,8 +15,8 @@ pub(crate) enum Counters {
 /// Reads both forms: most counters of `STATS` are 32 bits wide, all of `STATS64` are 64 bits wide.
 pub(crate) fn parse_statistics(bytes: &[u8]) -> Result<Statistics, DecodeError> {
     let mut statistics = Statistics::default();
-    for field in fields(bytes) {
-        let field = field?;
+    let mut all = fields(bytes);
+    for field in &mut all {
         let counter = match field.kind {
             CONNS => &mut statistics.connections,
             INPKTS => &mut statistics.incoming_packets,
@@ -33,6 +33,7 @@ pub(crate) fn parse_statistics(bytes: &[u8]) -> Result<Statistics, DecodeError> 
         };
         *counter = field.u32_or_u64()?;
     }
+    all.finish()?;
     Ok(statistics)
 }
 

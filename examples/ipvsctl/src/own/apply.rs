@@ -50,7 +50,7 @@ pub(super) async fn restore<W: Write>(session: &mut Session<'_, W>, apply: &Appl
     Ok(status(&faults))
 }
 
-async fn difference<W>(
+async fn difference<W: Write>(
     session: &Session<'_, W>,
     dataplane: &mut IpvsDataplane,
     file: &Place,
@@ -59,6 +59,9 @@ async fn difference<W>(
     // What is wrong with the file is told whether there is IPVS or not.
     let desired = read(session, file)?;
     let observed = dataplane.observe(Scope::Everything).await.map_err(Failure::Table)?;
+    for line in dataplane.unsayable() {
+        session.complain(&format_args!("the kernel has what no file can say: {line}"));
+    }
     Ok(Difference::between(observed, &desired, foreign))
 }
 

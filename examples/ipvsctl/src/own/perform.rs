@@ -6,7 +6,7 @@ use super::{OwnCommand, Place, Save, apply, drain, watch};
 use crate::error::Failure;
 use crate::names::Numeric;
 use crate::store::{self, Stored};
-use crate::verbs::Session;
+use crate::verbs::{Found, Session};
 use crate::{json, save};
 
 /// Carries it out and returns the exit status.
@@ -37,7 +37,10 @@ pub(crate) async fn perform<W: Write>(
 
 async fn save<W: Write>(session: &mut Session<'_, W>, save: &Save) -> Result<u8, Failure> {
     // In an order that stays, so that two files can be compared.
-    let mut services = session.services(true).await?;
+    let Found { mut services, unsayable } = session.services(true).await?;
+    if let Some(one) = unsayable.into_iter().next() {
+        return Err(Failure::NotSaved(one));
+    }
     services.sort_by_key(|service| service.service.key());
     for service in &mut services {
         service.servers.sort_by_key(|(server, _)| server.key());

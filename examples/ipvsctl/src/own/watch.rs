@@ -35,13 +35,14 @@ pub(super) async fn watch<W: Write>(session: &mut Session<'_, W>, watch: &Watch)
 }
 
 async fn read<W: Write>(session: &mut Session<'_, W>, watch: &Watch) -> Result<Vec<Service>, Failure> {
+    // Nobody can do anything about what cannot be said while it is looked at; `-L` tells of it.
     if watch.services.is_empty() {
-        return session.services(false).await;
+        return session.services(false).await.map(|found| found.services);
     }
     let mut services = Vec::new();
     for key in &watch.services {
         match session.service(key, false).await {
-            Ok(service) => services.push(service),
+            Ok(found) => services.extend(found.services),
             // It may come.
             Err(Failure::NothingToList(_)) => {}
             Err(failure) => return Err(failure),
