@@ -42,20 +42,30 @@ enum Act {
     List,
     Reconcile,
     ReconcileInside,
+    ReconcileAgain,
     Change,
     ChangeInside,
+    Scrape,
+    ScrapeServices,
+    Keep,
+    Repair,
     Remove,
 }
 
-const ACTS: [Act; 9] = [
+const ACTS: [Act; 14] = [
     Act::Start,
     Act::Load,
     Act::LoadInside,
     Act::List,
     Act::Reconcile,
     Act::ReconcileInside,
+    Act::ReconcileAgain,
     Act::Change,
     Act::ChangeInside,
+    Act::Scrape,
+    Act::ScrapeServices,
+    Act::Keep,
+    Act::Repair,
     Act::Remove,
 ];
 
@@ -185,9 +195,24 @@ impl Bench {
                 self.expect(&host, self.shape.total())?;
                 let reconcile = self.library(&host, &["reconcile"])?;
                 add(Act::Reconcile, reconcile.whole);
+                let is_first = times.of(Act::Keep, contender).is_none();
+                let mut add = |act, took| times.add(act, contender, took);
                 add(Act::ReconcileInside, reconcile.inside);
+                for took in reconcile.printed.into_iter().skip(1) {
+                    add(Act::ReconcileAgain, took);
+                }
                 for took in self.library(&host, &["weight"])?.printed {
                     add(Act::ChangeInside, took);
+                }
+                let scrape = self.library(&host, &["scrape"])?.printed;
+                for (act, took) in [Act::Scrape, Act::ScrapeServices].into_iter().zip(scrape) {
+                    add(act, took);
+                }
+                if is_first {
+                    let kept = self.library(&host, &["keep"])?.printed;
+                    for (act, took) in [Act::Keep, Act::Repair].into_iter().zip(kept) {
+                        add(act, took);
+                    }
                 }
                 return Ok(());
             }
@@ -420,8 +445,13 @@ impl fmt::Display for Act {
             Self::List => "list (`-L -n`)",
             Self::Reconcile => "find it right (reload, or read and compare)",
             Self::ReconcileInside => "find it right, first send to difference",
+            Self::ReconcileAgain => "find it right again, first send to difference",
             Self::Change => "change one weight",
             Self::ChangeInside => "change one weight, call to acknowledgement",
+            Self::Scrape => "counters of everything, call to result",
+            Self::ScrapeServices => "counters of the services, call to result",
+            Self::Keep => "look for drift for a minute, processor time",
+            Self::Repair => "put a flushed table back, flush to in sync",
             Self::Remove => "remove it all",
         })
     }

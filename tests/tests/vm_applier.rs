@@ -362,32 +362,3 @@ fn a_refused_edit_does_not_hold_up_the_rest_and_two_that_exclude_each_other_are_
         applier.want(Table::default().with_daemons(both.daemons().unwrap().cloned()));
     });
 }
-
-/// Prints what drift detection costs; run it by hand: `cargo xtask vm -- …/vm_applier --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement of a minute"]
-fn the_cost_of_looking_for_drift_in_2277_services_with_16_servers() {
-    let net = Network::new();
-    // User and system time of this process, in hundredths of a second (proc(5), fields 14 and 15).
-    let usage = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-        [11, 12].map(|index: usize| Duration::from_millis(fields[index].parse::<u64>().unwrap() * 10))
-    };
-    net.with_applier(many(2_277, 16), ApplierOptions::default(), |applier| {
-        applier.reaches("the first table", |status| status.in_sync);
-        let (begin, before) = (Instant::now(), usage());
-        thread::sleep(Duration::from_secs(60));
-        let took = begin.elapsed();
-        let [user, system] = [0, 1].map(|index| usage()[index] - before[index]);
-        println!(
-            "looking for drift used {user:?} of user and {system:?} of system time in {took:?}: {:.2} %",
-            100.0 * (user + system).as_secs_f64() / took.as_secs_f64()
-        );
-        let begin = Instant::now();
-        net.ipvsadm("-C");
-        applier.reaches("the flushed table is back", |status| status.repairs >= 2_277 * 17 && status.in_sync);
-        println!("the flushed table was back after {:?}", begin.elapsed());
-        assert_eq!(applier.reports.borrow().incidents, 1);
-    });
-}
