@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lvs_core::{Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, VirtualService};
 use lvs_ipvs::{Cause, Client, Connections, ConnectionsError, IpvsDataplane, LoadFailure};
-use lvs_tests::{poll_until, require_ipvs};
+use lvs_tests::{peers, poll_until, require_ipvs};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SCRIPT: &str = "/tmp/lvs-modprobe";
@@ -80,6 +80,10 @@ fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() 
         assert!(error.to_string().contains("run `modprobe ip_vs` as root"), "{error}");
         let error = client.destinations(&key).await.expect_err("IPVS is gone");
         assert!(matches!(error.cause(), Cause::NoIpvs(_)), "{error:?}");
+        // As ipvsadm does; that one loads the module by another program than the kernel's.
+        let ipvsctl = peers::built_program("ipvsctl", "ipvsctl");
+        let status = Command::new(ipvsctl).arg("-R").stdin(Stdio::null()).status().expect("ipvsctl runs");
+        assert_eq!(status.code(), Some(2), "nothing to restore is no success where nothing can be restored");
         let mut dataplane = IpvsDataplane::new(client);
         for scope in [Scope::Everything, Scope::Service(key)] {
             let error = dataplane.observe(scope).await.expect_err("no answer is no empty table");

@@ -6,6 +6,7 @@
 //!                      eth1 10.9.1.1 ───────────── 10.9.1.2, 10.9.1.3
 //! ```
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -330,7 +331,7 @@ fn a_saved_table_is_restored_and_a_full_disk_costs_nothing() {
     assert_eq!(outcome.status, Some(2), "{outcome:?}");
     assert_eq!(
         outcome.errors,
-        format!("ipvsctl: write {file}.new: No space left on device (os error 28); {file} is as it was\n")
+        format!("ipvsctl: write beside {file}: No space left on device (os error 28); {file} is as it was\n")
     );
     let names: Vec<_> =
         fs::read_dir(&*disk).expect("the disk").map(|entry| entry.expect("a file").file_name()).collect();
@@ -344,6 +345,136 @@ fn a_saved_table_is_restored_and_a_full_disk_costs_nothing() {
     assert_eq!(fs::read_to_string(&file).expect("the file"), "-A -f 1 -s rr\n");
     assert_eq!(fs::read_to_string(format!("{file}.old")).expect("the old one"), saved);
     balancer.sh(&format!("umount {disk}")).expect("umount");
+}
+
+/// What the lines of ipvsadm cannot say, but JSON and so the kernel can.
+const BY_JSON_ALONE: [(&str, &str); 3] = [
+    (
+        r#"{"protocol": "tcp", "address": "10.0.0.1:80", "scheduler": "rr", "one_packet": true, "servers": []}"#,
+        "`-A -t 10.0.0.1:80 -s rr -o`: -o: single packets are scheduled only for UDP",
+    ),
+    (
+        r#"{"protocol": "tcp", "address": "10.0.0.1:80", "servers": [
+            {"address": "10.0.1.1:8080", "forwarding": "direct-route"}]}"#,
+        "add destination 10.0.1.1:8080 to tcp 10.0.0.1:80",
+    ),
+    (
+        r#"{"protocol": "tcp", "address": "10.0.0.1:80", "servers": [
+            {"address": "10.0.1.1:8080", "forwarding": "tunnel"}, {"address": "10.0.1.1:80", "forwarding": "tunnel"}]}"#,
+        "`-a -t 10.0.0.1:80 -r 10.0.1.1:8080 -i -w 1 --tun-type ipip`: add destination 10.0.1.1:80 (weight 1) to tcp 10.0.0.1:80: \
+         line 2 adds it already",
+    ),
+];
+
+#[test]
+fn a_file_is_saved_only_if_it_can_be_restored() {
+    for (service, said) in BY_JSON_ALONE {
+        let balancer = balancer("");
+        let wanted = balancer.write_file("wanted", &format!("{{\"services\": [{service}]}}"));
+        assert_eq!(ipvsctl(&balancer, &format!("apply {wanted}")).status, Some(0), "{service}");
+        let file = balancer.write_file("saved", "before");
+        for place in [&file, "-"] {
+            let saved = ipvsctl(&balancer, &format!("save {place}"));
+            let fault = format!("ipvsctl: not saved: the file would not say what the kernel has: {said}");
+            assert!(saved.errors.starts_with(&fault), "{saved:?}");
+            assert!(saved.errors.ends_with("; `save --json` can say it\n"), "{saved:?}");
+            assert_eq!((saved.status, saved.output.as_str()), (Some(2), ""));
+        }
+        assert_eq!(fs::read_to_string(&file).expect("the file"), "before");
+        output(&balancer, &format!("save --json {file}"));
+        assert_eq!(ipvsctl(&balancer, &format!("diff {file}")), done(""));
+    }
+}
+
+#[test]
+fn edits_are_made_whoever_reads_what_is_said_of_them() {
+    let balancer = balancer("");
+    let many: String = (1..1000).map(|mark| format!("-A -f {mark} -s rr\n")).collect();
+    let (many, none) = (balancer.write_file("many", &many), balancer.write_file("none", ""));
+    let program = program();
+    let one = "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.2:80 -m -w 4\n";
+    let drain = "drain -t 10.0.0.1:80 -r 10.0.1.2:80";
+    for (command, before, left) in [
+        (format!("apply {many}"), "", 999),
+        (format!("apply --json {many}"), "", 999),
+        (format!("restore {many}"), "", 999),
+        (format!("apply --allow-empty {none}"), one, 0),
+        (drain.to_owned(), one, 1),
+    ] {
+        // Nobody is there to read it, then there is no space for it.
+        for (output, status) in [("| :", "0"), ("> /dev/full", "1")] {
+            peers::ipvsadm(&balancer, "-C").expect("ipvsadm");
+            load(&balancer, before);
+            let script = format!("{program} {command} {output}; echo ${{PIPESTATUS[0]}}");
+            let mut bash = balancer.command("bash");
+            let ended = bash.args(["-c", &script]).output().expect("bash runs");
+            assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), status, "{command} {output}");
+            let complaint = if status == "0" {
+                ""
+            } else {
+                "ipvsctl: write the answer: No space left on device (os error 28)\n"
+            };
+            assert_eq!(String::from_utf8_lossy(&ended.stderr), complaint, "{command} {output}");
+            let table = peers::ipvsadm(&balancer, "-Sn").expect("ipvsadm");
+            assert_eq!(table.lines().count(), left, "{command} {output}");
+        }
+    }
+}
+
+#[test]
+fn who_applies_learns_that_somebody_else_did() {
+    let balancer = balancer("");
+    let file = |name: &str, scheduler: &str, network: u8, weight: u8| {
+        let service = |number: usize| {
+            let servers = (1..=8).map(|server| {
+                format!("-a -t 10.0.{number}.1:80 -r 10.{network}.{number}.{server}:80 -m -w {weight}\n")
+            });
+            format!("-A -t 10.0.{number}.1:80 -s {scheduler}\n{}", servers.collect::<String>())
+        };
+        let lines: String = (0..100).map(service).collect();
+        (balancer.write_file(name, &lines), lines.lines().map(str::to_owned).collect::<BTreeSet<_>>())
+    };
+    let files = [file("one", "rr", 1, 3), file("other", "wrr", 2, 5)];
+    for round in 0..4 {
+        peers::ipvsadm(&balancer, "-C").expect("ipvsadm");
+        let spawn = |(path, _): &(String, _)| {
+            let mut command = balancer.command(&program());
+            command
+                .args(["restore", path])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("ipvsctl runs")
+        };
+        let outcomes = files.each_ref().map(spawn).map(|child| child.wait_with_output().expect("it ends"));
+        let table = peers::ipvsadm(&balancer, "-Sn").expect("ipvsadm");
+        let table: BTreeSet<_> = table.lines().map(|line| line.trim().to_owned()).collect();
+        let is_one = files.iter().any(|(_, wanted)| *wanted == table);
+        let is_told =
+            outcomes.iter().any(|outcome| outcome.status.code() == Some(1) && !outcome.stderr.is_empty());
+        assert!(is_one || is_told, "round {round}: {outcomes:?}");
+    }
+}
+
+#[test]
+fn the_unit_may_do_what_it_has_to_and_no_more() {
+    let balancer = balancer("");
+    let unit = include_str!("../../examples/ipvsctl/units/ipvsctl.service");
+    let line = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect("a line of the unit");
+    let capabilities = line("CapabilityBoundingSet=").to_lowercase().replace(' ', ",+").replace("cap_", "");
+    let restore = line("ExecReload=").replace("/usr/sbin/ipvsctl", &program());
+    let file = balancer.write_file("rules", "-A -t 10.0.0.1:80 -s rr\n");
+    // A file that another user keeps for itself.
+    balancer.sh(&format!("chown 1000:1000 {file}; chmod 600 {file}")).expect("chown");
+    let restore = restore.replace("/etc/ipvsadm.rules", &file);
+    let reload = || balancer.sh(&format!("setpriv --bounding-set -all,+{capabilities} {restore}"));
+    reload().expect("the file is restored");
+    assert_eq!(peers::ipvsadm(&balancer, "-Sn").expect("ipvsadm").trim(), "-A -t 10.0.0.1:80 -s rr");
+    // A file that somebody emptied takes nothing away.
+    fs::write(&file, "").expect("an empty file");
+    let error = reload().expect_err("an empty file");
+    assert!(error.contains("it names no service"), "{error}");
+    assert_eq!(peers::ipvsadm(&balancer, "-Sn").expect("ipvsadm").trim(), "-A -t 10.0.0.1:80 -s rr");
 }
 
 struct Network {

@@ -9,7 +9,8 @@ use lvs_core::{Change, Conflict, ServerKey, ServiceKey, Table};
 use thiserror::Error;
 
 use crate::command::Command;
-use crate::names::Resolve;
+use crate::difference::{Difference, Foreign};
+use crate::names::{Numeric, Resolve};
 use crate::restore;
 
 /// What is wrong with a file, and where.
@@ -54,6 +55,35 @@ pub fn table(text: &str, resolve: &impl Resolve) -> Result<Table, FileFault> {
     match text.trim_start().chars().next() {
         Some('{') => json(text),
         _ => lines(text, resolve),
+    }
+}
+
+/// Whether [`table`] of this text is that table.
+///
+/// # Errors
+/// It is not: the first difference in words.
+///
+/// ```
+/// use ipvsctl::{desired, names::Numeric};
+///
+/// let text = "-A -t 10.0.0.1:80 -s rr\n";
+/// let table = desired::table(text, &Numeric)?;
+/// assert_eq!(desired::says(text, &table), Ok(()));
+/// assert!(desired::says("", &table).unwrap_err().starts_with("add service tcp 10.0.0.1:80"));
+/// # Ok::<(), desired::FileFault>(())
+/// ```
+pub fn says(text: &str, table: &Table) -> Result<(), String> {
+    match self::table(text, &Numeric) {
+        Ok(read) if read == *table => Ok(()),
+        Ok(read) => {
+            let difference = Difference::between(read, table, Foreign::Remove);
+            Err(difference.words().next().unwrap_or_else(|| "something that has no words".to_owned()))
+        }
+        Err(fault) => {
+            let line = usize::try_from(fault.line()).unwrap_or(usize::MAX);
+            let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            Err(format!("`{}`: {}", line.trim(), fault.fault))
+        }
     }
 }
 

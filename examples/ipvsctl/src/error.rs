@@ -89,6 +89,14 @@ pub enum Failure {
     /// Something that no command line can say is missing in what was written.
     #[error("not saved: {0}; `ipvsctl -Ln` tells of all that is like this. Whoever made it has to remove it")]
     NotSaved(String),
+    /// What would be saved does not say what the kernel has, so that it could not be restored.
+    #[error("not saved: the file would not say what the kernel has: {fault}; {remedy}")]
+    NotReadable {
+        /// The first difference.
+        fault: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The server to drain is not there.
     #[error("drain destination {server} of {service}: it is not there; `ipvsctl -Ln` lists those that are")]
     NoSuchServer {
@@ -140,7 +148,11 @@ impl Failure {
                 _ => REFUSED,
             },
             Self::Connections(lvs_ipvs::ConnectionsError::NoIpvs { .. }) => USAGE,
-            Self::NoSuchServer { .. } | Self::Table(_) | Self::File { .. } | Self::Store(_) => USAGE,
+            Self::NoSuchServer { .. }
+            | Self::NotReadable { .. }
+            | Self::Table(_)
+            | Self::File { .. }
+            | Self::Store(_) => USAGE,
             Self::Connections(_)
             | Self::NothingToList(_)
             | Self::NotSaved(_)

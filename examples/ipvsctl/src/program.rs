@@ -1,7 +1,7 @@
 //! The program: under which name it was called, what it was told, and how it ends.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::command::{Command, Listing};
@@ -25,15 +25,10 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let names = System::default();
     let outcome =
         told(&name, words, &names).map_err(Failure::from).and_then(|task| start(&name, task, &names));
-    match outcome {
-        Ok(status) => status,
-        // Who is not there to read it does not need it.
-        Err(Failure::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(failure) => {
-            complain(&name, &failure);
-            failure.exit_status()
-        }
-    }
+    outcome.unwrap_or_else(|failure| {
+        complain(&name, &failure);
+        failure.exit_status()
+    })
 }
 
 /// Tells on standard error what went wrong. Who closed that does not want to know.
@@ -76,10 +71,10 @@ pub(crate) const IPVSADM: &str = "ipvsadm";
 fn saved<'a>(words: impl Iterator<Item = &'a str>) -> Result<Command, UsageError> {
     let mut numeric = false;
     for word in words {
-        match word.strip_prefix('-') {
-            None | Some("") => break,
-            Some("n") => numeric = true,
-            Some(_) => {
+        match word {
+            "-n" => numeric = true,
+            _ if !word.starts_with('-') => {}
+            _ => {
                 return Err(UsageError::script(format!(
                     "{word}: this writes the table of IPVS to standard output, and takes `-n` (numbers, no names) alone"
                 )));
@@ -106,25 +101,49 @@ fn start(program: &str, task: Task, names: &System) -> Result<u8, Failure> {
     let runtime = runtime.map_err(Failure::Start)?;
     let output = io::BufWriter::new(io::stdout().lock());
     let mut session = Session::new(program, names, output);
-    runtime.block_on(async {
-        let status = match task {
-            Task::Command(Command::Restore) => {
-                restore::restore(&mut session, &mut io::stdin().lock()).await?
-            }
-            Task::ClearAndRestore => {
-                session.carry_out(Command::Clear).await?;
-                restore::restore(&mut session, &mut io::stdin().lock()).await?
-            }
-            Task::Command(command) => {
-                session.carry_out(command).await?;
-                0
-            }
-            Task::Own(own) => own::perform(&mut session, own).await?,
-        };
-        session.finish()?;
-        Ok(status)
-    })
+    let done = runtime.block_on(perform(&mut session, task));
+    session.flush();
+    let status = done.unwrap_or_else(|failure| {
+        session.complain(&failure);
+        failure.exit_status()
+    });
+    match session.finish() {
+        Ok(()) => Ok(status),
+        Err(failure) => {
+            session.complain(&failure);
+            // What became of the command says more than what became of its answer.
+            Ok(if status == 0 { failure.exit_status() } else { status })
+        }
+    }
 }
+
+async fn perform<W: io::Write>(session: &mut Session<'_, W>, task: Task) -> Result<u8, Failure> {
+    match task {
+        Task::Command(Command::Restore) => restore::restore(session, io::stdin().lock()).await,
+        Task::ClearAndRestore => {
+            // Whoever writes the input may be reading the table, and may still fail.
+            let lines = whole_input().map_err(|error| Failure::Read("standard input", error))?;
+            session.carry_out(Command::Clear).await?;
+            restore::restore(session, lines.as_slice()).await
+        }
+        Task::Command(command) => session.carry_out(command).await.map(|()| 0),
+        Task::Own(own) => own::perform(session, own).await,
+    }
+}
+
+fn whole_input() -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    io::stdin().lock().take(LARGEST_FILE).read_to_end(&mut lines)?;
+    if u64::try_from(lines.len()).unwrap_or(u64::MAX) >= LARGEST_FILE {
+        let fault =
+            format!("this is larger than {LARGEST_FILE} bytes; is it a saved table? Nothing was changed");
+        return Err(io::Error::other(fault));
+    }
+    Ok(lines)
+}
+
+/// Bytes of a saved table that is read as a whole. One of 100,000 servers has a tenth of it.
+pub(crate) const LARGEST_FILE: u64 = 256 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -141,6 +160,8 @@ mod tests {
         assert_eq!(told_to("ipvsadm-save", &[]), save(false));
         assert_eq!(told_to("ipvsadm-save", &["-n"]), save(true));
         assert_eq!(told_to("ipvsadm-save", &["extra"]), save(false));
+        assert_eq!(told_to("ipvsadm-save", &["extra", "-n"]), save(true));
+        assert_eq!(told_to("ipvsadm-save", &["extra", "-"]), Err(1));
         assert_eq!(told_to("ipvsadm-save", &["-x"]), Err(1));
         assert_eq!(told_to("ipvsadm-restore", &[]), Ok(Task::ClearAndRestore));
         assert_eq!(told_to("ipvsadm-restore", &["-n"]), Ok(Task::ClearAndRestore));

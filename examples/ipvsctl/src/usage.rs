@@ -4,6 +4,13 @@
 pub(crate) const VERSION: &str =
     concat!("ipvsctl v", env!("CARGO_PKG_VERSION"), " (takes the command line of ipvsadm v1.31)\n");
 
+/// `-v` under the name ipvsadm: scripts take the second word to tell what they can use.
+pub(crate) const VERSION_AS_IPVSADM: &str = concat!(
+    "ipvsadm v1.31 (this is ipvsctl v",
+    env!("CARGO_PKG_VERSION"),
+    ", which takes its command line)\n"
+);
+
 /// `-h`.
 pub(crate) const USAGE: &str = concat!(
     "ipvsctl v",

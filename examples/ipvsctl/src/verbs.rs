@@ -1,6 +1,6 @@
 //! Carries commands out: asks and tells the kernel, and writes what is asked for.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use lvs_core::{ServiceKey, Timeouts};
 use lvs_ipvs::{Client, Connection, Connections, ConnectionsError, ListedService};
@@ -18,16 +18,43 @@ pub(crate) struct Session<'n, W> {
     pub(crate) names: &'n System,
     client: Option<Client>,
     output: W,
+    /// Why the answer does not arrive, once that is so.
+    unwritten: Option<io::Error>,
 }
 
 impl<'n, W: Write> Session<'n, W> {
     pub(crate) const fn new(program: &'n str, names: &'n System, output: W) -> Self {
-        Self { program, names, client: None, output }
+        Self { program, names, client: None, output, unwritten: None }
+    }
+
+    /// Writes a piece of the answer. What is done never depends on who reads it, so [`Session::finish`] alone says that it did
+    /// not arrive.
+    pub(crate) fn write(&mut self, text: &str) {
+        if self.unwritten.is_none() {
+            self.unwritten = self.output.write_all(text.as_bytes()).err();
+        }
     }
 
     /// Writes out what is still kept.
+    pub(crate) fn flush(&mut self) {
+        if self.unwritten.is_none() {
+            self.unwritten = self.output.flush().err();
+        }
+    }
+
+    /// Whether all that was written so far arrived, as far as is known: an answer without an end stops when nobody gets it.
+    pub(crate) const fn arrives(&self) -> bool {
+        self.unwritten.is_none()
+    }
+
+    /// Writes out what is still kept, and says what became of the answer.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        self.output.flush().map_err(Failure::Write)
+        self.flush();
+        match self.unwritten.take() {
+            // Who is not there to read it does not need it.
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn complain(&self, fault: &dyn std::fmt::Display) {
@@ -53,7 +80,7 @@ impl<'n, W: Write> Session<'n, W> {
             Command::List(listing) => return self.list(listing).await,
             Command::Save { numeric } => {
                 let Found { services, unsayable } = self.services(false).await?;
-                self.write(&save::table(&services, self.names(numeric)))?;
+                self.write(&save::table(&services, self.names(numeric)));
                 return unsayable.into_iter().next().map_or(Ok(()), |one| Err(Failure::NotSaved(one)));
             }
             Command::Restore => {
@@ -62,10 +89,14 @@ impl<'n, W: Write> Session<'n, W> {
                 );
             }
             Command::Help => {
-                self.write(usage::USAGE)?;
-                return if self.program == IPVSADM { Ok(()) } else { self.write(own::USAGE) };
+                self.write(usage::USAGE);
+                if self.program != IPVSADM {
+                    self.write(own::USAGE);
+                }
             }
-            Command::Version => return self.write(usage::VERSION),
+            Command::Version => {
+                self.write(if self.program == IPVSADM { usage::VERSION_AS_IPVSADM } else { usage::VERSION });
+            }
         }
         Ok(())
     }
@@ -91,7 +122,8 @@ impl<'n, W: Write> Session<'n, W> {
                 list::services(None, &services, columns, exact, self.names(numeric))
             }
         };
-        self.write(&text)
+        self.write(&text);
+        Ok(())
     }
 
     async fn list_as_json(&mut self, subject: Subject) -> Result<(), Failure> {
@@ -110,7 +142,8 @@ impl<'n, W: Write> Session<'n, W> {
                 json::services(&services, None, None)
             }
         };
-        self.write(&text)
+        self.write(&text);
+        Ok(())
     }
 
     /// All services with their servers.
@@ -159,7 +192,8 @@ impl<'n, W: Write> Session<'n, W> {
     async fn connections_as_json(&mut self) -> Result<(), Failure> {
         let mut list = json::Connections::default();
         self.each_connection(list.heading(), |connection| list.item(connection)).await?;
-        self.write(list.end())
+        self.write(list.end());
+        Ok(())
     }
 
     /// Writes a heading, and something about each connection as it is read.
@@ -171,10 +205,12 @@ impl<'n, W: Write> Session<'n, W> {
         // This loads the module, and says what is wrong if there is none.
         let _: Timeouts = self.client()?.timeouts().await?;
         let connections = Connections::open()?;
-        self.write(heading)?;
+        self.write(heading);
         for row in connections {
             match row {
-                Ok(connection) => self.write(&text(&connection))?,
+                // There can be a million.
+                _ if !self.arrives() => break,
+                Ok(connection) => self.write(&text(&connection)),
                 Err(error @ ConnectionsError::Row { .. }) => self.complain(&error),
                 Err(error) => return Err(error.into()),
             }
@@ -184,10 +220,6 @@ impl<'n, W: Write> Session<'n, W> {
 
     fn names(&self, numeric: bool) -> &dyn Names {
         if numeric { &Numeric } else { self.names }
-    }
-
-    pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
-        self.output.write_all(text.as_bytes()).map_err(Failure::Write)
     }
 }
 

@@ -1,8 +1,17 @@
 //! Tables saved by one program and restored by the other; files with faults.
 
-use lvs_tests::{Host, require_ipvs};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use lvs_tests::{Host, poll_until, require_ipvs};
 
 use super::side_by_side::{Pair, ipvsctl, run};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// ipvsadm reads a large table for half a minute.
+const READINGS: Duration = Duration::from_secs(240);
 
 const TABLE: &str = "\
 -A -t 10.0.0.1:80 -s wrr -b flag-1,flag-2
@@ -65,9 +74,93 @@ fn links_with_the_names_of_ipvsadms_scripts_save_and_restore() {
     let saved = both("ipvsadm-save", &save, "-n", "");
     assert!(saved.contains("-A -f 7 -6 -s rr\n") && !saved.contains("10.9.9.9"), "{saved}");
     both("ipvsadm-save", &save, "", "");
+    both("ipvsadm-save", &save, "x -n", "");
     both("ipvsadm", &admin, "-Ln", "");
+    both("ipvsadm-restore", &restore, "", "-A -t 10.9.9.9:80\n-A -t 10.9.9.9:80\n");
+    both("ipvsadm-save", &save, "-n", "");
     both("ipvsadm-restore", &restore, "", "");
     both("ipvsadm-save", &save, "", "");
+
+    // Scripts look at the second word to tell what they can use.
+    let version = |host, program| {
+        let said = run(host, program, "-v", "").output;
+        said.split(' ').take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(version(&pair.ipvsctl, &admin), version(&pair.ipvsadm, "ipvsadm"));
+}
+
+fn piped(host: &Host, program: &str, words: &[&str]) -> Child {
+    let mut command = host.command(program);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts")
+}
+
+#[test]
+fn a_table_stays_until_the_one_that_replaces_it_has_been_read_to_its_end() {
+    require_ipvs();
+    let host = Host::new("pipeline");
+    let link = host.directory().join("ipvsadm-restore");
+    std::os::unix::fs::symlink(ipvsctl(), &link).expect("a link");
+    run(&host, "ipvsadm", "-R", TABLE);
+    let before = run(&host, "ipvsadm", "-Sn", "").output;
+    let mut restore = piped(&host, &link.to_string_lossy(), &[]);
+    let mut input = restore.stdin.take().expect("its input");
+    // More than a pipe holds: it has begun to read when this is written.
+    input
+        .write_all("# who writes this reads the table meanwhile\n".repeat(20_000).as_bytes())
+        .expect("lines");
+    assert_eq!(run(&host, "ipvsadm", "-Sn", "").output, before);
+    input.write_all(b"-A -t 10.9.9.9:80 -s rr\n").expect("a line");
+    drop(input);
+    assert_eq!(restore.wait().expect("it ends").code(), Some(0));
+    assert_eq!(run(&host, "ipvsadm", "-Sn", "").output, "-A -t 10.9.9.9:80 -s rr\n");
+}
+
+#[test]
+fn lines_are_carried_out_when_no_more_are_waiting() {
+    require_ipvs();
+    let host = Host::new("stream");
+    let mut restore = piped(&host, &ipvsctl().to_string_lossy(), &["-R"]);
+    let mut input = restore.stdin.take().expect("its input");
+    let mut answers = BufReader::new(restore.stdout.take().expect("its output"));
+    input
+        .write_all(b"-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w ")
+        .expect("a line and a half");
+    let table = || run(&host, "ipvsadm", "-Sn", "").output;
+    poll_until(LIMIT, "the line is carried out", || table() == "-A -t 10.0.0.1:80 -s rr\n");
+    input.write_all(b"3\n-Sn\n").expect("the other half and a question");
+    let mut answer = String::new();
+    for _ in 0..2 {
+        answers.read_line(&mut answer).expect("an answer");
+    }
+    assert_eq!(answer, table());
+    assert!(answer.ends_with("-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 3\n"), "{answer}");
+
+    input.write_all(b"-E -t 10.0.0.1:80 -s wrr\n").expect("a line");
+    poll_until(LIMIT, "the line is carried out", || table().starts_with("-A -t 10.0.0.1:80 -s wrr\n"));
+    restore.kill().expect("it runs");
+    assert_eq!(restore.wait().expect("it ends").signal(), Some(9));
+    assert_eq!(table(), "-A -t 10.0.0.1:80 -s wrr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 3\n");
+}
+
+#[test]
+fn lines_behind_an_answer_that_nobody_reads_are_carried_out() {
+    require_ipvs();
+    let host = Host::new("unread");
+    let program = ipvsctl().to_string_lossy().into_owned();
+    let lines = host
+        .write_file("lines", "-A -t 10.0.0.1:80 -s rr\n-Ln\n-A -t 10.0.0.2:80 -s rr\n-Ln\n-A -f 3 -s rr\n");
+    let mut restore = piped(&host, "bash", &["-c", &format!("exec {program} -R < {lines}")]);
+    drop(restore.stdout.take());
+    assert_eq!(restore.wait().expect("it ends").code(), Some(0));
+    assert_eq!(run(&host, "ipvsadm", "-Sn", "").output.lines().count(), 3);
+
+    run(&host, "ipvsadm", "-C", "");
+    let script = format!("{program} -R < {lines} > /dev/full");
+    let mut restore = piped(&host, "bash", &["-c", &script]);
+    let mut answer = String::new();
+    restore.stdout.take().expect("its output").read_to_string(&mut answer).expect("nothing");
+    assert_eq!((restore.wait().expect("it ends").code(), answer.as_str()), (Some(1), ""));
+    assert_eq!(run(&host, "ipvsadm", "-Sn", "").output.lines().count(), 3);
 }
 
 #[test]
@@ -91,16 +184,24 @@ fn a_large_table_is_restored() {
     let host = Host::new("large");
     let program = ipvsctl().to_string_lossy().into_owned();
     let mut table = String::new();
-    for service in 0..200 {
-        table.push_str(&format!("-A -t 10.0.0.{service}:80 -s rr\n"));
+    for service in 0..2_277 {
+        let (high, low) = (service / 256, service % 256);
+        table.push_str(&format!("-A -t 10.{high}.{low}.1:80 -s rr\n"));
         for server in 1..=16 {
-            table.push_str(&format!("-a -t 10.0.0.{service}:80 -r 10.1.{service}.{server}:80 -m -w 1\n"));
+            let server = format!("10.{}.{low}.{server}", 100 + high);
+            table.push_str(&format!("-a -t 10.{high}.{low}.1:80 -r {server}:80 -m -w 1\n"));
         }
     }
+    // Through a pipe.
     let restored = run(&host, &program, "-R", &table);
     assert_eq!((restored.status, restored.complaints.as_str()), (Some(0), ""));
-    assert_eq!(run(&host, "ipvsadm", "-Sn", "").output, table);
-    assert_eq!(run(&host, &program, "-Sn", "").output, table);
+    for reader in ["ipvsadm", &program] {
+        // The kernel passes over services, or tells them twice, while others are edited, in other network namespaces too.
+        poll_until(READINGS, &format!("{reader} reads the table as it was written"), || {
+            let read = run(&host, reader, "-Sn", "").output;
+            if read == table { Ok(()) } else { Err(format!("{} lines", read.lines().count())) }
+        });
+    }
 }
 
 #[test]
@@ -114,7 +215,7 @@ fn files_with_faults_leave_what_they_leave_with_ipvsadm() {
     pair.finish();
 }
 
-const FAULTY: [&str; 14] = [
+const FAULTY: [&str; 24] = [
     "-A -t 10.0.0.1:80\n\nipvsadm -A -t 10.0.0.2:80\n  -A -t 10.0.0.3:80   -s   rr  \n\t-A\t-t\t10.0.0.4:80\n",
     "-A -t 10.0.0.1:80\n/sbin/ipvsadm -A -t 10.0.0.5:80\n-A -t 10.0.0.3:80\n",
     "-A -t 10.0.0.1:80\n-A -t 10.0.0.2:80 # web\n-A -t 10.0.0.3:80\n",
@@ -130,4 +231,15 @@ const FAULTY: [&str; 14] = [
     "-A -t 10.0.0.1:80\r\n-A -t 10.0.0.2:80",
     "-A -t 10.0.0.1:80\nipvsadm\n-A -t 10.0.0.2:80\n",
     "-A -t 10.0.0.1:80\n-L -t 10.0.0.9:80\n-A -t 10.0.0.2:80\n",
+    // The exit status is that of the last line.
+    "",
+    "\n",
+    "-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m",
+    "-A -t 10.0.0.1:80 -s nonesuch\n",
+    "-A -t 10.0.0.1:80\n-A -t 10.0.0.1:80\n",
+    "-A -t 10.0.0.1:80\n-A -t 10.0.0.1:80\n\n  \n",
+    "-A -t 10.0.0.1:80\n-A -t 10.0.0.1:80\n-Ln\n",
+    "-A -t 10.0.0.1:80 -q\n",
+    "-Z -t 10.0.0.1:80\n",
+    "--stop-daemon master\n",
 ];

@@ -21,8 +21,7 @@ pub(super) async fn drain<W: Write>(session: &mut Session<'_, W>, drain: &Drain)
     };
     if present.weight() != Weight::ZERO {
         session.client()?.edit_destination(&service, &present.with_weight(Weight::ZERO)).await?;
-        session
-            .write(&format!("destination {server} of {service}: weight from {} to 0\n", present.weight()))?;
+        session.write(&format!("destination {server} of {service}: weight from {} to 0\n", present.weight()));
     }
     let decision = drain::Drain { ends_at: deadline.map(|deadline| Instant::ORIGIN + deadline) };
     let mut told = None;
@@ -39,7 +38,7 @@ pub(super) async fn drain<W: Write>(session: &mut Session<'_, W>, drain: &Drain)
         };
         let how = match progress {
             DrainProgress::Absent => {
-                session.write(&format!("destination {server} of {service}: somebody else removed it\n"))?;
+                session.write(&format!("destination {server} of {service}: somebody else removed it\n"));
                 return Ok(0);
             }
             DrainProgress::Idle => Some("no active connection is left".to_owned()),
@@ -51,15 +50,15 @@ pub(super) async fn drain<W: Write>(session: &mut Session<'_, W>, drain: &Drain)
             waiting => {
                 told = Some(waiting);
                 if let DrainProgress::Waiting(active) = waiting {
-                    session.write(&format!("{} active\n", connections(active)))?;
-                    session.finish()?;
+                    session.write(&format!("{} active\n", connections(active)));
+                    session.flush();
                 }
                 None
             }
         };
         if let Some(how) = how {
             session.client()?.remove_destination(&service, &server).await?;
-            session.write(&format!("destination {server} of {service}: removed, {how}\n"))?;
+            session.write(&format!("destination {server} of {service}: removed, {how}\n"));
             return Ok(0);
         }
         let left = deadline.map_or(PAUSE, |deadline| deadline.saturating_sub(start.elapsed()).min(PAUSE));

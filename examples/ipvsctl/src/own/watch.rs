@@ -24,9 +24,9 @@ pub(super) async fn watch<W: Write>(session: &mut Session<'_, W>, watch: &Watch)
     for number in 1_u64.. {
         let elapsed = start.elapsed();
         display.take(session, elapsed, reading);
-        display.show(session)?;
-        let ends = watch.count == Some(number);
-        if ends || display.pause(session, start + next(elapsed, watch.interval)).await? == Pause::End {
+        display.show(session);
+        let ends = watch.count == Some(number) || !session.arrives();
+        if ends || display.pause(session, start + next(elapsed, watch.interval)).await == Pause::End {
             break;
         }
         reading = read(session, watch).await;
@@ -85,7 +85,7 @@ impl Display {
     fn open<W: Write>(session: &mut Session<'_, W>, watch: &Watch) -> Result<Self, Failure> {
         let terminal = Terminal::open().map_err(|error| Failure::Read("signals", error))?;
         if terminal.is_none() {
-            session.write(View::HEADING)?;
+            session.write(View::HEADING);
         }
         Ok(Self {
             meters: Meters::default(),
@@ -119,17 +119,17 @@ impl Display {
         }
     }
 
-    fn show<W: Write>(&self, session: &mut Session<'_, W>) -> Result<(), Failure> {
+    fn show<W: Write>(&self, session: &mut Session<'_, W>) {
         let view = View { services: &self.services, meters: &self.meters };
         match &self.terminal {
             Some(Terminal { screen, .. }) => {
                 let status = self.status();
-                session.write(&Screen::drawing(&view.screen(&status, screen.size())))?;
+                session.write(&Screen::drawing(&view.screen(&status, screen.size())));
             }
-            None if self.fault.is_none() => session.write(&view.lines(self.elapsed.as_secs_f64()))?,
+            None if self.fault.is_none() => session.write(&view.lines(self.elapsed.as_secs_f64())),
             None => {}
         }
-        session.finish()
+        session.flush();
     }
 
     fn status(&self) -> String {
@@ -143,27 +143,23 @@ impl Display {
     }
 
     /// Waits until then, or until somebody ends it.
-    async fn pause<W: Write>(
-        &mut self,
-        session: &mut Session<'_, W>,
-        until: TokioInstant,
-    ) -> Result<Pause, Failure> {
+    async fn pause<W: Write>(&mut self, session: &mut Session<'_, W>, until: TokioInstant) -> Pause {
         loop {
             let Some(Terminal { screen, resized, ended: [interrupted, terminated, hung_up] }) =
                 &mut self.terminal
             else {
                 tokio::time::sleep_until(until).await;
-                return Ok(Pause::Over);
+                return Pause::Over;
             };
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return Ok(Pause::Over),
-                () = screen.end_key() => return Ok(Pause::End),
-                _ = interrupted.recv() => return Ok(Pause::End),
-                _ = terminated.recv() => return Ok(Pause::End),
-                _ = hung_up.recv() => return Ok(Pause::End),
+                () = tokio::time::sleep_until(until) => return Pause::Over,
+                () = screen.end_key() => return Pause::End,
+                _ = interrupted.recv() => return Pause::End,
+                _ = terminated.recv() => return Pause::End,
+                _ = hung_up.recv() => return Pause::End,
                 _ = resized.recv() => {}
             }
-            self.show(session)?;
+            self.show(session);
         }
     }
 }
