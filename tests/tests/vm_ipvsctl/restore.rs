@@ -10,8 +10,6 @@ use lvs_tests::{Host, poll_until, require_ipvs};
 use super::side_by_side::{Pair, ipvsctl, run};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// ipvsadm reads a large table for half a minute.
-const READINGS: Duration = Duration::from_secs(240);
 
 const TABLE: &str = "\
 -A -t 10.0.0.1:80 -s wrr -b flag-1,flag-2
@@ -176,32 +174,6 @@ fn thresholds_are_saved_and_ipvsadm_reads_them() {
     run(&host, &program, "-C", "");
     run(&host, "ipvsadm", "-R", &saved);
     assert_eq!(run(&host, "ipvsadm", "-Ln --thresholds", ""), before);
-}
-
-#[test]
-fn a_large_table_is_restored() {
-    require_ipvs();
-    let host = Host::new("large");
-    let program = ipvsctl().to_string_lossy().into_owned();
-    let mut table = String::new();
-    for service in 0..2_277 {
-        let (high, low) = (service / 256, service % 256);
-        table.push_str(&format!("-A -t 10.{high}.{low}.1:80 -s rr\n"));
-        for server in 1..=16 {
-            let server = format!("10.{}.{low}.{server}", 100 + high);
-            table.push_str(&format!("-a -t 10.{high}.{low}.1:80 -r {server}:80 -m -w 1\n"));
-        }
-    }
-    // Through a pipe.
-    let restored = run(&host, &program, "-R", &table);
-    assert_eq!((restored.status, restored.complaints.as_str()), (Some(0), ""));
-    for reader in ["ipvsadm", &program] {
-        // The kernel passes over services, or tells them twice, while others are edited, in other network namespaces too.
-        poll_until(READINGS, &format!("{reader} reads the table as it was written"), || {
-            let read = run(&host, reader, "-Sn", "").output;
-            if read == table { Ok(()) } else { Err(format!("{} lines", read.lines().count())) }
-        });
-    }
 }
 
 #[test]
