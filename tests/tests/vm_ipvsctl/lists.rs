@@ -135,8 +135,8 @@ fn tables_of_any_addresses_and_marks_come_in_ipvsadms_order() {
         let table = random_table(&mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         run(&host, "ipvsadm", "-C", "");
         let made = run(&host, &program, "-R", &table);
-        // Some services come twice.
-        assert_eq!(made.status, Some(0), "{}", made.complaints);
+        // Some lines are refused, as services that come twice; the last one may be.
+        assert!(matches!(made.status, Some(0 | 255)), "{}", made.complaints);
         for words in ["-Ln", "-Ln --nosort"] {
             let theirs = run(&host, "ipvsadm", words, "");
             let ours = run(&host, &program, words, "");
