@@ -77,6 +77,9 @@ impl Error {
 
     /// Why it failed, with the names that the operation gives.
     fn write_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Cause::Refused(Refusal::Other, answer) = &self.cause {
+            return write!(f, "{}: {answer}", self.cause);
+        }
         let Operation::Change(Change::AddService(service) | Change::EditService(service)) = &*self.operation
         else {
             return write!(f, "{}", self.cause);
@@ -113,7 +116,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.cause)
+        match self.cause {
+            // The text has it.
+            Cause::Refused(Refusal::Other, _) => None,
+            _ => std::error::Error::source(&self.cause),
+        }
     }
 }
 
@@ -577,6 +584,14 @@ mod tests {
         );
         assert!(error.source().is_none(), "{:?}", error.source());
         assert!(matches!(error.cause(), Cause::Transport(TransportError::Io { .. })));
+    }
+
+    #[test]
+    fn an_answer_that_means_nothing_here_is_said_as_it_came() {
+        let error = refused(Change::RemoveService(key()), 61);
+        let text = "remove service tcp 10.0.0.1:80: the kernel refuses it: No data available (os error 61)";
+        assert_eq!(error.to_string(), text);
+        assert!(error.source().is_none(), "{:?}", error.source());
     }
 
     #[test]

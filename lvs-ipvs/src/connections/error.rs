@@ -37,12 +37,12 @@ pub enum ConnectionsError {
         source: io::Error,
     },
     /// Opening it failed in another way: too many open files, say.
-    #[error("cannot open {path}")]
+    #[error("cannot open {path}: {answer}")]
     Open {
         /// What was opened.
         path: &'static str,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer; the text has it.
+        answer: io::Error,
     },
     /// The first line is not the header of a connection table. Nothing else was read.
     #[error(
@@ -54,12 +54,12 @@ pub enum ConnectionsError {
         found: String,
     },
     /// Reading failed. The rows from this line on are missing.
-    #[error("cannot read line {line} of the connection table")]
+    #[error("cannot read line {line} of the connection table: {answer}")]
     Read {
         /// The line, counted from 1; the header is the first.
         line: u64,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer; the text has it.
+        answer: io::Error,
     },
     /// One row is not as it should be. Those after it can be read.
     #[error("line {line} of the connection table: {defect}")]
@@ -76,7 +76,7 @@ impl ConnectionsError {
         match source.kind() {
             io::ErrorKind::NotFound => Self::NoIpvs { path, source },
             io::ErrorKind::PermissionDenied => Self::Forbidden { path, source },
-            _ => Self::Open { path, source },
+            _ => Self::Open { path, answer: source },
         }
     }
 
