@@ -214,26 +214,29 @@ fn persistence_has_a_time_a_mask_and_an_engine() {
         let engine = service.persistence_engine().map(ToString::to_string);
         service.persistence().map(|found| (found.timeout().as_secs(), found.prefix_len(), engine))
     };
-    assert_eq!(persistence("persistence_timeout"), Some((360, 32, None)));
+    assert_eq!(persistence("persistence_timeout"), Some((360, Some(32), None)));
     assert_eq!(
         persistence("persistence_timeout 50\n persistence_granularity 255.255.255.0"),
-        Some((50, 24, None))
+        Some((50, Some(24), None))
     );
-    assert_eq!(persistence("persistence_granularity 255.255.0.0"), Some((360, 16, None)));
-    assert_eq!(persistence("persistence_granularity 0.0.0.0"), Some((360, 0, None)));
+    assert_eq!(persistence("persistence_granularity 255.255.0.0"), Some((360, Some(16), None)));
+    assert_eq!(persistence("persistence_granularity 0.0.0.0"), Some((360, Some(0), None)));
     assert_eq!(
         persistence("persistence_timeout 5\n persistence_engine sip"),
-        Some((5, 32, Some("sip".into())))
+        Some((5, Some(32), Some("sip".into())))
     );
     let six = service(" persistence_granularity 64").replace("10.0.0.", "2001:db8::");
-    assert_eq!(good(&six).virtual_servers[0].service.persistence().map(|found| found.prefix_len()), Some(64));
+    assert_eq!(
+        good(&six).virtual_servers[0].service.persistence().and_then(|found| found.prefix_len()),
+        Some(64)
+    );
 
     let config = with_warnings(&service(" persistence_engine sip"), &["conflict 6:21"]);
     assert_eq!(config.virtual_servers[0].service.persistence_engine(), None);
     for (more, code) in [
         ("persistence_timeout 2678401", "out-of-range 6:22"),
         ("persistence_granularity 24", "bad-value 6:26"),
-        ("persistence_granularity 255.0.255.0", "bad-value 6:26"),
+        ("persistence_granularity 255.0.256.0", "bad-value 6:26"),
         ("persistence_engine sixteen-letters-x", "bad-value 6:21"),
     ] {
         in_service(more, &[code]);
