@@ -75,10 +75,17 @@ pub async fn keep_applied<D: Dataplane>(
                     reconciler.handle_counted(now(), service, result);
                 }
             }
-            // A new desire does not wait until all has been read.
-            if matches!(desired.has_changed(), Ok(true)) {
-                reconciler.set_desired(now(), desired.borrow_and_update().clone());
+            // A new desire does not wait until all has been done, nor does the end of desires.
+            match desired.has_changed() {
+                Ok(true) => reconciler.set_desired(now(), desired.borrow_and_update().clone()),
+                Err(_) if !reconciler.is_closed() => {
+                    reconciler.set_desired(now(), desired.borrow_and_update().clone());
+                    reconciler.close();
+                }
+                Ok(false) | Err(_) => {}
             }
+            // A data plane that always answers at once must not keep other tasks from running.
+            tokio::task::consume_budget().await;
         }
         complaint.update(reconciler.error(), "the table is as desired again");
         status.send_modify(|status| report(&mut reconciler, status));
@@ -148,9 +155,7 @@ fn log_drain(service: &ServiceKey, server: &ServerKey, end: DrainProgress) {
     match end {
         DrainProgress::Idle => info!("{service}: server {server} has drained"),
         DrainProgress::Expired(Some(active)) => {
-            warn!(
-                "{service}: server {server} leaves with {active} active connections: its time to drain is up"
-            );
+            warn!("{service}: server {server} leaves with {active} connections: its time to drain is up");
         }
         DrainProgress::Expired(None) => {
             warn!(

@@ -56,7 +56,7 @@
 //! | `scheduler` | its name, 1 to 15 characters | `wlc` |
 //! | `scheduler_flags` | list of `flag-1`, `flag-2`, `flag-3`; for `sh` and `mh` also and written as `sh-fallback`, `sh-port`, `mh-fallback`, `mh-port` | none |
 //! | `one_packet` | `true`, `false` | `false` |
-//! | `persistence` | `timeout` in seconds, 1 to 2678400; `prefix` in bits, 0 to 32, or 1 to 128 for IPv6, left out the whole address | none |
+//! | `persistence` | `timeout` in seconds, 1 to 2678400; `prefix` in bits, 0 to 32, or 1 to 128 for IPv6, left out the whole address; for IPv4 instead of it `netmask`, such as `255.0.255.0`, which need be no prefix, and is written only then | none |
 //! | `persistence_engine` | its name, 1 to 15 characters: `sip` | none |
 //! | `servers` | list of servers, in any order, none twice | none |
 //! | `draining` | list of servers that leave when their connections have ended: `address`, and `within` how many seconds at most | none |

@@ -1,7 +1,7 @@
 //! What a load balancer serves: virtual services, their real servers, and the keys that name them.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -175,9 +175,16 @@ impl fmt::Display for Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Persistence {
     timeout: Duration,
-    prefix_len: u8,
-    /// The bits of an address of the service's family.
-    longest: u8,
+    clients: Clients,
+}
+
+/// Which clients are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Clients {
+    /// Those whose addresses are the same in this mask, which may be no prefix.
+    Ipv4(Ipv4Addr),
+    /// Those whose addresses begin with the same bits, so many.
+    Ipv6(u8),
 }
 
 impl Persistence {
@@ -187,24 +194,57 @@ impl Persistence {
     /// ipvsadm and keepalived); values outside are moved to the bound.
     #[must_use]
     pub fn new(family: Family, timeout: Duration) -> Self {
-        let longest = match family {
-            Family::Ipv4 => 32,
-            Family::Ipv6 => 128,
+        let clients = match family {
+            Family::Ipv4 => Clients::Ipv4(Ipv4Addr::BROADCAST),
+            Family::Ipv6 => Clients::Ipv6(128),
         };
         let timeout = Duration::from_secs(timeout.as_secs().clamp(1, 2_678_400));
-        Self { timeout, prefix_len: longest, longest }
+        Self { timeout, clients }
     }
 
     /// The same persistence for all clients of a network with this prefix length: 0 to 32, or 1 to 128 for IPv6, whose
     /// 0 the kernel refuses; values outside are moved to the bound. With 0 all clients are one.
     #[must_use]
-    pub const fn with_prefix_len(mut self, prefix_len: u8) -> Self {
-        self.prefix_len = match prefix_len {
-            0 if self.longest > 32 => 1,
-            length if length > self.longest => self.longest,
-            length => length,
+    pub fn with_prefix_len(self, prefix_len: u8) -> Self {
+        let clients = match self.clients {
+            Clients::Ipv4(_) => {
+                let rest = 32_u32.saturating_sub(prefix_len.into());
+                Clients::Ipv4(u32::MAX.checked_shl(rest).unwrap_or(0).into())
+            }
+            Clients::Ipv6(_) => Clients::Ipv6(prefix_len.clamp(1, 128)),
         };
+        Self { clients, ..self }
+    }
+
+    /// The same persistence for all clients whose addresses are the same in these bits, which need not be a prefix: the
+    /// kernel takes 255.0.255.0, too. With IPv6 it stays as it is.
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    /// use std::time::Duration;
+    /// use lvs_core::{Family, Persistence};
+    ///
+    /// let single = Persistence::new(Family::Ipv4, Duration::from_secs(300));
+    /// let network = single.with_netmask(Ipv4Addr::new(255, 255, 255, 0));
+    /// assert_eq!(network, single.with_prefix_len(24));
+    /// assert_eq!(single.with_netmask(Ipv4Addr::new(255, 0, 255, 0)).prefix_len(), None);
+    /// ```
+    #[must_use]
+    pub const fn with_netmask(mut self, mask: Ipv4Addr) -> Self {
+        if let Clients::Ipv4(_) = self.clients {
+            self.clients = Clients::Ipv4(mask);
+        }
         self
+    }
+
+    /// Of that family; a mask of the other one means nothing there.
+    fn of(self, family: Family) -> Self {
+        match (self.clients, family) {
+            (Clients::Ipv4(_), Family::Ipv4) | (Clients::Ipv6(_), Family::Ipv6) => self,
+            (Clients::Ipv4(_), Family::Ipv6) | (Clients::Ipv6(_), Family::Ipv4) => {
+                Self::new(family, self.timeout)
+            }
+        }
     }
 
     /// How long a client without connections is remembered; whole seconds.
@@ -213,10 +253,25 @@ impl Persistence {
         self.timeout
     }
 
-    /// Length in bits of the prefix that clients of one group share.
+    /// Length in bits of the prefix that clients of one group share; nothing if their mask is no prefix.
     #[must_use]
-    pub const fn prefix_len(&self) -> u8 {
-        self.prefix_len
+    pub fn prefix_len(&self) -> Option<u8> {
+        match self.clients {
+            Clients::Ipv4(mask) => {
+                let ones = u32::from(mask).leading_ones();
+                u8::try_from(ones).ok().filter(|_| ones == u32::from(mask).count_ones())
+            }
+            Clients::Ipv6(length) => Some(length),
+        }
+    }
+
+    /// The bits of their addresses that clients of one group share; nothing with IPv6, which has a prefix only.
+    #[must_use]
+    pub const fn netmask(&self) -> Option<Ipv4Addr> {
+        match self.clients {
+            Clients::Ipv4(mask) => Some(mask),
+            Clients::Ipv6(_) => None,
+        }
     }
 }
 
@@ -244,6 +299,10 @@ impl VirtualService {
     /// A service with the default scheduler, without persistence and flags.
     #[must_use]
     pub fn new(key: ServiceKey) -> Self {
+        let key = match key {
+            ServiceKey::Address { protocol, address } => ServiceKey::address(protocol, address),
+            ServiceKey::Fwmark { .. } => key,
+        };
         Self {
             key,
             scheduler: SchedulerName::default(),
@@ -261,10 +320,11 @@ impl VirtualService {
         self
     }
 
-    /// The same service with persistence, or without.
+    /// The same service with persistence, or without. What was made for the other address family becomes persistence of single
+    /// clients.
     #[must_use]
-    pub const fn with_persistence(mut self, persistence: Option<Persistence>) -> Self {
-        self.persistence = persistence;
+    pub fn with_persistence(mut self, persistence: Option<Persistence>) -> Self {
+        self.persistence = persistence.map(|persistence| persistence.of(self.key.family()));
         self
     }
 
@@ -455,15 +515,31 @@ mod tests {
         let plain: SocketAddr = "[fe80::1]:80".parse().unwrap();
         assert_eq!(ServerKey::new(zoned), ServerKey::new(plain));
         assert_eq!(ServiceKey::address(Protocol::Tcp, zoned), ServiceKey::address(Protocol::Tcp, plain));
+        let key = ServiceKey::Address { protocol: Protocol::Tcp, address: zoned };
+        assert_eq!(VirtualService::new(key).key(), ServiceKey::address(Protocol::Tcp, plain));
+    }
+
+    #[test]
+    fn persistence_of_the_other_family_is_that_of_single_clients() {
+        let day = Duration::from_secs(86_400);
+        let (four, six) = (Persistence::new(Family::Ipv4, day), Persistence::new(Family::Ipv6, day));
+        let key = ServiceKey::address(Protocol::Tcp, "10.0.0.1:80".parse().unwrap());
+        let service = VirtualService::new(key).with_persistence(Some(six.with_prefix_len(64)));
+        assert_eq!(service.persistence(), Some(four));
+        let key = ServiceKey::address(Protocol::Tcp, "[2001:db8::1]:80".parse().unwrap());
+        let service = VirtualService::new(key).with_persistence(Some(four.with_prefix_len(0)));
+        assert_eq!(service.persistence(), Some(six));
     }
 
     #[test]
     fn the_prefix_of_persistence_fits_the_family() {
         let four = Persistence::new(Family::Ipv4, Duration::from_secs(1));
-        assert_eq!(four.with_prefix_len(64).prefix_len(), 32);
-        assert_eq!(four.with_prefix_len(0).prefix_len(), 0);
+        assert_eq!(four.with_prefix_len(64).prefix_len(), Some(32));
+        assert_eq!(four.with_prefix_len(0).prefix_len(), Some(0));
+        assert_eq!(four.with_prefix_len(20).netmask(), Some(Ipv4Addr::new(255, 255, 240, 0)));
         let six = Persistence::new(Family::Ipv6, Duration::from_secs(1));
-        assert_eq!(six.with_prefix_len(64).prefix_len(), 64);
-        assert_eq!(six.with_prefix_len(0).prefix_len(), 1);
+        assert_eq!(six.with_prefix_len(64).prefix_len(), Some(64));
+        assert_eq!(six.with_netmask(Ipv4Addr::UNSPECIFIED), six);
+        assert_eq!(six.with_prefix_len(0).prefix_len(), Some(1));
     }
 }

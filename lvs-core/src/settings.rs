@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// How long an idle connection is kept, one for all services of a network namespace; whole seconds, 0 to 2,678,400 (31
-/// days). 0 in what is desired leaves the timeout as it is.
+/// days): a table moves others there ([`bounded`](Self::bounded)). 0 in what is desired leaves the timeout as it is.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,6 +30,13 @@ pub struct Timeouts {
 impl Timeouts {
     /// Leaves all timeouts as they are.
     pub const UNCHANGED: Self = Self { tcp: Duration::ZERO, tcp_fin: Duration::ZERO, udp: Duration::ZERO };
+
+    /// The same in whole seconds, at most 2,678,400; what is more is cut off.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let bounded = |timeout: Duration| Duration::from_secs(timeout.as_secs().min(2_678_400));
+        Self { tcp: bounded(self.tcp), tcp_fin: bounded(self.tcp_fin), udp: bounded(self.udp) }
+    }
 
     /// What results when these are set where `present` holds: every 0 here leaves what is there.
     #[must_use]
@@ -222,15 +229,17 @@ impl SyncDaemon {
     #[must_use]
     pub fn is_met_by(&self, running: &Self) -> bool {
         let plain = |daemon: &Self| Self { max_length: None, ..daemon.clone() };
-        let length = self.max_length.is_none_or(|wanted| {
-            let (least, most) = match (self.role, self.group) {
-                (SyncRole::Master, IpAddr::V4(_)) => (1, 65_507),
-                (SyncRole::Backup, IpAddr::V4(_)) => (1024, 65_507),
-                (SyncRole::Master, IpAddr::V6(_)) => (1, 65_487),
-                (SyncRole::Backup, IpAddr::V6(_)) => (1024, 65_487),
-            };
-            running.max_length.is_none_or(|running| running == wanted.clamp(least, most))
-        });
+        let (least, most) = match (self.role, self.group) {
+            (SyncRole::Master, IpAddr::V4(_)) => (1, 65_507),
+            (SyncRole::Backup, IpAddr::V4(_)) => (1024, 65_507),
+            (SyncRole::Master, IpAddr::V6(_)) => (1, 65_487),
+            (SyncRole::Backup, IpAddr::V6(_)) => (1024, 65_487),
+        };
+        // What was asked for stands for what the kernel made of it until that is read.
+        let same = |wanted: u16, running: u16| wanted.clamp(least, most) == running.clamp(least, most);
+        let length = self
+            .max_length
+            .is_none_or(|wanted| running.max_length.is_none_or(|running| same(wanted, running)));
         length && plain(self) == plain(running)
     }
 }
@@ -296,7 +305,27 @@ mod tests {
     fn a_backup_receives_no_less_than_the_kernel_wants() {
         let wish = SyncDaemon::new(SyncRole::Backup, "eth0").unwrap().with_max_length(500).unwrap();
         assert!(wish.is_met_by(&wish.clone().with_max_length(1024).unwrap()));
-        assert!(!wish.is_met_by(&wish));
+        assert!(!wish.is_met_by(&wish.clone().with_max_length(1025).unwrap()));
+    }
+
+    #[test]
+    fn every_daemon_is_what_it_asks_for() {
+        for role in [SyncRole::Master, SyncRole::Backup] {
+            for group in ["224.0.0.81", "ff02::1:51"] {
+                for length in [1, 500, 1000, 1024, 1460, 65_487, 65_488, 65_507] {
+                    let daemon = SyncDaemon::new(role, "eth0").unwrap().with_max_length(length).unwrap();
+                    let daemon = daemon.with_group(group.parse().unwrap()).unwrap();
+                    assert!(daemon.is_met_by(&daemon), "{daemon} with {length} bytes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn timeouts_are_whole_seconds_up_to_31_days() {
+        let odd = Timeouts { tcp: Duration::from_millis(1500), tcp_fin: Duration::MAX, udp: Duration::ZERO };
+        let (second, month) = (Duration::from_secs(1), Duration::from_secs(2_678_400));
+        assert_eq!(odd.bounded(), Timeouts { tcp: second, tcp_fin: month, udp: Duration::ZERO });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::service::{ServerKey, ServiceKey};
+use crate::service::{Protocol, ServerKey, ServiceKey};
 
 /// Counters and current rates of a service or a real server (`IPVS_STATS_ATTR_*` of `linux/ip_vs.h`).
 ///
@@ -43,10 +43,33 @@ pub struct ServerStatistics {
     pub counters: Statistics,
     /// Connections in an established state.
     pub active_connections: u32,
-    /// Connections in any other state.
+    /// Connections in any other state; those of UDP, all of them.
     pub inactive_connections: u32,
     /// Clients that persistence binds to it.
     pub persistent_connections: u32,
+}
+
+impl ServerStatistics {
+    /// Connections that a server which is to leave that service still has: the active ones. Those of UDP never are, so of a
+    /// UDP service it is all that the kernel still remembers (5 minutes after the last packet, by
+    /// [`Timeouts`](crate::Timeouts)). A firewall mark's may be of any protocol: only the active ones count.
+    ///
+    /// ```
+    /// use lvs_core::{Protocol, ServerStatistics, ServiceKey};
+    ///
+    /// let counted = ServerStatistics { active_connections: 2, inactive_connections: 3, ..Default::default() };
+    /// let open = |protocol| counted.open_connections(&ServiceKey::address(protocol, ([10, 0, 0, 1], 53).into()));
+    /// assert_eq!((open(Protocol::Tcp), open(Protocol::Udp)), (2, 5));
+    /// ```
+    #[must_use]
+    pub const fn open_connections(&self, service: &ServiceKey) -> u32 {
+        match service {
+            ServiceKey::Address { protocol: Protocol::Udp, .. } => {
+                self.active_connections.saturating_add(self.inactive_connections)
+            }
+            ServiceKey::Address { .. } | ServiceKey::Fwmark { .. } => self.active_connections,
+        }
+    }
 }
 
 /// What a service did so far, and its servers.

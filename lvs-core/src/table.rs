@@ -50,7 +50,10 @@ impl ServiceTable {
         self.servers.remove(server)
     }
 
-    /// Takes a server out as soon as it has no active connections, and after `within` in any case.
+    /// Takes a server out as soon as it has no connections ([`ServerStatistics::open_connections`]), and after `within` in
+    /// any case.
+    ///
+    /// [`ServerStatistics::open_connections`]: crate::ServerStatistics::open_connections
     ///
     /// This is for what is desired: an applier that finds the server in the data plane leaves it there with weight 0,
     /// so that it gets no new connections, watches those that it has, and removes it. A server that is not there stays
@@ -215,10 +218,10 @@ impl Table {
         self.services.is_empty()
     }
 
-    /// The same table with these connection timeouts.
+    /// The same table with these connection timeouts ([bounded](Timeouts::bounded)).
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = Some(timeouts);
+        self.timeouts = Some(timeouts.bounded());
         self
     }
 
@@ -267,6 +270,7 @@ impl Table {
 
     /// The edits that lead from this table (observed) to `desired`, in an order that never leaves a service
     /// without a server it could have: additions, then edits, of which those that lower a weight come last, then removals.
+    /// Sync daemons stop before all that and start after it, since they and servers of another family exclude each other.
     ///
     /// Equal tables give no edits. Services that both tables share (copies of one [`Arc`]) cost one comparison; apart
     /// from that it is linear in the size of both tables.
@@ -299,7 +303,7 @@ impl Table {
     pub(crate) fn has_settings_of(&self, desired: &Self) -> bool {
         let mut changes = Changes::default();
         self.settings_changes_to(desired, &mut changes);
-        changes.edits.is_empty()
+        changes.in_order().is_empty()
     }
 
     fn settings_changes_to(&self, desired: &Self, changes: &mut Changes) {
@@ -486,11 +490,15 @@ fn keyed(servers: &Servers) -> impl Iterator<Item = (ServerKey, &RealServer)> {
 /// Edits by kind, so that additions come before removals.
 #[derive(Default)]
 struct Changes {
+    /// Sync daemons that end. They keep servers of another family out, so they go first and come last.
+    stops: Vec<Change>,
     additions: Vec<Change>,
     edits: Vec<Change>,
     /// Edits that give a server a lower weight.
     reductions: Vec<Change>,
     removals: Vec<Change>,
+    /// Sync daemons that begin.
+    starts: Vec<Change>,
 }
 
 impl Changes {
@@ -504,20 +512,20 @@ impl Changes {
             match pair {
                 Pair::Both(present, wanted) if wanted.is_met_by(present) => {}
                 Pair::Both(_, wanted) => {
-                    self.edits.push(Change::StopDaemon(wanted.role()));
-                    self.edits.push(Change::StartDaemon(wanted.clone()));
+                    self.stops.push(Change::StopDaemon(wanted.role()));
+                    self.starts.push(Change::StartDaemon(wanted.clone()));
                 }
-                Pair::Right(_, wanted) => self.edits.push(Change::StartDaemon(wanted.clone())),
-                Pair::Left(role) => self.edits.push(Change::StopDaemon(role)),
+                Pair::Right(_, wanted) => self.starts.push(Change::StartDaemon(wanted.clone())),
+                Pair::Left(role) => self.stops.push(Change::StopDaemon(role)),
             }
         }
     }
 
     fn in_order(self) -> Vec<Change> {
-        let mut all = self.additions;
-        all.extend(self.edits);
-        all.extend(self.reductions);
-        all.extend(self.removals);
+        let mut all = self.stops;
+        for more in [self.additions, self.edits, self.reductions, self.removals, self.starts] {
+            all.extend(more);
+        }
         all
     }
 }
@@ -555,6 +563,28 @@ mod tests {
                     table
                 })
                 .collect()
+        })
+    }
+
+    /// Timeouts and daemons, of any kind, or nothing about them.
+    fn settings() -> impl Strategy<Value = Table> {
+        let timeouts = prop::option::of(prop::array::uniform3(0..3_000_u64));
+        let daemon = (prop::option::of(1..=65_507_u16), prop::bool::ANY);
+        let daemons = prop::option::of(prop::array::uniform2(prop::option::of(daemon)));
+        (timeouts, daemons).prop_map(|(timeouts, daemons)| {
+            let mut table = Table::default();
+            if let Some([tcp, tcp_fin, udp]) = timeouts.map(|all| all.map(Duration::from_millis)) {
+                table = table.with_timeouts(Timeouts { tcp, tcp_fin, udp });
+            }
+            let Some(daemons) = daemons else { return table };
+            let daemons = [SyncRole::Master, SyncRole::Backup].into_iter().zip(daemons);
+            table.with_daemons(daemons.filter_map(|(role, daemon)| {
+                let (length, six) = daemon?;
+                let group = if six { "ff02::51" } else { "224.0.0.81" };
+                let daemon =
+                    SyncDaemon::new(role, "eth0").unwrap().with_group(group.parse().unwrap()).unwrap();
+                Some(length.map_or(daemon.clone(), |length| daemon.with_max_length(length).unwrap()))
+            }))
         })
     }
 
@@ -628,8 +658,8 @@ mod tests {
             changes,
             [
                 Change::StopDaemon(SyncRole::Master),
-                Change::StartDaemon(wanted),
                 Change::StopDaemon(SyncRole::Backup),
+                Change::StartDaemon(wanted),
             ]
         );
         let mut result = observed;
@@ -648,6 +678,15 @@ mod tests {
             }
             prop_assert_eq!(&result, &desired);
             prop_assert!(result.changes_to(&desired).is_empty());
+        }
+
+        #[test]
+        fn settings_that_were_made_are_not_made_again(observed in settings(), desired in settings()) {
+            let mut result = observed.clone();
+            for change in observed.changes_to(&desired) {
+                prop_assert_eq!(result.apply(&change), Ok(()), "{}", change);
+            }
+            prop_assert_eq!(result.changes_to(&desired), []);
         }
     }
 }

@@ -87,8 +87,8 @@ pub(crate) fn raw_key(key: &ServiceKey) -> raw::Service {
 /// All attributes of a service; `NEW_SERVICE` and `SET_SERVICE` refuse it with fewer.
 pub(crate) fn raw_service(service: &VirtualService) -> raw::Service {
     let family = service.key().family();
-    let full = full_prefix(family);
-    let prefix = service.persistence().map_or(full, |persistence| persistence.prefix_len().min(full));
+    let persistence = service.persistence();
+    let clients = persistence.unwrap_or_else(|| Persistence::new(family, Duration::ZERO));
     let timeout = service.persistence().map_or(0, |persistence| persistence.timeout().as_secs());
     let scheduler_flags = service.scheduler_flags();
     let bits = [
@@ -108,8 +108,8 @@ pub(crate) fn raw_service(service: &VirtualService) -> raw::Service {
         }),
         timeout: Some(u32::try_from(timeout).unwrap_or(u32::MAX)),
         netmask: Some(match family {
-            Family::Ipv4 => u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0).to_be_bytes(),
-            Family::Ipv6 => u32::from(prefix).to_ne_bytes(),
+            Family::Ipv4 => clients.netmask().unwrap_or(Ipv4Addr::BROADCAST).octets(),
+            Family::Ipv6 => clients.prefix_len().map_or(128, u32::from).to_ne_bytes(),
         }),
         ..raw_key(&service.key())
     }
@@ -249,27 +249,21 @@ pub(crate) fn server_statistics(raw: &raw::Destination) -> ServerStatistics {
 fn persistence(raw: &raw::Service, key: ServiceKey) -> Result<Persistence, DecodeError> {
     let netmask = required(raw.netmask, "netmask")?;
     let seconds = required(raw.timeout, "timeout")?;
-    let prefix = match key.family() {
-        Family::Ipv4 => {
-            let mask = u32::from_be_bytes(netmask);
-            if mask.leading_ones() + mask.trailing_zeros() < u32::BITS {
-                let mask = Ipv4Addr::from(netmask);
-                return Err(DecodeError(format!("the persistence mask {mask} is no prefix of an address")));
-            }
-            mask.leading_ones()
-        }
-        Family::Ipv6 => u32::from_ne_bytes(netmask),
-    };
     let timeout = Duration::from_secs(seconds.into());
     let persistence = Persistence::new(key.family(), timeout);
     if persistence.timeout() != timeout {
         return Err(DecodeError(format!("the persistence timeout of {seconds} s is not 1 s to 31 days")));
     }
-    u8::try_from(prefix)
-        .ok()
-        .map(|prefix| persistence.with_prefix_len(prefix))
-        .filter(|persistence| u32::from(persistence.prefix_len()) == prefix)
-        .ok_or_else(|| DecodeError(format!("the persistence prefix length is {prefix}")))
+    match key.family() {
+        Family::Ipv4 => Ok(persistence.with_netmask(Ipv4Addr::from(netmask))),
+        Family::Ipv6 => {
+            let prefix = u32::from_ne_bytes(netmask);
+            let length = u8::try_from(prefix).ok().filter(|length| (1..=128).contains(length));
+            let length =
+                length.ok_or_else(|| DecodeError(format!("the persistence prefix length is {prefix}")));
+            length.map(|length| persistence.with_prefix_len(length))
+        }
+    }
 }
 
 /// A server as a dump of the destinations of a service of that family has it.
@@ -424,13 +418,6 @@ fn role_number(role: SyncRole) -> u32 {
 
 fn required<T>(value: Option<T>, name: &str) -> Result<T, DecodeError> {
     value.ok_or_else(|| DecodeError(format!("the {name} is missing")))
-}
-
-fn full_prefix(family: Family) -> u8 {
-    match family {
-        Family::Ipv4 => 32,
-        Family::Ipv6 => 128,
-    }
 }
 
 fn family(number: u16) -> Result<Family, DecodeError> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // the literals of a test are right
 
+mod by_library;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -13,9 +15,10 @@ use lvs_core::{
     Weight,
 };
 use lvs_ipvs::{Cause, Client, IpvsDataplane, Refusal};
-use lvs_netlink::{Command as Request, Generic};
 use lvs_tests::{Host, peers, require_ipvs};
 use tokio::sync::watch;
+
+use by_library::make_altered;
 
 /// Runs a test on a host of its own: a table of its own, too.
 fn isolated<T: Send>(test: impl AsyncFnOnce(&Host) -> Result<T> + Send) -> Result<T> {
@@ -244,15 +247,6 @@ fn a_table_is_changed_in_place_to_any_other() -> Result<()> {
         assert_eq!(client.table().await?, Table::default());
         Ok(())
     })
-}
-
-/// Makes an edit with other bytes in place of `known`: what neither ipvsadm nor these crates have words for.
-async fn make_altered(change: &Change, known: [u8; 6], strange: [u8; 6]) -> Result<()> {
-    let mut message = lvs_ipvs::codec::encode(change).context("the message")?;
-    let place = message.windows(known.len()).position(|bytes| bytes == known).context("the attribute")?;
-    message[place..place + strange.len()].copy_from_slice(&strange);
-    Generic::open("IPVS")?.request(&Request::from_payload(message)).await?;
-    Ok(())
 }
 
 #[test]

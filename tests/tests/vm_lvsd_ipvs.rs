@@ -298,6 +298,26 @@ fn the_sync_daemon_has_the_default_identifier_and_role_of_keepalived() {
     agreed(&with("", " lvs_sync_daemon_interface eth0"), &master(0), "", "");
 }
 
+#[test]
+fn a_sync_daemon_whose_length_the_kernel_moves_is_started_once() {
+    for (options, least) in
+        [("maxlen 1000", "maxlen=1024"), ("maxlen 65507 group ff02::1:51", "maxlen=65487")]
+    {
+        let (host, _segment) = balancer();
+        let process = peers::lvsd(&host, &simple(&format!(" lvs_sync_daemon eth0 {options}")), &[]);
+        poll_until(LIMIT, least, || {
+            let daemons = ipvsadm(&host, "-L --daemon");
+            if daemons.contains(least) { Ok(()) } else { Err(daemons) }
+        });
+        let before = state(&host);
+        ipvsadm(&host, "-C");
+        poll_until(LIMIT, "the table is as before", || state(&host) == before);
+        let log = process.log();
+        assert!(log.contains("start sync daemon backup") && !log.contains("stop sync daemon"), "{log}");
+        assert!(process.terminate().success(), "{}", process.log());
+    }
+}
+
 /// A pair of nodes: the sync daemon sends where the virtual router is master, and receives elsewhere.
 #[test]
 fn the_role_of_the_sync_daemon_follows_the_virtual_router_on_both_nodes() {

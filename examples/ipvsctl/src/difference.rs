@@ -145,7 +145,11 @@ type Facts<const N: usize> = [(&'static str, String); N];
 
 fn service_facts(service: &VirtualService) -> Facts<5> {
     let persistence = service.persistence().map(|persistence| {
-        format!("{} s, prefix {}", persistence.timeout().as_secs(), persistence.prefix_len())
+        let seconds = persistence.timeout().as_secs();
+        match (persistence.prefix_len(), persistence.netmask()) {
+            (None, Some(mask)) => format!("{seconds} s, mask {mask}"),
+            (length, _) => format!("{seconds} s, prefix {}", length.unwrap_or_default()),
+        }
     });
     [
         ("scheduler", service.scheduler().to_string()),
@@ -277,6 +281,7 @@ mod tests {
         assert_eq!(
             words(OBSERVED, desired, Foreign::Remove),
             [
+                "stop sync daemon master",
                 "add service fwmark 9 IPv6: scheduler wlc, persistence 60 s, prefix 64, persistence engine sip",
                 "add destination [2001:db8::2]:0 to fwmark 9 IPv6: forwarding tunnel gue port 6080, weight 1",
                 "edit service tcp 10.0.0.1:80: persistence from none to 60 s, prefix 32",
@@ -284,10 +289,9 @@ mod tests {
                  upper threshold from none to 200, lower threshold from none to 100",
                 "edit service udp 10.0.0.1:53: flags from sh-port to none, one-packet from none to on",
                 "set the connection timeouts: udp from 300 s to 60 s",
-                "stop sync daemon master",
-                "start sync daemon master on eth0, id 5, group 224.0.0.81 port 8848",
                 "remove destination 10.0.1.2:80 from tcp 10.0.0.1:80",
                 "remove service fwmark 7 with 1 destination",
+                "start sync daemon master on eth0, id 5, group 224.0.0.81 port 8848",
             ]
         );
     }

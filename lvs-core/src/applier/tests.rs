@@ -474,3 +474,17 @@ async fn a_daemon_beside_servers_of_another_family_is_an_error_that_says_so() {
         "{error}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_daemon_whose_length_the_kernel_moves_is_started_once() {
+    let wanted = SyncDaemon::new(SyncRole::Backup, "eth0").unwrap();
+    let (short, moved) = [1000, 1024].map(|length| wanted.clone().with_max_length(length).unwrap()).into();
+    let desired = Table::default().with_daemons([short.clone()]);
+    let mut run = start(FakeDataplane::default(), desired, ApplierOptions::default());
+    in_sync(&mut run, 1).await;
+    run.fake.edit(|table| *table = Table::default().with_daemons([moved]));
+    let seen = run.fake.observed().len();
+    run.status.wait_for(|status| status.passes > 20).await.unwrap();
+    assert!(run.fake.observed().len() > seen, "it was looked at");
+    assert_eq!(run.fake.applied(), [Change::StartDaemon(short)]);
+}

@@ -13,11 +13,12 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DrainProgress {
-    /// It has weight 0 and so many active connections; nothing where they were not counted yet.
+    /// It has weight 0 and so many connections ([`ServerStatistics::open_connections`]); nothing where they were not
+    /// counted yet.
     Waiting(Option<u32>),
-    /// It had no active connections any more and was taken out.
+    /// It had no connections any more and was taken out.
     Idle,
-    /// Its time was up and it was taken out, with so many active connections as far as known.
+    /// Its time was up and it was taken out, with so many connections as far as known.
     Expired(Option<u32>),
     /// It was not there, or somebody else took it out.
     Absent,
@@ -123,7 +124,7 @@ impl Drains {
     ) -> bool {
         let mut gone = false;
         for ((_, server), drain) in self.waiting_of(service) {
-            let active = counted.get(server).map(|counted| counted.active_connections);
+            let active = counted.get(server).map(|counted| counted.open_connections(&service));
             // New connections may come while it still has its weight.
             let closed = believed
                 .and_then(|service| service.server(server))

@@ -1,5 +1,6 @@
 //! The shape of a virtual service, with and without its servers.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -44,7 +45,11 @@ struct WrittenDrain {
 struct WrittenPersistence {
     /// Seconds.
     timeout: u64,
-    prefix: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<u8>,
+    /// Where it is no prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netmask: Option<Ipv4Addr>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +64,7 @@ impl<'a> WrittenService<'a> {
         let persistence = service.persistence().map(|persistence| WrittenPersistence {
             timeout: persistence.timeout().as_secs(),
             prefix: persistence.prefix_len(),
+            netmask: persistence.netmask().filter(|_| persistence.prefix_len().is_none()),
         });
         Self {
             key: service.key(),
@@ -160,6 +166,7 @@ pub(super) struct ReadDrain {
 struct ReadPersistence {
     timeout: Number<Seconds>,
     prefix: Option<Number<Prefix>>,
+    netmask: Option<Ipv4Addr>,
 }
 
 impl ReadService {
@@ -229,16 +236,22 @@ fn flags<E: Error>(scheduler: &SchedulerName, words: &[String]) -> Result<Schedu
 fn persistence<E: Error>(family: Family, read: ReadPersistence) -> Result<Persistence, E> {
     let Number(seconds) = read.timeout;
     let whole = Persistence::new(family, Duration::from_secs(seconds.into()));
-    match read.prefix {
-        None => Ok(whole),
-        Some(Number(0)) if family == Family::Ipv6 => {
+    match (read.prefix, read.netmask, family) {
+        (None, None, _) => Ok(whole),
+        (Some(_), Some(_), _) => {
+            Err(E::custom("persistence has either `prefix` or `netmask`, not both; leave one of them out"))
+        }
+        (None, Some(mask), Family::Ipv4) => Ok(whole.with_netmask(mask)),
+        (None, Some(_), Family::Ipv6) => {
+            Err(E::custom("`netmask` is for IPv4; a service of IPv6 has a `prefix` of 1 to 128 bits"))
+        }
+        (Some(Number(0)), None, Family::Ipv6) => {
             Err(E::custom("the prefix of a service of IPv6 has 1 to 128 bits, not 0"))
         }
-        Some(Number(prefix)) if prefix <= whole.prefix_len() => Ok(whole.with_prefix_len(prefix)),
-        Some(Number(prefix)) => Err(E::custom(format_args!(
-            "the prefix of a service of IPv4 has 0 to {} bits, not {prefix}",
-            whole.prefix_len()
-        ))),
+        (Some(Number(prefix)), None, Family::Ipv4) if prefix > 32 => {
+            Err(E::custom(format_args!("the prefix of a service of IPv4 has 0 to 32 bits, not {prefix}")))
+        }
+        (Some(Number(prefix)), None, _) => Ok(whole.with_prefix_len(prefix)),
     }
 }
 
@@ -265,9 +278,9 @@ impl<'de> Deserialize<'de> for ServiceTable {
         }
         for ReadDrain { address, within: Number(seconds) } in servers.draining.unwrap_or_default() {
             if table.drain(address, Duration::from_secs(seconds.into())).is_some() {
-                let both =
-                    format_args!("server {address} is in `servers` and in `draining`: leave out one of them");
-                return Err(D::Error::custom(both));
+                return Err(D::Error::custom(format_args!(
+                    "server {address} is in `servers` and in `draining`: leave out one of them"
+                )));
             }
         }
         Ok(table)

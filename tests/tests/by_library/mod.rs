@@ -6,11 +6,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use lvs_core::{
-    Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey, ServiceStatistics,
-    ServiceTable, Table, TableStatistics, VirtualService, Weight,
+    Change, Dataplane as _, Forwarding, Protocol, RealServer, Scope, ServerKey, ServiceKey,
+    ServiceStatistics, ServiceTable, Table, TableStatistics, VirtualService, Weight,
 };
 use lvs_ipvs::{Client, IpvsDataplane};
+use lvs_netlink::{Command as Request, Generic};
 use lvs_tests::{Host, Transport, poll_until};
 
 /// Runs the library on a host.
@@ -39,6 +41,15 @@ pub(crate) fn make(host: &Host, desired: &Table) {
     for result in results {
         result.unwrap_or_else(|error| panic!("{}: {error}", host.name()));
     }
+}
+
+/// Makes an edit with other bytes in place of `known`: what neither ipvsadm nor these crates have words for.
+pub(crate) async fn make_altered(change: &Change, known: [u8; 6], strange: [u8; 6]) -> Result<()> {
+    let mut message = lvs_ipvs::codec::encode(change).context("the message")?;
+    let place = message.windows(known.len()).position(|bytes| bytes == known).context("the attribute")?;
+    message[place..place + strange.len()].copy_from_slice(&strange);
+    Generic::open("IPVS")?.request(&Request::from_payload(message)).await?;
+    Ok(())
 }
 
 /// The counters of all services and servers of a host.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lvs_core::{Family, Protocol};
+use lvs_core::{Family, Persistence, Protocol};
 
 use super::values::decimal;
 use crate::error::UsageError;
@@ -66,21 +66,19 @@ pub(super) fn endpoint(
     Ok(Endpoint { address: IpAddr::V4(address), port: port.transpose()? })
 }
 
-/// The length of the prefix that a netmask of IPv4 (`255.255.255.0`) or the argument of IPv6 (`64`) says.
-pub(super) fn prefix_length(text: &str, family: Family) -> Result<u8, UsageError> {
-    match family {
-        Family::Ipv4 => {
-            let mask = inet_aton(text).map(u32::from);
-            let mask = mask.filter(|mask| mask.leading_ones() + mask.trailing_zeros() == 32 || *mask == 0);
-            let length = mask.and_then(|mask| u8::try_from(mask.leading_ones()).ok());
-            length.ok_or_else(|| {
-                UsageError::usage(format!(
-                    "-M: {text:?} is no netmask of IPv4; it is written in dotted form with all ones to the left, such as \
-                     255.255.255.0"
-                ))
-            })
-        }
-        Family::Ipv6 => super::values::number("-M", text, 1..=128),
+/// Persistence for the clients that a netmask of IPv4 (`255.255.255.0`, and any other) or the argument of IPv6 (`64`) makes
+/// one.
+pub(super) fn with_netmask(persistence: Persistence, text: &str) -> Result<Persistence, UsageError> {
+    if persistence.netmask().is_none() {
+        return super::values::number("-M", text, 1..=128).map(|length| persistence.with_prefix_len(length));
+    }
+    let fault =
+        || format!("-M: {text:?} is no netmask of IPv4; it is written in dotted form, such as 255.255.255.0");
+    match inet_aton(text) {
+        Some(mask) if text.contains('.') => Ok(persistence.with_netmask(mask)),
+        // 24 would be 0.0.0.24, which nobody means.
+        Some(_) => Err(UsageError::value(fault())),
+        None => Err(UsageError::usage(fault())),
     }
 }
 
@@ -167,6 +165,8 @@ fn inet_aton(text: &str) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::names::Numeric;
 
@@ -278,20 +278,16 @@ mod tests {
     }
 
     #[test]
-    fn netmasks_are_prefixes() {
-        let four = |text| prefix_length(text, Family::Ipv4).ok();
-        assert_eq!(four("255.255.255.255"), Some(32));
-        assert_eq!(four("255.255.255.0"), Some(24));
-        assert_eq!(four("255.255.0"), Some(16));
-        assert_eq!(four("0.0.0.0"), Some(0));
-        assert_eq!(four("255.0.255.0"), None);
-        assert_eq!(four("24"), None);
-        assert_eq!(four("abc"), None);
-        assert_eq!(four(""), None);
-        let six = |text| prefix_length(text, Family::Ipv6).ok();
+    fn a_netmask_of_ipv4_is_dotted_and_may_have_holes_and_that_of_ipv6_is_a_length() {
+        let single = |family| Persistence::new(family, Duration::from_secs(1));
+        let four = |text| with_netmask(single(Family::Ipv4), text).ok().and_then(|found| found.netmask());
+        for mask in ["255.255.255.255", "255.255.255.0", "0.0.0.0", "255.0.255.0", "0.0.0.24"] {
+            assert_eq!(four(mask), Some(mask.parse().unwrap()));
+        }
+        assert_eq!(four("255.255.0"), Some([255, 255, 0, 0].into()));
+        assert_eq!((four("24"), four("abc"), four("")), (None, None, None));
+        let six = |text| with_netmask(single(Family::Ipv6), text).ok().and_then(|found| found.prefix_len());
         assert_eq!(six("64"), Some(64));
-        assert_eq!(six("0"), None);
-        assert_eq!(six("129"), None);
-        assert_eq!(six("255.255.255.0"), None);
+        assert_eq!((six("0"), six("129"), six("255.255.255.0")), (None, None, None));
     }
 }

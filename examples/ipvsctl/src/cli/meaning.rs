@@ -7,7 +7,7 @@ use lvs_core::{
     SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelChecksum, VirtualService,
 };
 
-use super::addresses::{Endpoint, endpoint, prefix_length};
+use super::addresses::{Endpoint, endpoint, with_netmask};
 use super::options::{Parameter, Verb};
 use super::values::{number, scheduler_flags};
 use super::{Line, MONTH, TunnelType};
@@ -89,11 +89,10 @@ impl Line<'_> {
             ));
         }
         let family = key.family();
-        let prefix = self.netmask.map(|mask| prefix_length(mask, family)).transpose()?;
-        let persistence = self.persistence_timeout.map(|timeout| {
-            let persistence = Persistence::new(family, timeout);
-            prefix.map_or(persistence, |prefix| persistence.with_prefix_len(prefix))
-        });
+        // A mask is looked at also where there is nothing to mask.
+        let single = Persistence::new(family, self.persistence_timeout.unwrap_or_default());
+        let persistence = self.netmask.map_or(Ok(single), |mask| with_netmask(single, mask))?;
+        let persistence = self.persistence_timeout.map(|_| persistence);
         let scheduler = match self.scheduler {
             None | Some("") => SchedulerName::default(),
             Some(name) => {

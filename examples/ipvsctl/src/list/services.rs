@@ -230,14 +230,10 @@ pub(crate) enum Third {
 
 /// The netmask of persistence as `-M` takes it; nothing if each client is on its own.
 pub(crate) fn netmask(service: &VirtualService) -> Option<String> {
-    let length = service.persistence()?.prefix_len();
-    match service.key().family() {
-        lvs_core::Family::Ipv4 if length < 32 => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            Some(std::net::Ipv4Addr::from(mask).to_string())
-        }
-        lvs_core::Family::Ipv6 if length < 128 => Some(length.to_string()),
-        _ => None,
+    let persistence = service.persistence()?;
+    match persistence.netmask() {
+        Some(mask) => (!mask.is_broadcast()).then(|| mask.to_string()),
+        None => persistence.prefix_len().filter(|length| *length < 128).map(|length| length.to_string()),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn drain<W: Write>(session: &mut Session<'_, W>, drain: &Drain)
         session
             .write(&format!("destination {server} of {service}: weight from {} to 0\n", present.weight()))?;
     }
-    let decision = drain::Drain { ends_at: deadline.map(|deadline| Instant::ORIGIN + deadline) };
+    let decision = drain::Drain { service, ends_at: deadline.map(|deadline| Instant::ORIGIN + deadline) };
     let mut told = None;
     loop {
         let found = look(session, drain).await?;
@@ -42,7 +42,7 @@ pub(super) async fn drain<W: Write>(session: &mut Session<'_, W>, drain: &Drain)
                 session.write(&format!("destination {server} of {service}: somebody else removed it\n"))?;
                 return Ok(0);
             }
-            DrainProgress::Idle => Some("no active connection is left".to_owned()),
+            DrainProgress::Idle => Some("no connection is left".to_owned()),
             DrainProgress::Expired(lost) => {
                 Some(format!("its time is up, with {} active", connections(lost)))
             }

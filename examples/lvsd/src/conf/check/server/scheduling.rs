@@ -140,26 +140,26 @@ impl Scheduling {
         }
         let persistence = Persistence::new(family, self.persistence_timeout.unwrap_or(DEFAULT_PERSISTENCE));
         let Some(word) = &self.granularity else { return Some(persistence) };
-        let length = match family {
-            Family::Ipv4 => mask(cx, word),
-            Family::Ipv6 => cx.number_u8("persistence_granularity", word, 1..=128),
-        };
-        length.map(|length| persistence.with_prefix_len(length))
+        match family {
+            Family::Ipv4 => mask(cx, word).map(|mask| persistence.with_netmask(mask)),
+            Family::Ipv6 => cx
+                .number_u8("persistence_granularity", word, 1..=128)
+                .map(|length| persistence.with_prefix_len(length)),
+        }
     }
 }
 
-/// An IPv4 mask as a prefix length.
+/// An IPv4 mask: any four bytes.
 ///
-/// Differs from keepalived: it takes any four bytes, and `24` as 0.0.0.24, which nobody means.
-fn mask(cx: &mut Cx<'_>, word: &Word) -> Option<u8> {
-    let bits = word.text.parse::<Ipv4Addr>().ok().map(u32::from);
-    let length = bits.filter(|bits| bits.count_zeros() == bits.trailing_zeros());
-    if length.is_none() {
+/// Differs from keepalived: it takes `24` as 0.0.0.24, which nobody means.
+fn mask(cx: &mut Cx<'_>, word: &Word) -> Option<Ipv4Addr> {
+    let mask = word.text.parse().ok();
+    if mask.is_none() {
         let remedy = match word.text.parse::<u32>() {
             Ok(length @ 1..=32) => {
                 format!("write it as a mask: {}", Ipv4Addr::from(u32::MAX << (32 - length)))
             }
-            Ok(_) | Err(_) => "a mask has ones first and zeros behind them, such as 255.255.255.0".to_owned(),
+            Ok(_) | Err(_) => "write it as four numbers, such as 255.255.255.0".to_owned(),
         };
         cx.bad(
             word,
@@ -170,7 +170,7 @@ fn mask(cx: &mut Cx<'_>, word: &Word) -> Option<u8> {
             remedy,
         );
     }
-    length.and_then(|bits| u8::try_from(bits.count_ones()).ok())
+    mask
 }
 
 const fn merged(a: SchedulerFlags, b: SchedulerFlags) -> SchedulerFlags {
