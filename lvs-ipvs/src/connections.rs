@@ -101,11 +101,14 @@ impl Connections {
     /// ```
     ///
     /// # Errors
-    /// [`ConnectionsError::NoIpvs`], [`ConnectionsError::Forbidden`] or [`ConnectionsError::Open`].
+    /// [`ConnectionsError::NoIpvs`], [`ConnectionsError::Forbidden`], [`ConnectionsError::NoNamespace`] or
+    /// [`ConnectionsError::Open`].
     pub fn open_with(file: ConnectionFile, options: &Options) -> Result<Self, ConnectionsError> {
         let path = file.path();
-        options
-            .in_netns(|| File::open(path))
+        // What fails outside of the closure is entering the namespace.
+        let opened = options.in_netns(|| Ok(File::open(path)));
+        opened
+            .map_err(|source| ConnectionsError::of_namespace(path, source))?
             .map(Self::from_reader)
             .map_err(|source| ConnectionsError::of_open(path, source))
     }

@@ -246,6 +246,69 @@ fn without_synchronisation_the_new_master_does_not_know_the_connection() {
 }
 
 #[test]
+fn addresses_of_ipv6_move_with_an_open_connection_and_come_back_when_somebody_removes_them() {
+    const VIPS: [(&str, &str); 2] = [("eth0", "2001:db8:26::10"), ("eth1", "2001:db8:11::10")];
+    let net = Network::of_two();
+    net.client.add_address("eth0", "2001:db8:26::1/64");
+    for (router, last) in net.routers.iter().zip(ROUTERS) {
+        router.sysctl("net.ipv6.conf.all.forwarding", "1");
+        router.add_address("eth0", &format!("2001:db8:26::{last}/64"));
+        router.add_address("eth1", &format!("2001:db8:11::{last}/64"));
+    }
+    let servers = ["2001:db8:11::1", "2001:db8:11::2"];
+    let _talks = [0, 1].map(|server| {
+        let host = &net.servers[server].host;
+        host.add_address("eth0", &format!("{}/64", servers[server]));
+        host.default_route(VIPS[1].1);
+        EchoServer::start(host, Transport::Tcp, socket(servers[server], TALK))
+    });
+    let instance = |router: usize, ((interface, address), id): ((&str, &str), u8)| {
+        format!(
+            "vrrp_instance {interface} {{\n interface {interface}\n virtual_router_id {id}\n priority {}\n \
+             advert_int {}\n virtual_ipaddress {{\n fe80::{id} dev {interface}\n {address}/64 dev {interface}\n }}\n}}\n",
+            PRIORITIES[router], net.advert_interval
+        )
+    };
+    let servers = servers.map(|address| format!(" real_server {address} {TALK} {{\n }}\n")).concat();
+    let daemons = [0, 1].map(|router| {
+        let instances = [(VIPS[0], 51), (VIPS[1], 52)].map(|vip| instance(router, vip)).concat();
+        let config = format!(
+            "global_defs {{\n {SYNCHRONISED}\n vrrp_version 3\n}}\nvrrp_sync_group nat {{\n group {{\n eth0\n eth1\n }}\n}}\n\
+             {instances}virtual_server {} {TALK} {{\n lb_algo rr\n lb_kind NAT\n protocol TCP\n{servers}}}\n",
+            VIPS[0].1
+        );
+        peers::lvsd(&net.routers[router], &config, &[])
+    });
+    let owned_by = |owner: usize| {
+        poll_until(LIMIT, &format!("router {} alone has the addresses", ROUTERS[owner]), || {
+            let has = |host: &Host| VIPS.map(|(interface, address)| host.has_address(interface, address));
+            let seen = [has(&net.routers[owner]), has(&net.routers[1 - owner])];
+            if seen == [[true; 2], [false; 2]] { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
+    };
+    owned_by(0);
+    let mut talk = poll_until(LIMIT, "a conversation", || {
+        let (from, to) = (socket("2001:db8:26::1", 0).ip(), socket(VIPS[0].1, TALK));
+        let mut talk = Conversation::open(&net.client, Transport::Tcp, from, to, FETCH)?;
+        talk.say("hello", FETCH).map(|_| talk)
+    });
+    net.knows(1, &talk);
+
+    for (interface, address) in VIPS {
+        net.routers[0].delete_address(interface, &format!("{address}/64"));
+    }
+    talk.say("without the addresses for a moment", LIMIT).expect("the connection goes on");
+    owned_by(0);
+
+    let [master, backup] = daemons;
+    assert!(master.terminate().success(), "{}", master.log());
+    let answer = talk.say("on the other router", LIMIT).expect("the connection goes on");
+    assert_eq!(answer.count, 3);
+    owned_by(1);
+    assert!(backup.is_running(), "{}", backup.log());
+}
+
+#[test]
 fn a_mark_groups_http_and_https_and_persistence_keeps_a_client_on_one_server_for_both() {
     let net = Network::of_one();
     let _https = net.servers.each_ref().map(|server| peers::nginx_on(&server.host, 443, server.host.name()));

@@ -28,7 +28,15 @@ pub enum ConnectionsError {
         /// The system's answer.
         source: io::Error,
     },
-    /// Opening it failed in another way: too many open files, say, or what was given is no network namespace.
+    /// What was given to [`Options::with_netns`](crate::Options::with_netns) is no network namespace.
+    #[error(
+        "the file that was given is no network namespace: open one such as /run/netns/NAME or /proc/PID/ns/net"
+    )]
+    NoNamespace {
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Opening it failed in another way: too many open files, say.
     #[error("cannot open {path}")]
     Open {
         /// What was opened.
@@ -69,6 +77,14 @@ impl ConnectionsError {
             io::ErrorKind::NotFound => Self::NoIpvs { path, source },
             io::ErrorKind::PermissionDenied => Self::Forbidden { path, source },
             _ => Self::Open { path, source },
+        }
+    }
+
+    /// The network namespace could not be entered.
+    pub(super) fn of_namespace(path: &'static str, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(EINVAL) => Self::NoNamespace { source },
+            _ => Self::of_open(path, source),
         }
     }
 
@@ -191,5 +207,7 @@ fn shown(bytes: &[u8]) -> String {
     bytes.get(..LONGEST_SHOWN).unwrap_or(bytes).escape_ascii().to_string()
 }
 
+/// asm-generic/errno-base.h; of setns(2): not a file of a network namespace.
+const EINVAL: i32 = 22;
 /// Bytes of a wrong field that an error repeats.
 const LONGEST_SHOWN: usize = 64;
