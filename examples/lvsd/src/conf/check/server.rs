@@ -168,7 +168,7 @@ pub(super) fn warn_of_mixed_families(cx: &mut Cx<'_>, servers: &[VirtualServer],
         "the kernel runs no sync daemon beside a real server of another address family than its service's";
     cx.report(
         Diagnostic::warning(Code::Conflict, sync.at, message)
-            .label("whichever comes second is refused")
+            .label("no daemon runs; keepalived would leave out the server")
             .also(real.at, "such a real server")
             .help("leave out one of them"),
     );
