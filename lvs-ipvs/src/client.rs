@@ -5,6 +5,7 @@
 
 mod batch;
 mod exchange;
+mod names;
 mod read;
 mod statistics;
 
@@ -19,6 +20,7 @@ use crate::reading::Memory;
 use crate::types::Info;
 
 use exchange::unreadable;
+use names::Accepted;
 
 /// A connection to the kernel's IPVS in one network namespace.
 ///
@@ -27,12 +29,22 @@ use exchange::unreadable;
 /// or else by the program that the kernel is set to load modules with (`modprobe`), where this process may. A module
 /// that was unloaded and loaded again is found again.
 ///
+/// # How long a call keeps its thread
+///
+/// The kernel does all the work of an edit inside the call that sends it, on the calling thread, and the time limit of the
+/// [`Options`] counts only afterwards. 200 edits take milliseconds. But for a scheduler or persistence engine that it does
+/// not have, the kernel first runs `modprobe`, and waits for it, however long that takes; the same goes for the first use of
+/// IPVS itself. It does so once for each such name in a batch: see [`Client::apply`]. A program whose other tasks cannot
+/// wait for that long gives the client a thread with a runtime of its own, or sees to it that the schedulers are loaded
+/// before (at boot, `/etc/modules-load.d`) and that nobody can name others.
+///
 /// # What others edit meanwhile
 ///
 /// The kernel does not protect a reading against edits, and does not say when one was disturbed. What came in one piece
 /// is of one moment: all services up to about 90, the destinations of a service likewise. What did not is compared with
-/// the reading before it, or read once more: a service that one of them lacks is asked for by its key, which is exact;
-/// destinations must be the same twice in a row ([`Cause::Interrupted`](crate::Cause::Interrupted) if they never are).
+/// the reading before it, or else read until two readings in a row have no service that those before them lack (at most 5):
+/// a service that one of them lacks is asked for by its key, which is exact; destinations must be the same twice in a row
+/// ([`Cause::Interrupted`](crate::Cause::Interrupted) if they never are).
 ///
 /// Cancelling a call (dropping its future) is safe for the client; whether the kernel did what was asked is then
 /// unknown.
@@ -59,13 +71,19 @@ pub struct Client {
     netlink: Generic,
     loader: Loader,
     memory: Memory,
+    accepted: Accepted,
 }
 
 impl Client {
-    /// Opens a client for the network namespace of the calling thread. Must be called inside a tokio runtime.
+    /// Opens a client for the network namespace of the calling thread.
     ///
     /// # Errors
-    /// If no netlink socket can be made. That the kernel has no IPVS shows at the first call.
+    /// [`Cause::Transport`](crate::Cause::Transport): outside of a tokio runtime
+    /// ([`NoRuntime`](crate::TransportError::NoRuntime)), or if no netlink socket can be made. That the kernel has no IPVS
+    /// shows at the first call.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open() -> Result<Self, Error> {
         Self::open_with(&Options::default())
     }
@@ -73,11 +91,16 @@ impl Client {
     /// Opens a client with another timeout, or in another network namespace.
     ///
     /// # Errors
+    /// As [`Client::open`]; [`NamespaceForbidden`](crate::TransportError::NamespaceForbidden) without `CAP_SYS_ADMIN`,
+    /// [`NoNamespace`](crate::TransportError::NoNamespace) if the file is no network namespace.
+    ///
+    /// # Panics
     /// As [`Client::open`].
     pub fn open_with(options: &Options) -> Result<Self, Error> {
         let netlink = Generic::open_with(raw::FAMILY_NAME, options)
             .map_err(|error| Error::from_netlink(Operation::Open, error))?;
-        Ok(Self { netlink, loader: Loader::default(), memory: Memory::default() })
+        let (loader, memory) = (Loader::default(), Memory::default());
+        Ok(Self { netlink, loader, memory, accepted: Accepted::default() })
     }
 
     /// The same client, which runs no program to load the module `ip_vs`, or does. Default: it does.

@@ -101,11 +101,14 @@ impl Connections {
     /// ```
     ///
     /// # Errors
-    /// [`ConnectionsError::NoIpvs`], [`ConnectionsError::Forbidden`] or [`ConnectionsError::Open`].
+    /// [`ConnectionsError::NoIpvs`], [`ConnectionsError::Forbidden`], [`ConnectionsError::NoNamespace`] or
+    /// [`ConnectionsError::Open`].
     pub fn open_with(file: ConnectionFile, options: &Options) -> Result<Self, ConnectionsError> {
         let path = file.path();
-        options
-            .in_netns(|| File::open(path))
+        // What fails outside of the closure is entering the namespace.
+        let opened = options.in_netns(|| Ok(File::open(path)));
+        opened
+            .map_err(|source| ConnectionsError::of_namespace(path, source))?
             .map(Self::from_reader)
             .map_err(|source| ConnectionsError::of_open(path, source))
     }
@@ -159,9 +162,9 @@ impl<R: Read> Connections<R> {
                 self.phase = Phase::Ended;
                 return None;
             }
-            Err(source) => {
+            Err(answer) => {
                 let line = self.line.saturating_add(1);
-                return Some(self.end(ConnectionsError::Read { line, source }));
+                return Some(self.end(ConnectionsError::Read { line, answer }));
             }
         };
         Some(row.map_err(|defect| ConnectionsError::Row { line: self.line, defect }))
@@ -173,7 +176,7 @@ impl<R: Read> Connections<R> {
             Ok(Line::Complete(place)) => self.buffer.get(place).unwrap_or_default(),
             // Without a header nothing was said, not even that there are no connections.
             Ok(Line::TooLong | Line::Torn | Line::End) => &[],
-            Err(source) => return Err(ConnectionsError::Read { line: 1, source }),
+            Err(answer) => return Err(ConnectionsError::Read { line: 1, answer }),
         };
         let has_origin = row::has_origin(header).ok_or_else(|| ConnectionsError::no_table(header))?;
         self.phase = Phase::Rows { has_origin };

@@ -26,6 +26,12 @@ use crate::observation::Reported;
 /// - A sync daemon with an identifier that no packet carries (256 and above) is in the table as one on an interface that
 ///   cannot be.
 ///
+/// A service whose destinations others change during every reading of them does not keep the rest from being applied
+/// either, when everything is observed: it is in the table with every destination that one of these readings had, and in
+/// what is told. To remove one of them that is gone is a conflict ([`Drifted`](DataplaneErrorKind::Drifted)), to add one
+/// that all the readings missed likewise, and the applier observes again. The service alone
+/// ([`Scope::Service`]) is an error then.
+///
 /// [`unsayable`](Self::unsayable) has them in words. [`Client::list`] keeps them apart in the same way, other methods of
 /// [`Client`] give an error.
 ///

@@ -7,10 +7,13 @@ use lvs_netlink::KernelError;
 
 use crate::module::LoadFailure;
 
+/// What went wrong below IPVS: an error of lvs-netlink, which brings the messages to the kernel and back.
+pub use lvs_netlink::Error as TransportError;
+
 /// A failed operation.
 ///
 /// Its text names the operation, the object and the reason; [`std::error::Error::source`] holds the kernel's own
-/// answer where there is one.
+/// answer where there is one whose words the text does not repeat.
 ///
 /// ```
 /// use lvs_ipvs::{Cause, Client, Refusal};
@@ -72,6 +75,31 @@ impl Error {
         }
     }
 
+    /// Why it failed, with the names that the operation gives.
+    fn write_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Cause::Refused(Refusal::Other, answer) = &self.cause {
+            return write!(f, "{}: {answer}", self.cause);
+        }
+        let Operation::Change(Change::AddService(service) | Change::EditService(service)) = &*self.operation
+        else {
+            return write!(f, "{}", self.cause);
+        };
+        let scheduler = service.scheduler();
+        match (self.refusal(), service.persistence_engine()) {
+            (Some(Refusal::SchedulerAbsent), _) => write!(
+                f,
+                "the kernel has no scheduler {scheduler}, and no module ip_vs_{scheduler} for it (`modprobe \
+                 ip_vs_{scheduler}` says why)"
+            ),
+            (Some(Refusal::SchedulerOrEngineAbsent), Some(engine)) => write!(
+                f,
+                "the kernel has no scheduler {scheduler} and no module ip_vs_{scheduler} for it, or no persistence engine \
+                 {engine} and no module ip_vs_pe_{engine} for it (`modprobe` of either says why)"
+            ),
+            _ => write!(f, "{}", self.cause),
+        }
+    }
+
     /// Whether the kernel may have done it although no answer came. Then read before changing anything again.
     #[must_use]
     pub fn is_state_unknown(&self) -> bool {
@@ -81,19 +109,40 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.operation, self.cause)
+        write!(f, "{}: ", self.operation)?;
+        self.write_reason(f)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.cause)
+        match self.cause {
+            // The text has it.
+            Cause::Refused(Refusal::Other, _) => None,
+            _ => std::error::Error::source(&self.cause),
+        }
     }
 }
 
 impl From<Error> for DataplaneError {
     fn from(error: Error) -> Self {
-        Self::new(error.cause.kind(), error.operation.to_string(), error.cause)
+        Self::new(error.cause.kind(), error.operation.to_string(), Reason(error))
+    }
+}
+
+/// An error that does not say once more what was tried.
+#[derive(Debug)]
+struct Reason(Error);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_reason(f)
+    }
+}
+
+impl std::error::Error for Reason {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -166,9 +215,18 @@ pub enum Cause {
         /// How often it was read.
         attempts: u32,
     },
-    /// No answer, answers lost, or a failure of the socket.
-    #[error(transparent)]
-    Transport(lvs_netlink::Error),
+    /// No answer, answers lost, or a failure of the socket; the text says what the system answered, so that it is no
+    /// [`source`](std::error::Error::source) of its own.
+    ///
+    /// ```
+    /// use lvs_ipvs::{Cause, TransportError};
+    ///
+    /// fn is_timeout(error: &lvs_ipvs::Error) -> bool {
+    ///     matches!(error.cause(), Cause::Transport(TransportError::Timeout { .. }))
+    /// }
+    /// ```
+    #[error("{}", with_source(.0))]
+    Transport(TransportError),
     /// The kernel's answer could not be understood, or says something that these types cannot.
     #[error("cannot use the kernel's answer: {0}")]
     Unreadable(String),
@@ -185,11 +243,21 @@ impl Cause {
     fn kind(&self) -> DataplaneErrorKind {
         match self {
             Self::Refused(refusal, _) => refusal.kind(),
+            Self::Transport(TransportError::NamespaceForbidden { .. }) => DataplaneErrorKind::Forbidden,
             Self::NoIpvs(_) | Self::Interrupted { .. } | Self::Transport(_) | Self::Unreadable(_) => {
                 DataplaneErrorKind::Unavailable
             }
             Self::Unsupported(_) | Self::Follows => DataplaneErrorKind::Refused,
         }
+    }
+}
+
+/// What the transport says, and what the system said to it.
+fn with_source(error: &TransportError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
@@ -261,7 +329,7 @@ impl Refusal {
     }
 
     /// What an errno means only where something is changed.
-    fn of_change(change: &Change, errno: i32) -> Option<Self> {
+    pub(crate) fn of_change(change: &Change, errno: i32) -> Option<Self> {
         Some(match (change, errno) {
             (Change::AddService(service) | Change::EditService(service), ENOENT) => {
                 match service.persistence_engine() {
@@ -488,6 +556,42 @@ mod tests {
         assert_eq!(kind(ENOENT), DataplaneErrorKind::Refused);
         assert_eq!(kind(EPERM), DataplaneErrorKind::Forbidden);
         assert_eq!(kind(ENOMEM), DataplaneErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn a_missing_scheduler_or_engine_is_named_with_its_module() {
+        let service = VirtualService::new(key()).with_scheduler("zzz".parse().unwrap());
+        let scheduler = || refused(Change::AddService(service.clone()), ENOENT);
+        let text =
+            "the kernel has no scheduler zzz, and no module ip_vs_zzz for it (`modprobe ip_vs_zzz` says why)";
+        assert!(scheduler().to_string().ends_with(&format!(": {text}")), "{}", scheduler());
+        assert!(DataplaneError::from(scheduler()).to_string().ends_with(&format!(": {text}")));
+        let service = service.clone().with_persistence_engine(Some("foo".parse().unwrap()));
+        let either = refused(Change::EditService(service), ENOENT).to_string();
+        for name in ["no scheduler zzz", "ip_vs_zzz", "no persistence engine foo", "ip_vs_pe_foo"] {
+            assert!(either.contains(name), "{either}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_answered_is_said_once_and_the_transports_error_can_be_matched() {
+        let source = std::io::Error::from_raw_os_error(24);
+        let cause = lvs_netlink::Error::Io { operation: "create socket", source };
+        let error = Error::from_netlink(Operation::Open, cause);
+        assert_eq!(
+            error.to_string(),
+            "open a netlink socket for IPVS: netlink: create socket failed: Too many open files (os error 24)"
+        );
+        assert!(error.source().is_none(), "{:?}", error.source());
+        assert!(matches!(error.cause(), Cause::Transport(TransportError::Io { .. })));
+    }
+
+    #[test]
+    fn an_answer_that_means_nothing_here_is_said_as_it_came() {
+        let error = refused(Change::RemoveService(key()), 61);
+        let text = "remove service tcp 10.0.0.1:80: the kernel refuses it: No data available (os error 61)";
+        assert_eq!(error.to_string(), text);
+        assert!(error.source().is_none(), "{:?}", error.source());
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub use connections::{
     ConnectionsError, PersistenceData, RowDefect, UnknownState,
 };
 pub use dataplane::IpvsDataplane;
-pub use error::{Cause, Error, Operation, Refusal};
+pub use error::{Cause, Error, Operation, Refusal, TransportError};
 pub use lvs_netlink::{KernelError, Options};
 pub use module::LoadFailure;
 pub use types::{Info, ListedService, Listing, ServerEntry, ServiceEntry, Version};

@@ -9,6 +9,7 @@ use lvs_core::{
 
 use crate::convert::{self, Found, Unsayable};
 use crate::raw::{self, DecodeError};
+use crate::reading::DUMPS;
 
 /// What cannot be said, by service; those without a key that can be said come under `None`.
 pub(crate) type Unsaid = BTreeMap<Option<ServiceKey>, BTreeSet<String>>;
@@ -53,6 +54,16 @@ impl Observation {
         });
         let table = ServiceTable::new(service).with_servers(servers);
         self.table.insert(table);
+    }
+
+    /// Puts a service with whatever was seen of its destinations into the table, since they were changed all the time.
+    ///
+    /// One that is gone by now is in it all the same: to remove it is a conflict, and the applier observes again. One that
+    /// is there and was missed in some dumps is not taken for absent: a server that drains would be let go of for that.
+    pub(crate) fn read_torn_service_table(&mut self, service: VirtualService, seen: Vec<Found<RealServer>>) {
+        let key = service.key();
+        self.note(Some(key), torn_service(&key, "it counts with all that was seen"));
+        self.read_service_table(service, seen);
     }
 
     /// The sync daemons of a dump, each in its role; one that cannot be said is one that nobody desires.
@@ -121,6 +132,11 @@ pub(crate) fn unsayable_service(raw: &raw::Service, error: &DecodeError) -> Stri
 /// Which server cannot be said, and why.
 pub(crate) fn unsayable_server(service: &ServiceKey, server: &Unsayable) -> String {
     format!("service {service}: {}", server.reason)
+}
+
+/// Which service's destinations never held still, and what became of it.
+pub(crate) fn torn_service(service: &ServiceKey, outcome: &str) -> String {
+    format!("service {service}: others changed its destinations during each of {DUMPS} readings; {outcome}")
 }
 
 /// A service that nobody desires, in the place of one that cannot be said.
@@ -252,6 +268,22 @@ mod tests {
         let observation = observed(&[raw_service(1)], &[nameless, raw_server(2)]);
         assert_eq!(observation.table, desired(&[server(2)]));
         assert_eq!(observation.unsaid.len(), 1);
+    }
+
+    #[test]
+    fn a_service_that_never_holds_still_has_all_that_was_seen_as_it_was_last_and_is_told() {
+        let seen = |last, weight| {
+            let raw = altered_server(last, |server| server.weight = Some(weight));
+            convert::found(&raw, Family::Ipv4, convert::server)
+        };
+        let mut observation = Observation::default();
+        let seen = vec![seen(1, 1), seen(2, 1), seen(2, 7), seen(3, 1)];
+        observation.read_torn_service_table(VirtualService::new(key(1)), seen);
+        let last = server(2).with_weight(Weight::new(7).unwrap());
+        assert_eq!(observation.table, desired(&[server(1), last, server(3)]));
+        let told: Vec<_> = observation.unsaid.values().flatten().collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("tcp 10.0.0.1:80: others changed its destinations"), "{told:?}");
     }
 
     #[test]

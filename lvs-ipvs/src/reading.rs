@@ -7,6 +7,8 @@
 //! - A dump that fitted into one datagram is of one moment, and needs nothing more.
 //! - In one that did not, an entry that came before is removed, and the first of the next datagram is left out; one is
 //!   added, and the last comes again. So it is compared with the dump before it, which an earlier reading may have made.
+//!   Without an earlier reading two dumps can lack the same service, if the same edits are made again and again: then two
+//!   in a row must have none that those before them lack, unless the reader will soon read again and correct itself.
 //! - A service that only one of them has is settled by asking for it by its key, which is exact. Destinations cannot be
 //!   asked for singly: two dumps in a row must have the same ones.
 
@@ -50,24 +52,38 @@ impl Shape {
     }
 }
 
+/// Who reads. Closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody who may never read again.
+    OneShot,
+    /// An applier, which reads again and again: what the first reading missed, the next one has.
+    Applier,
+}
+
 /// What earlier readings found, as far as the next one needs it: no more than the table has.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    services: BTreeSet<ServiceKey>,
+    /// `None` before the first reading.
+    services: Option<BTreeSet<ServiceKey>>,
     /// Only of services whose destinations do not fit into one datagram.
     destinations: BTreeMap<ServiceKey, BTreeSet<ServerKey>>,
 }
 
 impl Memory {
     /// A reading of all services begins.
-    pub(crate) fn read_services(&self) -> ServicesReading {
-        ServicesReading { known: self.services.clone(), dumps: 0 }
+    pub(crate) fn read_services(&self, reader: Reader) -> ServicesReading {
+        let quiet_needed = match (reader, &self.services) {
+            (Reader::OneShot, None) => 2,
+            (Reader::Applier, _) | (_, Some(_)) => 1,
+        };
+        ServicesReading { known: self.services.clone().unwrap_or_default(), quiet_needed, quiet: 0, dumps: 0 }
     }
 
     /// A reading of all services ended with these.
     pub(crate) fn services_are(&mut self, services: BTreeSet<ServiceKey>) {
         self.destinations.retain(|key, _| services.contains(key));
-        self.services = services;
+        self.services = Some(services);
     }
 
     /// A reading of the destinations of a service begins.
@@ -95,6 +111,10 @@ impl Memory {
 pub(crate) struct ServicesReading {
     /// Everything that was seen.
     known: BTreeSet<ServiceKey>,
+    /// How many dumps in a row must have nothing that those before them lack, before it is believed to be all.
+    quiet_needed: u32,
+    /// How many there are so far.
+    quiet: u32,
     dumps: u32,
 }
 
@@ -106,7 +126,8 @@ impl ServicesReading {
         self.dumps += 1;
         let has_news = !dump.is_subset(&self.known);
         self.known.extend(dump);
-        if has_news && self.dumps < DUMPS {
+        self.quiet = if has_news { 0 } else { self.quiet + 1 };
+        if self.quiet < self.quiet_needed && self.dumps < DUMPS {
             return Verdict::Again;
         }
         let missing: Vec<_> = self.known.difference(dump).copied().collect();

@@ -31,7 +31,8 @@ pub struct Listing {
     /// The services, in the order in which the kernel tells them.
     pub services: Vec<ListedService>,
     /// What is left out, a line for each service (left out with its servers) and server, sorted. Others made them: a
-    /// service of a protocol other than TCP, UDP and SCTP, a server that bypasses the balancer.
+    /// service of a protocol other than TCP, UDP and SCTP, a server that bypasses the balancer. A service whose
+    /// destinations others changed during every reading of them is here, too.
     pub unsayable: Vec<String>,
 }
 

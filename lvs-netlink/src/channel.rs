@@ -9,6 +9,7 @@ use netlink_sys::{Socket as NetlinkSocket, SocketAddr};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
@@ -155,7 +156,7 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Must be called inside a tokio runtime.
+    /// [`Error::NoRuntime`] outside of a tokio runtime; panics in one without an I/O driver.
     pub(crate) fn open(protocol: Protocol, options: &Options) -> Result<Self, Error> {
         let number = match protocol {
             Protocol::Route => netlink_sys::protocols::NETLINK_ROUTE,
@@ -170,11 +171,13 @@ impl Channel {
 
     /// Tests play the kernel on `NETLINK_USERSOCK`, hence the number and the peer.
     pub(crate) fn open_number(number: isize, options: &Options, peer: u32) -> Result<Self, Error> {
-        let mut socket =
-            options.in_netns(|| NetlinkSocket::new(number)).map_err(io_error(match options.netns {
-                Some(_) => "create socket in the network namespace",
-                None => "create socket",
-            }))?;
+        // Without one, AsyncFd panics.
+        if Handle::try_current().is_err() {
+            return Err(Error::NoRuntime);
+        }
+        // What fails outside of the closure is entering the namespace.
+        let socket = options.in_netns(|| Ok(NetlinkSocket::new(number))).map_err(Error::of_namespace)?;
+        let mut socket = socket.map_err(io_error("create socket"))?;
         socket.set_non_blocking(true).map_err(io_error("set non-blocking"))?;
         optional("set NETLINK_EXT_ACK", socket.set_ext_ack(true))?;
         optional("set NETLINK_CAP_ACK", socket.set_cap_ack(true))?;

@@ -119,6 +119,29 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// The socket was to be opened on a thread that is in no tokio runtime.
+    #[error(
+        "netlink: there is no tokio runtime on this thread: open the socket inside one that was built with `enable_all` \
+         (in a function under `#[tokio::main]`, in `Runtime::block_on`, or after `Runtime::enter`)"
+    )]
+    NoRuntime,
+    /// EPERM: this process may not enter the network namespace that was given.
+    #[error(
+        "netlink: entering the network namespace is not permitted: CAP_SYS_ADMIN is missing (run as root; it is needed in \
+         the namespace's own user namespace too), or a security module or a container forbids it"
+    )]
+    NamespaceForbidden {
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// EINVAL: what was given as a network namespace is another kind of file.
+    #[error(
+        "netlink: the file that was given is no network namespace: open one such as /run/netns/NAME or /proc/PID/ns/net"
+    )]
+    NoNamespace {
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The kernel refused the request.
     #[error("netlink: {operation} failed")]
     Kernel {
@@ -174,6 +197,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why the network namespace could not be entered.
+    pub(crate) fn of_namespace(source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::EPERM) => Self::NamespaceForbidden { source },
+            Some(libc::EINVAL) => Self::NoNamespace { source },
+            _ => Self::Io { operation: "enter the network namespace", source },
+        }
+    }
+
     /// Whether requests may have been applied although their results are not known.
     ///
     /// Then the kernel's state must be observed before it is changed again.
@@ -189,5 +221,20 @@ impl Error {
             Self::Kernel { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_cannot_be_entered_has_a_remedy() {
+        let of = |errno| Error::of_namespace(io::Error::from_raw_os_error(errno));
+        let forbidden = of(libc::EPERM);
+        assert!(matches!(forbidden, Error::NamespaceForbidden { .. }), "{forbidden:?}");
+        assert!(forbidden.to_string().contains("CAP_SYS_ADMIN is missing"), "{forbidden}");
+        assert!(matches!(of(libc::EINVAL), Error::NoNamespace { .. }));
+        assert!(matches!(of(libc::ENOMEM), Error::Io { .. }));
     }
 }

@@ -94,11 +94,24 @@ pub struct Generic {
 
 impl Generic {
     /// Opens a socket for the family of that name with the default [`Options`]. The family need not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::Io`] if the system has no socket for it.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open(name: impl Into<String>) -> Result<Self, Error> {
         Self::open_with(name, &Options::default())
     }
 
     /// Opens a socket for the family of that name. The family need not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::NamespaceForbidden`] and [`Error::NoNamespace`] in another
+    /// network namespace; [`Error::Io`] if the system has no socket for it.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open_with(name: impl Into<String>, options: &Options) -> Result<Self, Error> {
         let socket = Socket::open_with(Protocol::Generic, options)?;
         Ok(Self { socket, name: name.into(), family: None, commands: Outgoing::default() })
@@ -264,6 +277,16 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Sends those that were not sent yet, and returns what [`finish`](Self::finish) would if no more came. Costs a send:
+    /// for a command whose result decides about others, or that takes the kernel long.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn flush(&mut self) -> Result<&BTreeMap<usize, KernelError>, Error> {
+        self.send().await?;
+        Ok(&self.refused)
+    }
+
     /// Sends the rest, and returns the commands that the kernel refused by their place among those that were pushed,
     /// from 0.
     ///
@@ -383,6 +406,17 @@ mod tests {
         let refused = batch.finish().await.unwrap();
         let expected = [1, 4].map(|place| (place, KernelError::from_errno(libc::EOPNOTSUPP)));
         assert_eq!(refused, BTreeMap::from(expected));
+    }
+
+    #[tokio::test]
+    async fn what_was_flushed_has_its_results_before_the_rest_is_pushed() {
+        let mut control = Generic::open("nlctrl").unwrap();
+        let mut batch = control.batch().await.unwrap();
+        batch.push(&[200, CTRL_VERSION, 0, 0]).await.unwrap();
+        assert_eq!(batch.flush().await.unwrap().keys().collect::<Vec<_>>(), [&0]);
+        assert_eq!(batch.flush().await.unwrap().len(), 1, "nothing is sent twice");
+        batch.push(&[201, CTRL_VERSION, 0, 0]).await.unwrap();
+        assert_eq!(batch.finish().await.unwrap().into_keys().collect::<Vec<_>>(), [0, 1]);
     }
 
     #[tokio::test]

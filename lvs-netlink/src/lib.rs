@@ -38,9 +38,13 @@
 //!
 //! # Runtime
 //!
-//! Sockets belong to the tokio runtime in which they were opened (its I/O and time drivers must be enabled).
-//! The kernel handles a request inside `send`, on the calling thread: 200 address changes take about 10 ms.
-//! Run large batches on a thread where that does not matter.
+//! Sockets belong to the tokio runtime in which they were opened. Outside of one, opening is an error
+//! ([`Error::NoRuntime`]); in one without an I/O driver (`enable_io`) tokio panics, and without a time driver
+//! (`enable_time`) it panics when something is waited for.
+//!
+//! The kernel handles a request inside `send`, on the calling thread: 200 address changes take about 10 ms, and a request
+//! for which the kernel loads a module takes as long as that. No timeout ends it. Run such requests, and large batches, on
+//! a thread where that does not matter.
 
 #![forbid(unsafe_code)]
 

@@ -36,14 +36,25 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Opens a monitor of these multicast groups (`RTNLGRP_*`) with the default [`Options`]. Must be called inside
-    /// a tokio runtime.
+    /// Opens a monitor of these multicast groups (`RTNLGRP_*`) with the default [`Options`].
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::Io`] if the system has no socket for it.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open(protocol: Protocol, groups: &[u32]) -> Result<Self, Error> {
         Self::open_with(protocol, groups, &Options::default())
     }
 
-    /// Opens a monitor. The receive buffer decides how large a burst it survives. Must be called inside a tokio
-    /// runtime.
+    /// Opens a monitor. The receive buffer decides how large a burst it survives.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::NamespaceForbidden`] and [`Error::NoNamespace`] in another
+    /// network namespace; [`Error::Io`] if the system has no socket for it.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open_with(protocol: Protocol, groups: &[u32], options: &Options) -> Result<Self, Error> {
         let channel = Channel::open(protocol, options)?;
         for &group in groups {

@@ -43,12 +43,25 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens a socket with the default [`Options`]. Must be called inside a tokio runtime.
+    /// Opens a socket with the default [`Options`].
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::Io`] if the system has no socket for it.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open(protocol: Protocol) -> Result<Self, Error> {
         Self::open_with(protocol, &Options::default())
     }
 
-    /// Opens a socket. Must be called inside a tokio runtime.
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::NamespaceForbidden`] and [`Error::NoNamespace`] in another
+    /// network namespace; [`Error::Io`] if the system has no socket for it.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without `enable_io`. Without `enable_time` the calls that wait panic.
     pub fn open_with(protocol: Protocol, options: &Options) -> Result<Self, Error> {
         Ok(Self::on(Channel::open(protocol, options)?, options))
     }

@@ -165,6 +165,29 @@ fn a_socket_can_belong_to_another_network_namespace() {
 }
 
 #[test]
+fn a_file_that_is_no_network_namespace_is_an_error_that_says_so() {
+    in_fresh_namespace(|| async {
+        for path in ["/dev/null", "/proc/self/ns/uts"] {
+            let options = Options::default().with_netns(std::fs::File::open(path).unwrap().into());
+            let error = Socket::open_with(Protocol::Route, &options).unwrap_err();
+            assert!(matches!(error, Error::NoNamespace { .. }), "{path}: {error:?}");
+            assert!(error.to_string().contains("/run/netns/NAME"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn opening_outside_of_a_runtime_is_an_error_with_the_remedy() {
+    let of_socket = Socket::open(Protocol::Route).unwrap_err();
+    let of_monitor = Monitor::open(Protocol::Route, &[RTNLGRP_IPV4_IFADDR]).unwrap_err();
+    let of_generic = Generic::open("nlctrl").unwrap_err();
+    for error in [of_socket, of_monitor, of_generic] {
+        assert!(matches!(error, Error::NoRuntime), "{error:?}");
+        assert!(error.to_string().contains("enable_all"), "{error}");
+    }
+}
+
+#[test]
 fn an_absent_family_is_an_error_of_its_own_and_looked_for_again() {
     in_fresh_namespace(|| async {
         for name in ["lvs-none", "", "a name that is longer than any family has"] {

@@ -358,24 +358,26 @@ fn counters_are_those_that_ipvsadm_prints_and_are_set_to_zero_for_one_service_or
         let line = listed.lines().find(|line| line.contains(mark)).unwrap_or_default();
         line.split_whitespace().skip(2).map(|number| number.parse().unwrap()).collect()
     };
+    // The kernel adds up service and server one after the other.
     let ours = |host: &Host, key: ServiceKey| {
-        on(host, async |_| {
-            let statistics = Client::open()?.statistics(Scope::Everything).await?;
-            let service = statistics.services.get(&key).context("the service")?;
-            let server = service.servers.values().next().context("the server")?;
-            let numbers = [service.counters, server.counters].map(|it| {
-                vec![
-                    it.connections,
-                    it.incoming_packets,
-                    it.outgoing_packets,
-                    it.incoming_bytes,
-                    it.outgoing_bytes,
-                ]
+        poll_until(Duration::from_secs(20), "a service counts what its only server does", || {
+            let numbers = on(host, async |_| {
+                let statistics = Client::open()?.statistics(Scope::Everything).await?;
+                let service = statistics.services.get(&key).context("the service")?;
+                let server = service.servers.values().next().context("the server")?;
+                Ok([service.counters, server.counters].map(|it| {
+                    vec![
+                        it.connections,
+                        it.incoming_packets,
+                        it.outgoing_packets,
+                        it.incoming_bytes,
+                        it.outgoing_bytes,
+                    ]
+                }))
             });
-            assert_eq!(numbers[0], numbers[1], "one server");
-            Ok(numbers[0].clone())
+            let [service, server] = numbers.map_err(|error: anyhow::Error| error.to_string())?;
+            if service == server { Ok(service) } else { Err(format!("{service:?} and {server:?}")) }
         })
-        .unwrap()
     };
     packets(&host);
     poll_until(Duration::from_secs(20), "both count 3 connections", || {

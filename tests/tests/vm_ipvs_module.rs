@@ -5,12 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lvs_core::{Change, Dataplane as _, DataplaneErrorKind, Protocol, Scope, ServiceKey, VirtualService};
-use lvs_ipvs::{Cause, Client, Connections, ConnectionsError, IpvsDataplane, LoadFailure};
+use lvs_core::{
+    Change, Dataplane as _, DataplaneErrorKind, Family, Persistence, Protocol, Scope, ServiceKey,
+    VirtualService,
+};
+use lvs_ipvs::{Cause, Client, Connections, ConnectionsError, IpvsDataplane, LoadFailure, Refusal};
 use lvs_tests::{peers, poll_until, require_ipvs};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SCRIPT: &str = "/tmp/lvs-modprobe";
+const LOG: &str = "/tmp/lvs-modprobe.log";
 const LOADER: &str = "/proc/sys/kernel/modprobe";
 
 /// Keeps the kernel from loading modules; lets it load them again, and gives it IPVS back, when dropped.
@@ -30,6 +34,15 @@ impl NoLoading {
         let script = format!("#!/bin/sh\n[ $# = 1 ] && exec {} \"$1\"\nexit 1\n", self.loader);
         fs::write(SCRIPT, script).expect("a script");
         fs::set_permissions(SCRIPT, fs::Permissions::from_mode(0o755)).expect("an executable script");
+        fs::write(LOADER, SCRIPT).expect("another module loader");
+    }
+
+    /// Lets the kernel load modules, and writes down each attempt.
+    fn note_attempts(&self) {
+        let script = format!("#!/bin/sh\necho \"$@\" >> {LOG}\nexec {} \"$@\"\n", self.loader);
+        fs::write(SCRIPT, script).expect("a script");
+        fs::set_permissions(SCRIPT, fs::Permissions::from_mode(0o755)).expect("an executable script");
+        fs::write(LOG, "").expect("a log");
         fs::write(LOADER, SCRIPT).expect("another module loader");
     }
 
@@ -57,6 +70,45 @@ fn unload() {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
     });
+}
+
+/// The kernel runs a program for each edit with an absent scheduler or engine, while the edit is being sent.
+async fn one_attempt_for_each_absent_name(client: &mut Client, loading: &NoLoading) {
+    let service = |number: u8, scheduler: &str, engine: Option<&str>| {
+        let key = ServiceKey::address(Protocol::Udp, ([10, 0, 1, number], 5060).into());
+        let engine = engine.map(|name| name.parse().expect("a name"));
+        let service = VirtualService::new(key).with_scheduler(scheduler.parse().expect("a name"));
+        service.with_persistence(Some(Persistence::new(Family::Ipv4, LIMIT))).with_persistence_engine(engine)
+    };
+    loading.note_attempts();
+    let edits: Vec<_> = (0..200)
+        .map(|number| match number % 4 {
+            0 => service(number, "rr", None),
+            1 => service(number, "rr", Some("foo")),
+            2 => service(number, "wlc", Some("foo")),
+            _ => service(number, "zzz", None),
+        })
+        .map(Change::AddService)
+        .collect();
+    let results = client.apply(&edits).await.expect("an answer");
+    for (number, result) in results.iter().enumerate() {
+        let refusal = result.as_ref().err().and_then(lvs_ipvs::Error::refusal);
+        let (expected, module) = match number % 4 {
+            0 => (None, ""),
+            1 | 2 => (Some(Refusal::SchedulerOrEngineAbsent), "ip_vs_pe_foo"),
+            _ => (Some(Refusal::SchedulerAbsent), "ip_vs_zzz"),
+        };
+        assert_eq!(refusal, expected, "edit {number}: {result:?}");
+        if let Err(error) = result {
+            assert!(error.to_string().contains(module), "{error}");
+        }
+    }
+    let log = fs::read_to_string(LOG).expect("the log");
+    for module in ["ip_vs_pe_foo", "ip_vs_zzz"] {
+        assert_eq!(log.lines().filter(|line| line.ends_with(module)).count(), 1, "{log}");
+    }
+    assert_eq!(client.services().await.expect("the services").len(), 50);
+    client.flush().await.expect("no services");
 }
 
 #[test]
@@ -114,6 +166,9 @@ fn a_missing_module_is_an_error_with_a_remedy_and_a_loaded_one_is_found_again() 
         loading.allow_loading();
 
         assert_eq!(Connections::open().expect("the file is there again").count(), 0);
+
+        one_attempt_for_each_absent_name(dataplane.client(), &loading).await;
+        loading.allow_loading();
 
         // Also when it goes and comes back between two calls.
         unload();

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use lvs_core::{
-    Change, Protocol, RealServer, Scope, ServerKey, ServiceKey, ServiceTable, Table, VirtualService, Weight,
+    Change, Dataplane as _, Protocol, RealServer, Scope, ServerKey, ServiceKey, ServiceTable, Table,
+    VirtualService, Weight,
 };
-use lvs_ipvs::{Cause, Client, Refusal};
+use lvs_ipvs::{Cause, Client, IpvsDataplane, Refusal};
 use lvs_tests::{Host, require_ipvs};
 
 /// Runs a test on a host of its own: a table of its own, too.
@@ -225,6 +226,53 @@ fn destinations_of_many_datagrams_are_all_read_or_it_is_an_error() -> Result<()>
         assert!(entries.len() >= usize::from(STABLE), "at rest it is read");
         Ok(())
     })
+}
+
+#[test]
+fn a_service_that_never_holds_still_keeps_nobody_from_reading_the_others() -> Result<()> {
+    const STABLE: u16 = 250;
+    require_ipvs();
+    let host = Host::new("balancer");
+    let (busy, calm) = (service(1, STABLE), service(2, 16));
+    on(&host, async || make(&mut Client::open()?, &Table::from_iter([busy, calm.clone()])).await)?;
+    let edits = |round| {
+        let add = |number| Change::AddServer(key(1), server(number));
+        let remove = |number| Change::RemoveServer(key(1), server(number).key());
+        disorder(round, STABLE, 30, add, remove)
+    };
+    let (result, rounds) = beside_edits(&host, edits, |order| {
+        on(&host, async || {
+            let mut dataplane = IpvsDataplane::new(Client::open()?);
+            order.send(ALL_THE_TIME)?;
+            let (mut observed_torn, mut listed_torn) = (0, 0);
+            for _ in 0..100 {
+                let table = dataplane.observe(Scope::Everything).await?;
+                assert_eq!(table.service(&key(2)), Some(&calm));
+                let read = table.service(&key(1)).context("the busy service")?;
+                let told: Vec<_> = dataplane.unsayable().collect();
+                if told.is_empty() {
+                    assert_eq!((0..STABLE).find(|&it| read.server(&server(it).key()).is_none()), None);
+                } else {
+                    assert!(told.len() == 1 && told[0].contains("changed its destinations"), "{told:?}");
+                    observed_torn += 1;
+                }
+                let listing = Client::open()?.list(None).await?;
+                let calm = listing.services.iter().find(|listed| listed.entry.service.key() == key(2));
+                assert_eq!(calm.context("the calm service")?.servers.len(), 16);
+                if listing.services.len() == 1 {
+                    let told = &listing.unsayable;
+                    assert!(told.len() == 1 && told[0].contains("changed its destinations"), "{told:?}");
+                    listed_torn += 1;
+                }
+                if observed_torn > 1 && listed_torn > 1 {
+                    return Ok(());
+                }
+            }
+            anyhow::bail!("it held still: {observed_torn} observations torn, {listed_torn} lists")
+        })
+    });
+    println!("{rounds} rounds of edits");
+    result
 }
 
 #[test]

@@ -85,9 +85,9 @@ impl Summary {
         self.rows.push(Row { name: name.to_owned(), result, counts, took });
     }
 
-    /// Notes a stage that was not run, and the flag that says so.
-    pub(crate) fn left_out(&mut self, name: &str, flag: &str) {
-        let result = Outcome::LeftOut(flag.to_owned());
+    /// Notes a stage that was not run, and the flag that says so or what is missing for it.
+    pub(crate) fn left_out(&mut self, name: &str, cause: &str) {
+        let result = Outcome::LeftOut(cause.to_owned());
         self.rows.push(Row { name: name.to_owned(), result, counts: None, took: Duration::ZERO });
     }
 
@@ -105,7 +105,7 @@ impl fmt::Display for Summary {
             let (result, remark) = match &row.result {
                 Outcome::Passed => ("ok", String::new()),
                 Outcome::Failed(reason) => ("FAILED", format!("  {reason}")),
-                Outcome::LeftOut(flag) => ("left out", format!("  because of {flag}")),
+                Outcome::LeftOut(cause) => ("left out", format!("  because of {cause}")),
             };
             let took = match row.took {
                 Duration::ZERO => String::new(),

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use lvs_core::applier::{ApplierOptions, ApplierStatus, Foreign, keep_applied};
 use lvs_core::{Role, SyncRole, Table, Timeouts};
-use lvs_ipvs::{Client, IpvsDataplane, Refusal};
+use lvs_ipvs::{Cause, Client, IpvsDataplane, Refusal};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -92,7 +92,7 @@ fn start(desired: watch::Receiver<Table>, lvs: &Lvs) -> anyhow::Result<Waiting> 
     }
     worker::start("ipvs", open, async move |mut ipvs: IpvsDataplane| {
         let status = watch::Sender::new(ApplierStatus::default());
-        let before = if sets_timeouts { ipvs.client().timeouts().await.ok() } else { None };
+        let before = if sets_timeouts { present_timeouts(ipvs.client()).await } else { None };
         let mut ipvs = keep_applied(ipvs, desired, options, status.clone()).await;
         let reached = status.borrow().reached;
         let mut released = status.borrow().in_sync || !reached;
@@ -101,6 +101,15 @@ fn start(desired: watch::Receiver<Table>, lvs: &Lvs) -> anyhow::Result<Waiting> 
         }
         released
     })
+}
+
+/// The kernel's timeouts, or those that its module begins with where it is not loaded yet.
+async fn present_timeouts(client: &mut Client) -> Option<Timeouts> {
+    match client.timeouts().await {
+        Ok(timeouts) => Some(timeouts),
+        Err(error) if matches!(error.cause(), Cause::NoIpvs(_)) => Some(Timeouts::default()),
+        Err(_) => None,
+    }
 }
 
 /// What is done when our own services are gone; whether all of it was.

@@ -278,9 +278,9 @@ impl<'de> Deserialize<'de> for ServiceTable {
         }
         for ReadDrain { address, within: Number(seconds) } in servers.draining.unwrap_or_default() {
             if table.drain(address, Duration::from_secs(seconds.into())).is_some() {
-                let both =
-                    format_args!("server {address} is in `servers` and in `draining`: leave out one of them");
-                return Err(D::Error::custom(both));
+                return Err(D::Error::custom(format_args!(
+                    "server {address} is in `servers` and in `draining`: leave out one of them"
+                )));
             }
         }
         Ok(table)

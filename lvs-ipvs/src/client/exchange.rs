@@ -13,7 +13,19 @@ impl Client {
     pub(super) async fn change(&mut self, change: Change) -> Result<(), Error> {
         let bytes = convert::change_bytes(&change).ok_or_else(|| unsupported(&change))?;
         let request = Request::from_payload(bytes);
-        self.send(&Operation::Change(change), &request).await.map(drop)
+        let operation = Operation::Change(change);
+        let result = self.send(&operation, &request).await.map(drop);
+        if let Operation::Change(change) = &operation {
+            match &result {
+                Ok(()) => self.accepted.note(change),
+                Err(error) => {
+                    if let Some(refusal) = error.refusal() {
+                        self.accepted.note_refusal(change, refusal);
+                    }
+                }
+            }
+        }
+        result
     }
 
     pub(super) async fn tell(&mut self, operation: &Operation, message: &Message) -> Result<(), Error> {

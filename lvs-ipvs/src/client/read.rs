@@ -9,9 +9,9 @@ use super::Client;
 use super::exchange::unreadable;
 use crate::convert::{self, Found};
 use crate::error::{Cause, Error, Operation, Refusal};
-use crate::observation::{Observation, unsayable_server, unsayable_service};
+use crate::observation::{Observation, torn_service, unsayable_server, unsayable_service};
 use crate::raw::{self, Command, Counters, DecodeError, Message};
-use crate::reading::{DUMPS, Verdict};
+use crate::reading::{DUMPS, Reader, Verdict};
 use crate::types::{ListedService, Listing, ServerEntry, ServiceEntry};
 
 impl Client {
@@ -23,7 +23,7 @@ impl Client {
     /// See [`Error`]; an entry that [`VirtualService`] cannot say is one: see [`Client::list`].
     pub async fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
         let operation = Operation::ReadServices;
-        let answers = self.raw_services(Counters::Read).await?;
+        let answers = self.raw_services(Counters::Read, Reader::OneShot).await?;
         services(&answers).map_err(|error| unreadable(operation, error))
     }
 
@@ -47,7 +47,7 @@ impl Client {
         let operation = Operation::ReadDestinations(*key);
         let found =
             self.found_destinations(key, Counters::Read, convert::server_entry, |entry| entry.server.key());
-        let Some(answers) = found.await? else {
+        let Some(answers) = found.await?.whole(key)? else {
             return Err(Error::refused(operation, KernelError::from_errno(ESRCH)));
         };
         servers(answers).map_err(|error| unreadable(operation, error))
@@ -70,7 +70,9 @@ impl Client {
     /// All services with their servers, or the one with that key if there is one, with their counters; and in words what
     /// of them cannot be said.
     ///
-    /// A service that is removed meanwhile is left out. What else others edit meanwhile: see [`Client`].
+    /// A service that is removed meanwhile is left out. One whose destinations never hold still
+    /// ([`Cause::Interrupted`] of [`Client::destinations`]) is left out and said in words. What else others edit meanwhile:
+    /// see [`Client`].
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,7 +92,7 @@ impl Client {
     pub async fn list(&mut self, only: Option<&ServiceKey>) -> Result<Listing, Error> {
         let answers = match only {
             Some(key) => self.raw_service(key).await?.into_iter().collect(),
-            None => self.raw_services(Counters::Read).await?,
+            None => self.raw_services(Counters::Read, Reader::OneShot).await?,
         };
         let (mut services, mut unsayable) = (Distinct::with_capacity(answers.len()), BTreeSet::new());
         for raw in &answers {
@@ -104,7 +106,14 @@ impl Client {
             let key = entry.service.key();
             let found = self
                 .found_destinations(&key, Counters::Read, convert::server_entry, |entry| entry.server.key());
-            let Some(answers) = found.await? else { continue };
+            let answers = match found.await? {
+                Destinations::Absent => continue,
+                Destinations::All(answers) => answers,
+                Destinations::Torn(_) => {
+                    unsayable.insert(torn_service(&key, "left out"));
+                    continue;
+                }
+            };
             let mut servers = Distinct::with_capacity(answers.len());
             for found in answers {
                 match found {
@@ -124,8 +133,8 @@ impl Client {
     /// A service that is removed meanwhile is left out. What else others edit meanwhile: see [`Client`].
     ///
     /// # Errors
-    /// See [`Error`]; an entry that a table cannot say is one. [`Client::list`] and
-    /// [`IpvsDataplane`](crate::IpvsDataplane) go on without such entries.
+    /// See [`Error`]; an entry that a table cannot say is one, and [`Cause::Interrupted`] of one service. [`Client::list`]
+    /// and [`IpvsDataplane`](crate::IpvsDataplane) go on in both cases.
     pub async fn table(&mut self) -> Result<Table, Error> {
         let mut table = Table::default();
         for entry in self.services().await? {
@@ -151,14 +160,22 @@ impl Client {
     pub(crate) async fn observe(&mut self, only: Option<&ServiceKey>) -> Result<Observation, Error> {
         let services = match only {
             Some(key) => self.raw_service(key).await?.into_iter().collect(),
-            None => self.raw_services(Counters::Skip).await?,
+            None => self.raw_services(Counters::Skip, Reader::Applier).await?,
         };
         let mut observation = Observation::default();
         for service in observation.read_services(&services).into_values() {
             let key = service.key();
             let found = self.found_destinations(&key, Counters::Skip, convert::server, RealServer::key);
-            if let Some(answers) = found.await? {
-                observation.read_service_table(service, answers);
+            match found.await? {
+                Destinations::Absent => {}
+                Destinations::Torn(seen) if only.is_none() => {
+                    observation.read_torn_service_table(service, seen);
+                }
+                found => {
+                    if let Some(answers) = found.whole(&key)? {
+                        observation.read_service_table(service, answers);
+                    }
+                }
             }
         }
         if only.is_none() {
@@ -169,7 +186,7 @@ impl Client {
 
     /// What a table can say of all services, without their destinations.
     pub(crate) async fn observe_services(&mut self) -> Result<Observation, Error> {
-        let answers = self.raw_services(Counters::Skip).await?;
+        let answers = self.raw_services(Counters::Skip, Reader::Applier).await?;
         let mut observation = Observation::default();
         let services = observation.read_services(&answers);
         observation.table = services.into_values().map(ServiceTable::new).collect();
@@ -187,9 +204,13 @@ impl Client {
     }
 
     /// The kernel's own words about all services.
-    pub(super) async fn raw_services(&mut self, with: Counters) -> Result<Vec<raw::Service>, Error> {
+    pub(super) async fn raw_services(
+        &mut self,
+        with: Counters,
+        reader: Reader,
+    ) -> Result<Vec<raw::Service>, Error> {
         let read = |bytes: &[u8]| Message::parse_service(bytes, with);
-        let mut reading = self.memory.read_services();
+        let mut reading = self.memory.read_services(reader);
         loop {
             let question = Message::new(Command::GetService);
             let (mut answers, shape) = self.dump(&Operation::ReadServices, &question, read).await?;
@@ -220,14 +241,14 @@ impl Client {
         }
     }
 
-    /// What `say` makes of the destinations of that service; `None` if the kernel says that there is no such service.
+    /// What `say` makes of the destinations of that service.
     pub(super) async fn found_destinations<T>(
         &mut self,
         key: &ServiceKey,
         with: Counters,
         say: fn(&raw::Destination, Family) -> Result<T, DecodeError>,
         named: fn(&T) -> ServerKey,
-    ) -> Result<Option<Vec<Found<T>>>, Error> {
+    ) -> Result<Destinations<T>, Error> {
         let family = key.family();
         let read = |bytes: &[u8]| {
             let Some(octets) = Message::destination(bytes)? else { return Ok(None) };
@@ -237,24 +258,29 @@ impl Client {
         let operation = Operation::ReadDestinations(*key);
         let question = Message::about(Command::GetDest, convert::raw_key(key));
         let mut reading = self.memory.read_destinations(key);
+        let mut seen = Vec::new();
         loop {
-            let (answers, shape) = self.dump(&operation, &question, read).await?;
+            let (mut answers, shape) = self.dump(&operation, &question, read).await?;
             let keys = answers.iter().filter_map(|found| match found {
                 Ok(server) => Some(named(server)),
                 Err(unsayable) => unsayable.address,
             });
             match reading.handle_dump(keys, shape) {
                 Verdict::Complete => self.memory.destinations_are(key, reading),
-                Verdict::Again | Verdict::Confirm(_) => continue,
+                Verdict::Again | Verdict::Confirm(_) => {
+                    seen.append(&mut answers);
+                    continue;
+                }
                 Verdict::Torn => {
-                    return Err(Error::new(operation, Cause::Interrupted { attempts: DUMPS }));
+                    seen.append(&mut answers);
+                    return Ok(Destinations::Torn(seen));
                 }
             }
             // The kernel answers the question for an absent service with no destinations, too.
             if answers.is_empty() && self.raw_service(key).await?.is_none() {
-                return Ok(None);
+                return Ok(Destinations::Absent);
             }
-            return Ok(Some(answers));
+            return Ok(Destinations::All(answers));
         }
     }
 
@@ -265,6 +291,31 @@ impl Client {
         };
         let servers = servers.into_iter().map(|entry| entry.server);
         Ok(Some(ServiceTable::new(service).with_servers(servers)))
+    }
+}
+
+/// What was read of the destinations of a service. Closed.
+#[derive(Debug)]
+pub(super) enum Destinations<T> {
+    /// The kernel says that there is no such service.
+    Absent,
+    /// All that were there.
+    All(Vec<Found<T>>),
+    /// Others changed them during every dump: what all the dumps had, the last one last.
+    Torn(Vec<Found<T>>),
+}
+
+impl<T> Destinations<T> {
+    /// All of them; `None` if there is no such service.
+    pub(super) fn whole(self, service: &ServiceKey) -> Result<Option<Vec<Found<T>>>, Error> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::All(answers) => Ok(Some(answers)),
+            Self::Torn(_) => {
+                let cause = Cause::Interrupted { attempts: DUMPS };
+                Err(Error::new(Operation::ReadDestinations(*service), cause))
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::Client;
 use crate::convert;
 use crate::error::Error;
 use crate::raw::{self, Counters};
+use crate::reading::Reader;
 
 impl Client {
     /// Counters, rates and numbers of connections of everything, of the services alone, or of one service.
@@ -19,7 +20,7 @@ impl Client {
     pub async fn statistics(&mut self, scope: Scope) -> Result<TableStatistics, Error> {
         let services = match &scope {
             Scope::Service(key) => self.raw_service(key).await?.into_iter().collect(),
-            _ => self.raw_services(Counters::Read).await?,
+            _ => self.raw_services(Counters::Read, Reader::OneShot).await?,
         };
         let mut statistics = TableStatistics::default();
         for raw in services {
@@ -30,8 +31,8 @@ impl Client {
                 let named = |raw: &raw::Destination, family| {
                     Ok((convert::server_key(raw, family)?, convert::server_statistics(raw)))
                 };
-                let found = self.found_destinations(&key, Counters::Read, named, |(name, _)| *name).await?;
-                let Some(servers) = found else { continue };
+                let found = self.found_destinations(&key, Counters::Read, named, |(name, _)| *name);
+                let Some(servers) = found.await?.whole(&key)? else { continue };
                 // Only a destination without a name is unsayable here.
                 entry.servers = servers.into_iter().flatten().collect();
             }

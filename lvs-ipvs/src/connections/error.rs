@@ -28,13 +28,21 @@ pub enum ConnectionsError {
         /// The system's answer.
         source: io::Error,
     },
-    /// Opening it failed in another way: too many open files, say, or what was given is no network namespace.
-    #[error("cannot open {path}")]
+    /// What was given to [`Options::with_netns`](crate::Options::with_netns) is no network namespace.
+    #[error(
+        "the file that was given is no network namespace: open one such as /run/netns/NAME or /proc/PID/ns/net"
+    )]
+    NoNamespace {
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Opening it failed in another way: too many open files, say.
+    #[error("cannot open {path}: {answer}")]
     Open {
         /// What was opened.
         path: &'static str,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer; the text has it.
+        answer: io::Error,
     },
     /// The first line is not the header of a connection table. Nothing else was read.
     #[error(
@@ -46,12 +54,12 @@ pub enum ConnectionsError {
         found: String,
     },
     /// Reading failed. The rows from this line on are missing.
-    #[error("cannot read line {line} of the connection table")]
+    #[error("cannot read line {line} of the connection table: {answer}")]
     Read {
         /// The line, counted from 1; the header is the first.
         line: u64,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer; the text has it.
+        answer: io::Error,
     },
     /// One row is not as it should be. Those after it can be read.
     #[error("line {line} of the connection table: {defect}")]
@@ -68,7 +76,15 @@ impl ConnectionsError {
         match source.kind() {
             io::ErrorKind::NotFound => Self::NoIpvs { path, source },
             io::ErrorKind::PermissionDenied => Self::Forbidden { path, source },
-            _ => Self::Open { path, source },
+            _ => Self::Open { path, answer: source },
+        }
+    }
+
+    /// The network namespace could not be entered.
+    pub(super) fn of_namespace(path: &'static str, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(EINVAL) => Self::NoNamespace { source },
+            _ => Self::of_open(path, source),
         }
     }
 
@@ -191,5 +207,7 @@ fn shown(bytes: &[u8]) -> String {
     bytes.get(..LONGEST_SHOWN).unwrap_or(bytes).escape_ascii().to_string()
 }
 
+/// asm-generic/errno-base.h; of setns(2): not a file of a network namespace.
+const EINVAL: i32 = 22;
 /// Bytes of a wrong field that an error repeats.
 const LONGEST_SHOWN: usize = 64;

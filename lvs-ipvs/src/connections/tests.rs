@@ -261,7 +261,10 @@ fn a_missing_file_and_a_forbidden_one_say_what_to_do() {
 fn a_file_that_is_no_network_namespace_is_refused() {
     let options = Options::default().with_netns(File::open("/dev/null").unwrap().into());
     let error = Connections::open_with(ConnectionFile::Origin, &options).unwrap_err();
-    assert!(matches!(error, ConnectionsError::Open { .. } | ConnectionsError::Forbidden { .. }), "{error:?}");
+    assert!(
+        matches!(error, ConnectionsError::NoNamespace { .. } | ConnectionsError::Forbidden { .. }),
+        "{error:?}"
+    );
 }
 
 /// What the kernel wrote for real: the commands, and what each printed.

@@ -135,9 +135,7 @@ pub(super) fn tcp(cx: &mut Cx<'_>, node: &Node) -> CheckDraft {
 pub(super) fn http(cx: &mut Cx<'_>, node: &Node) -> CheckDraft {
     let mut draft = HttpDraft::default();
     cx.statements(Kind::HttpGet, HTTP, inner(node), &mut draft, &mut Seen::default());
-    if !draft.had_url {
-        cx.lacks(node, "url", "url { path / }");
-    }
+    cx.needs(node, "url", "url { path / }");
     CheckDraft {
         at: node.keyword.span,
         probe: ProbeDraft::Http { requests: draft.requests, host: draft.host },
@@ -168,7 +166,6 @@ pub(super) struct TcpDraft {
 pub(super) struct HttpDraft {
     options: Options,
     requests: Vec<RequestDraft>,
-    had_url: bool,
     host: Option<String>,
 }
 
@@ -221,7 +218,6 @@ pub(super) const HTTP: &[Keyword<HttpDraft>] = &{
     let [a, b, c, d, e, f, g, h, i] = options();
     [
         Keyword::block("url", "url { path PATH … }", 0, 0, |cx, n, d: &mut HttpDraft| {
-            d.had_url = true;
             d.requests.extend(request(cx, n));
         })
         .repeatable(),
@@ -243,7 +239,6 @@ pub(super) const HTTP: &[Keyword<HttpDraft>] = &{
 #[derive(Default)]
 pub(super) struct RequestDraft {
     path: Option<String>,
-    had_path: bool,
     host: Option<String>,
     status_codes: Vec<RangeInclusive<u16>>,
 }
@@ -265,7 +260,6 @@ impl RequestDraft {
 pub(super) const URL: &[Keyword<RequestDraft>] = &[
     Keyword::value("path", "path /PATH", |cx, n, d| {
         let word = first(n);
-        d.had_path = true;
         if !word.text.starts_with('/') {
             cx.bad(
                 word,
@@ -293,9 +287,7 @@ pub(super) const URL: &[Keyword<RequestDraft>] = &[
 fn request(cx: &mut Cx<'_>, node: &Node) -> Option<RequestDraft> {
     let mut draft = RequestDraft::default();
     cx.statements(Kind::Url, URL, inner(node), &mut draft, &mut Seen::default());
-    if !draft.had_path {
-        cx.lacks(node, "path", "path /");
-    }
+    cx.needs(node, "path", "path /");
     Some(draft).filter(|draft| draft.path.is_some())
 }
 

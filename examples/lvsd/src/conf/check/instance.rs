@@ -68,12 +68,8 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node, global: &global::Draft) -> Opt
     cx.needs_name(name);
     let mut draft = Draft::default();
     cx.statements(Kind::Instance, TABLE, inner(node), &mut draft, &mut Seen::default());
-    if draft.interface.said.is_none() {
-        cx.lacks(node, "interface", "interface eth0");
-    }
-    if draft.virtual_router_id.said.is_none() {
-        cx.lacks(node, "virtual_router_id", "virtual_router_id 51");
-    }
+    cx.needs(node, "interface", "interface eth0");
+    cx.needs(node, "virtual_router_id", "virtual_router_id 51");
     let family = draft.family(cx);
     let version = draft.version(cx, family, global);
     let strict = draft.strict(global);

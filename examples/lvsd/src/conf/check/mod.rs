@@ -311,6 +311,27 @@ impl Cx<'_> {
         }
     }
 
+    /// Whether an option of a line is there for the first time; those of one name exclude each other. `theirs` is what
+    /// keepalived makes of two.
+    fn is_first_option(&mut self, seen: &mut Seen, name: &'static str, word: &Word, theirs: &str) -> bool {
+        let Some((_, first)) = seen.0.iter().find(|(known, _)| *known == name) else {
+            seen.0.push((name, word.span));
+            return true;
+        };
+        let message = if name == &*word.text {
+            format!("`{name}` is there twice")
+        } else {
+            format!("{} comes after another word for the {name}", word.shown())
+        };
+        self.report(
+            Diagnostic::error(Code::Duplicate, word.span, message)
+                .label("the second time")
+                .also(*first, "the first time")
+                .help(format!("remove one of them; {theirs}")),
+        );
+        false
+    }
+
     fn unknown<T>(&mut self, kind: Kind, table: &[Keyword<T>], node: &Node) {
         // Looking for the nearest spelling takes its time.
         if self.diagnostics.count_only() {
@@ -369,14 +390,11 @@ impl Cx<'_> {
         self.report(diagnostic);
     }
 
-    /// Says that a block lacks a statement it must have.
-    fn lacks(&mut self, node: &Node, what: &str, example: &str) {
-        self.report(lacks(node, what, example));
-    }
-
-    /// The same with another way out.
-    fn lacks_with(&mut self, node: &Node, what: &str, example: &str, help: &str) {
-        self.report(lacks(node, what, example).help(help));
+    /// A keyword without which the block is nothing. One that stands there and is wrong was reported already.
+    fn needs(&mut self, node: &Node, what: &str, example: &str) {
+        if !says(node, what) {
+            self.report(lacks(node, what, example));
+        }
     }
 
     /// A warning: what cannot be is replaced by something that keepalived takes, too.
@@ -400,6 +418,11 @@ fn lacks(node: &Node, what: &str, example: &str) -> Diagnostic {
     Diagnostic::error(Code::MissingKeyword, node.span(), format!("`{}` has no `{what}`", &node.keyword.text))
         .label(format!("`{what}` is missing in this block"))
         .help(format!("add a line such as `{example}`"))
+}
+
+/// Whether the keyword stands in the block, rightly or wrongly.
+fn says(node: &Node, keyword: &str) -> bool {
+    inner(node).iter().any(|statement| &*statement.keyword.text == keyword)
 }
 
 /// The statements of a node's block; none if it has no block.

@@ -107,9 +107,7 @@ impl Objects {
     fn script(&mut self, cx: &mut Cx<'_>, node: &Node, name: &Word) -> Weight {
         let mut draft = ScriptDraft::default();
         cx.statements(Kind::Script, SCRIPT, inner(node), &mut draft, &mut Seen::default());
-        if !says(node, "script") {
-            cx.lacks(node, "script", "script /usr/local/bin/check");
-        }
+        cx.needs(node, "script", "script /usr/local/bin/check");
         let interval = draft.interval.unwrap_or(Duration::from_secs(1));
         if let Some(mut script) = draft.script {
             script.user = draft.user;
@@ -132,8 +130,7 @@ impl Objects {
         cx.statements(Kind::TrackProcess, PROCESS, inner(node), &mut draft, &mut Seen::default());
         let quorum = draft.quorum(cx);
         match draft.command {
-            None if says(node, "process") => {}
-            None => cx.lacks(node, "process", "process haproxy"),
+            None => cx.needs(node, "process", "process haproxy"),
             Some((command, at)) => {
                 let has_arguments = command.len() > 1;
                 let program = command.first().map_or("", |program| program);
@@ -167,8 +164,7 @@ impl Objects {
         let mut draft = FileDraft::default();
         cx.statements(Kind::TrackFile, FILE, inner(node), &mut draft, &mut Seen::default());
         match draft.path {
-            None if says(node, "file") => {}
-            None => cx.lacks(node, "file", "file /run/priority"),
+            None => cx.needs(node, "file", "file /run/priority"),
             Some(path) => self.files.push(TrackFile {
                 name: name.text.to_string(),
                 at: node.keyword.span,
@@ -178,11 +174,6 @@ impl Objects {
         }
         draft.weight.unwrap_or(Weight { number: 1, reverse: false })
     }
-}
-
-/// Whether the keyword stands in the block, rightly or wrongly.
-fn says(node: &Node, keyword: &str) -> bool {
-    inner(node).iter().any(|statement| &*statement.keyword.text == keyword)
 }
 
 fn block_of(kind: TrackedKind) -> &'static str {

@@ -16,7 +16,7 @@ use super::super::model::{Lvs, RealServer, VirtualServer};
 use super::super::source::Span;
 use super::super::tree::Node;
 use super::checker::{self, CheckDraft, Policy};
-use super::{Cx, Keyword, Seen, first, inner};
+use super::{Cx, Keyword, Seen, first, inner, says};
 use forwarding::method;
 use scheduling::{Own, Scheduling};
 
@@ -44,7 +44,7 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Checked> {
         return None;
     }
     let address_at = node.args.last().map_or(word.span, |last| word.span.to(last.span));
-    if !draft.had_method {
+    if !says(node, "lb_kind") && !says(node, "lvs_method") {
         cx.report(
             Diagnostic::warning(
                 Code::MissingKeyword,
@@ -60,10 +60,9 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Checked> {
         addressed(cx, node, word, &mut draft)?
     };
     let real_servers = real_servers(cx, &mut draft, key);
-    let had_real_server = draft.had_real_server;
     let server =
         VirtualServer { at: node.keyword.span, service: draft.scheduling.finish(cx, key), real_servers };
-    if server.real_servers.is_empty() && !had_real_server {
+    if !says(node, "real_server") {
         cx.report(
             Diagnostic::warning(
                 Code::MissingKeyword,
@@ -78,10 +77,8 @@ pub(super) fn check(cx: &mut Cx<'_>, node: &Node) -> Option<Checked> {
 
 /// The key of `virtual_server ADDRESS PORT`.
 fn addressed(cx: &mut Cx<'_>, node: &Node, word: &Word, draft: &mut VirtualDraft) -> Option<ServiceKey> {
-    if draft.protocol_at.is_none() {
-        cx.lacks(node, "protocol", "protocol TCP");
-    }
-    let address = host_address(cx, "virtual_server", word);
+    cx.needs(node, "protocol", "protocol TCP");
+    let address = cx.router("virtual_server", word);
     let port = port(cx, "virtual_server", node.args.get(1));
     let address = SocketAddr::new(address?, port?);
     if address.port() == 0 && !draft.scheduling.is_persistent() {
@@ -171,7 +168,7 @@ pub(super) fn warn_of_mixed_families(cx: &mut Cx<'_>, servers: &[VirtualServer],
         "the kernel runs no sync daemon beside a real server of another address family than its service's";
     cx.report(
         Diagnostic::warning(Code::Conflict, sync.at, message)
-            .label("whichever comes second is refused")
+            .label("no daemon runs; keepalived would leave out the server")
             .also(real.at, "such a real server")
             .help("leave out one of them"),
     );
@@ -254,7 +251,6 @@ fn real_servers(cx: &mut Cx<'_>, draft: &mut VirtualDraft, service: ServiceKey) 
 pub(super) struct VirtualDraft {
     scheduling: Scheduling,
     method: Forwarding,
-    had_method: bool,
     protocol: Option<Protocol>,
     protocol_at: Option<Span>,
     ip_family: Option<(Family, Span)>,
@@ -263,7 +259,6 @@ pub(super) struct VirtualDraft {
     host: Option<String>,
     policy: Policy,
     real_servers: Vec<RealDraft>,
-    had_real_server: bool,
 }
 
 struct RealDraft {
@@ -303,7 +298,9 @@ pub(super) const VIRTUAL: &[Keyword<VirtualDraft>] = &[
     Keyword::value("protocol", "protocol TCP|UDP|SCTP", |cx, n, d| {
         d.protocol_at = Some(n.keyword.span);
         let protocols = [("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
-        d.protocol = cx.one_of("protocol", first(n), &protocols);
+        let said = protocols.into_iter().find(|(name, _)| first(n).text.eq_ignore_ascii_case(name));
+        d.protocol =
+            said.map(|(_, protocol)| protocol).or_else(|| cx.one_of("protocol", first(n), &protocols));
     }),
     Keyword::value("ip_family", "ip_family inet|inet6", |cx, n, d| {
         let families = [("inet", Family::Ipv4), ("inet6", Family::Ipv6)];
@@ -352,7 +349,6 @@ pub(super) const VIRTUAL: &[Keyword<VirtualDraft>] = &[
         1,
         2,
         |cx, n, d: &mut VirtualDraft| {
-            d.had_real_server = true;
             d.real_servers.extend(real_server(cx, n));
         },
     )
@@ -391,7 +387,7 @@ fn real_server(cx: &mut Cx<'_>, node: &Node) -> Option<RealDraft> {
     let word = node.args.first()?;
     let mut options = RealOptions::default();
     cx.statements(Kind::RealServer, REAL, inner(node), &mut options, &mut Seen::default());
-    let address = host_address(cx, "real_server", word);
+    let address = cx.router("real_server", word);
     let port = match node.args.get(1) {
         None => Some(None),
         Some(_) => port(cx, "real_server", node.args.get(1)).map(Some),
@@ -406,26 +402,11 @@ fn scheduler(cx: &mut Cx<'_>, node: &Node) -> Option<SchedulerName> {
 }
 
 fn virtual_method(cx: &mut Cx<'_>, node: &Node, draft: &mut VirtualDraft) {
-    draft.had_method = true;
     draft.method = method(cx, node).unwrap_or_default();
 }
 
 fn weight(cx: &mut Cx<'_>, node: &Node, least: u32) -> Option<Weight> {
     cx.number_u32("weight", first(node), least..=Weight::MAX.value()).and_then(Weight::new)
-}
-
-/// An address that packets can be sent to.
-fn host_address(cx: &mut Cx<'_>, what: &str, word: &Word) -> Option<IpAddr> {
-    let address = cx.ip(what, word)?;
-    if address.is_unspecified() || address.is_multicast() {
-        cx.bad(
-            word,
-            format!("`{what}` takes the address of a host, not {}", word.shown()),
-            "no host can have it",
-        );
-        return None;
-    }
-    Some(address)
 }
 
 /// 0 if there is none.

@@ -559,3 +559,16 @@ warning[no-effect]: `notification_email` has no effect: lvsd sends no mail yet
     assert!(shown.contains(" smtp_alert\n   |  ---------- this, too"), "{shown}");
     assert!(shown.contains("= help: `notify` scripts can tell of changes"), "{shown}");
 }
+
+#[test]
+fn a_keyword_that_stood_there_and_was_wrong_is_not_missing() {
+    for (right, wrong, code) in [
+        (" interface eth0", " interface", "missing-parameter 2:2"),
+        (" interface eth0", " interface eth0 eth1", "surplus-words 2:17"),
+        (" virtual_router_id 1", " virtual_router_id", "missing-parameter 3:2"),
+        (" virtual_ipaddress {\n 10.0.0.1\n }", " virtual_ipaddress", "missing-block 4:2"),
+        (" virtual_router_id 1", " virtual_router_id 1\n state MASTER\n priority", "missing-parameter 5:2"),
+    ] {
+        refused(&instance("").replace(right, wrong), &[code]);
+    }
+}

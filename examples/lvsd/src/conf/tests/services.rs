@@ -70,10 +70,88 @@ fn what_no_tunnel_has_is_refused_at_the_word() {
         ("TUN type gue", "missing-parameter 2:2"),
         ("TUN type gue port", "missing-parameter 2:23"),
         ("TUN type gue port 65536", "out-of-range 2:28"),
+        ("TUN type gre csum nocsum", "duplicate 2:28"),
+        ("TUN type gre csum csum", "duplicate 2:28"),
+        ("TUN nocsum type ipip nocsum", "duplicate 2:31"),
+        ("TUN type gre type gue", "duplicate 2:23"),
+        ("TUN port 80 port 80", "duplicate 2:22"),
+        ("TUN type gue port 6080 csum nocsum", "surplus-words 2:38"),
     ] {
         let text = service("").replace("lb_kind NAT", &format!("lb_kind {words}"));
         assert_eq!(complaints(&text), [code], "{words}: {}", shown(&read(&text)));
     }
+}
+
+#[test]
+fn a_real_server_s_contradicting_words_are_refused_as_the_service_s_are() {
+    for (words, code) in [
+        ("TUN type gre csum nocsum", "duplicate 7:32"),
+        ("TUN type gre remcsum csum", "duplicate 7:35"),
+        ("TUN type gue port 6080 csum nocsum", "surplus-words 7:42"),
+        ("DR csum", "surplus-words 7:17"),
+    ] {
+        let text = service(&format!(" real_server 10.0.0.3 80 {{\n  lvs_method {words}\n }}"));
+        assert_eq!(complaints(&text), [code], "{words}: {}", shown(&read(&text)));
+    }
+    let said =
+        shown(&read(&service(" real_server 10.0.0.3 80 {\n  lvs_method TUN type gre csum nocsum\n }")));
+    assert!(said.contains("`nocsum` comes after another word for the checksum"), "{said}");
+}
+
+#[test]
+fn a_keyword_that_stood_there_and_was_wrong_is_not_missing() {
+    for (right, wrong, code) in [
+        ("lb_kind NAT", "lb_kind TUN type gue port 6080 csum nocsum", "surplus-words 2:38"),
+        ("lb_kind NAT", "lb_kind", "missing-parameter 2:2"),
+        ("lb_kind NAT", "lvs_method", "missing-parameter 2:2"),
+        ("lb_kind NAT", "lb_kind nat", "bad-value 2:10"),
+        ("protocol TCP", "protocol UDP TCP", "surplus-words 3:15"),
+        ("protocol TCP", "protocol", "missing-parameter 3:2"),
+        ("protocol TCP", "protocol ICMP", "bad-value 3:11"),
+        ("real_server 10.0.0.2 80 {", "real_server 10.0.0.2 80 90 {", "surplus-words 4:26"),
+        ("real_server 10.0.0.2 80 {", "real_server {", "missing-parameter 4:2"),
+        ("real_server 10.0.0.2 80 {", "real_server 10.0.0.x 80 {", "bad-value 4:14"),
+    ] {
+        let text = service("").replace(right, wrong);
+        assert_eq!(complaints(&text), [code], "{wrong}: {}", shown(&read(&text)));
+    }
+    let http = " real_server 10.0.0.3 80 {\n  HTTP_GET {\n   WRONG\n  }\n }";
+    for (wrong, code) in [("url", "missing-block 8:4"), ("url {\n path\n }", "missing-parameter 9:2")] {
+        let text = service(&http.replace("WRONG", wrong));
+        assert_eq!(complaints(&text), [code], "{wrong}: {}", shown(&read(&text)));
+    }
+}
+
+#[test]
+fn protocols_are_known_in_letters_of_either_case() {
+    let names = ["tcp", "Tcp", "TCP", "udp", "uDP", "sctp", "SCTp"];
+    let protocols = names.map(|name| {
+        let text = service("").replace("protocol TCP", &format!("protocol {name}"));
+        match good(&text).virtual_servers[0].service.key() {
+            ServiceKey::Address { protocol, .. } => protocol,
+            key => panic!("{key}"),
+        }
+    });
+    let [tcp, udp, sctp] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    assert_eq!(protocols, [tcp, tcp, tcp, udp, udp, sctp, sctp]);
+}
+
+#[test]
+fn a_prefix_length_of_an_address_of_a_service_or_server_is_left_out() {
+    for length in ["/32", "/24", "/0", "/33", "/x", "/"] {
+        let text = service("")
+            .replace("10.0.0.1 80", &format!("10.0.0.1{length} 80"))
+            .replace("10.0.0.2 80", &format!("10.0.0.2{length} 80"));
+        let config = with_warnings(&text, &["out-of-range 1:16", "out-of-range 4:14"]);
+        assert_eq!(config.virtual_servers[0].service.key().to_string(), "tcp 10.0.0.1:80", "{length}");
+        assert_eq!(config.virtual_servers[0].real_servers[0].address.to_string(), "10.0.0.2:80", "{length}");
+    }
+    let text =
+        "virtual_server fd00::1/128 80 {\n lb_kind NAT\n protocol TCP\n real_server fd00::2/64 80 {\n }\n}\n";
+    let config = with_warnings(text, &["out-of-range 1:16", "out-of-range 4:14"]);
+    assert_eq!(config.virtual_servers[0].service.key().to_string(), "tcp [fd00::1]:80");
+    assert_eq!(config.virtual_servers[0].real_servers[0].address.to_string(), "[fd00::2]:80");
+    assert_eq!(complaints(&service("").replace("10.0.0.1 80", "10.0.0.1-12 80")), ["bad-value 1:16"]);
 }
 
 #[test]
@@ -301,6 +379,10 @@ fn wrong_sync_daemons_are_refused_and_one_for_nobody_is_left_out() {
         ("eth0 group 10.0.0.1", "bad-value 2:29"),
         ("eth0 id 3 foo 4", "bad-value 2:28"),
         ("eth0 id 3 id 4", "duplicate 2:28"),
+        ("eth0 inst V inst V", "duplicate 2:30"),
+        ("eth0 V inst W", "duplicate 2:25"),
+        ("eth0 V id 3 inst W", "duplicate 2:30"),
+        ("eth0 V W", "bad-value 2:25"),
     ] {
         assert_eq!(complaints(&of_global(&format!("lvs_sync_daemon {words}"))), [code], "{words}");
     }

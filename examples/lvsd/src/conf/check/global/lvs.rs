@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lvs_core::{InvalidSyncDaemon, SyncDaemon, SyncRole, Timeouts};
 
-use super::super::{Cx, first};
+use super::super::{Cx, Seen, first};
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::lexer::Word;
 use crate::conf::model::{FlushOnStop, Lvs, Synchronisation, VrrpInstance};
@@ -52,12 +52,12 @@ impl LvsDraft {
     pub(super) fn set_timeouts(&mut self, cx: &mut Cx<'_>, node: &Node) {
         let mut timeouts = Timeouts::UNCHANGED;
         let mut words = node.args.iter();
-        let mut said: Vec<&str> = Vec::new();
+        let mut seen = Seen::default();
         while let Some(word) = words.next() {
-            let place = match &*word.text {
-                "tcp" => &mut timeouts.tcp,
-                "tcpfin" => &mut timeouts.tcp_fin,
-                "udp" => &mut timeouts.udp,
+            let (name, place) = match &*word.text {
+                "tcp" => ("tcp", &mut timeouts.tcp),
+                "tcpfin" => ("tcpfin", &mut timeouts.tcp_fin),
+                "udp" => ("udp", &mut timeouts.udp),
                 _ => {
                     cx.bad(
                         word,
@@ -67,7 +67,7 @@ impl LvsDraft {
                     return;
                 }
             };
-            if !said_once(cx, &mut said, word) {
+            if !cx.is_first_option(&mut seen, name, word, LAST_HOLDS) {
                 return;
             }
             let Some(seconds) = value(cx, word, words.next()) else { return };
@@ -181,18 +181,19 @@ fn sync(cx: &mut Cx<'_>, node: &Node) -> Option<SyncDraft> {
     let mut draft = SyncDraft::new(node.span(), cx.interface("lvs_sync_daemon", first(node))?);
     let mut words = node.args.iter().skip(1).peekable();
     // Without `inst` the instance stands in the second place.
-    draft.instance = words.next_if(|word| !OPTIONS.contains(&&*word.text)).cloned();
-    let mut said: Vec<&str> = Vec::new();
+    draft.instance = words.next_if(|word| option(word).is_none()).cloned();
+    let mut seen = Seen(draft.instance.iter().map(|name| (INSTANCE, name.span)).collect());
     while let Some(word) = words.next() {
-        if !OPTIONS.contains(&&*word.text) {
+        let Some(option) = option(word) else {
             cx.bad(
                 word,
                 format!("`lvs_sync_daemon` does not know {}", word.shown()),
                 "options are inst, id, maxlen, port, ttl and group, each with its value",
             );
             return None;
-        }
-        if !said_once(cx, &mut said, word) {
+        };
+        let theirs = if option == INSTANCE { "keepalived would take the first" } else { LAST_HOLDS };
+        if !cx.is_first_option(&mut seen, option, word, theirs) {
             return None;
         }
         let value = value(cx, word, words.next())?;
@@ -219,21 +220,6 @@ fn sync(cx: &mut Cx<'_>, node: &Node) -> Option<SyncDraft> {
     Some(draft)
 }
 
-/// Whether an option is there for the first time.
-fn said_once<'w>(cx: &mut Cx<'_>, said: &mut Vec<&'w str>, word: &'w Word) -> bool {
-    if said.contains(&&*word.text) {
-        let message = format!("`{}` is there twice", word.text);
-        cx.report(
-            Diagnostic::error(Code::Duplicate, word.span, message)
-                .label("the second time")
-                .help("remove one of them; keepalived would silently use the last"),
-        );
-        return false;
-    }
-    said.push(&word.text);
-    true
-}
-
 fn value<'w>(cx: &mut Cx<'_>, option: &Word, value: Option<&'w Word>) -> Option<&'w Word> {
     if value.is_none() {
         let message = format!("`{}` lacks its value", option.text);
@@ -244,4 +230,14 @@ fn value<'w>(cx: &mut Cx<'_>, option: &Word, value: Option<&'w Word>) -> Option<
     value
 }
 
-const OPTIONS: [&str; 6] = ["inst", "id", "maxlen", "port", "ttl", "group"];
+/// What an option of `lvs_sync_daemon` says.
+fn option(word: &Word) -> Option<&'static str> {
+    match &*word.text {
+        "inst" => Some(INSTANCE),
+        text => ["id", "maxlen", "port", "ttl", "group"].into_iter().find(|name| *name == text),
+    }
+}
+
+/// What `inst` says, which is one of two ways.
+const INSTANCE: &str = "instance";
+const LAST_HOLDS: &str = "keepalived would silently use the last";

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lvs_core::Family;
 
 use super::super::addresses::AddressDraft;
-use super::super::{Cx, global};
+use super::super::{Cx, global, lacks, says};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::Version;
@@ -91,7 +91,8 @@ impl Draft {
         version: Version,
         strict: Option<Span>,
     ) {
-        if self.addresses.is_empty() && !self.had_bad_address {
+        let had_wrong_block = self.addresses_at.is_none() && says(node, "virtual_ipaddress");
+        if self.addresses.is_empty() && !self.had_bad_address && !had_wrong_block {
             self.none_listed(cx, node, version, strict);
         }
         self.first_of_the_link(cx, strict);
@@ -190,7 +191,7 @@ impl Draft {
             ),
             (Some(_), _) => {}
             (None, None) => {
-                cx.lacks_with(node, "virtual_ipaddress", "virtual_ipaddress { 192.0.2.10 }", HELP);
+                cx.report(lacks(node, "virtual_ipaddress", "virtual_ipaddress { 192.0.2.10 }").help(HELP));
             }
             (None, Some(at)) => cx.report(
                 Diagnostic::error(Code::MissingKeyword, at, "`virtual_ipaddress` is empty")

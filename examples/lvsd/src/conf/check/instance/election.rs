@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::values::decimal;
-use super::super::{Cx, first};
+use super::super::{Cx, first, says};
 use super::Draft;
 use crate::conf::diagnostic::{Code, Diagnostic};
 use crate::conf::model::{InitialState, Version};
@@ -111,7 +111,7 @@ impl Draft {
     pub(super) fn priority(&mut self, cx: &mut Cx<'_>, node: &Node) -> Option<NonZeroU8> {
         let master = self.state.value == Some(InitialState::Master);
         if self.priority.said.is_none() {
-            if master {
+            if master && !says(node, "priority") {
                 cx.report(
                     Diagnostic::warning(
                         Code::MissingKeyword,

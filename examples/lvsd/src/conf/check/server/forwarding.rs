@@ -7,7 +7,7 @@ use lvs_core::{Forwarding, Tunnel, TunnelChecksum};
 use super::super::super::diagnostic::{Code, Diagnostic};
 use super::super::super::lexer::Word;
 use super::super::super::tree::Node;
-use super::super::{Cx, first};
+use super::super::{Cx, Seen, first};
 
 /// How the keyword is written, for messages.
 pub(super) const SYNTAX: &str = "lvs_method NAT|DR|TUN [type ipip|gue port NUMBER|gre] [nocsum|csum|remcsum]";
@@ -30,6 +30,13 @@ enum TunnelType {
     Ipip,
     Gue,
     Gre,
+}
+
+#[derive(Clone, Copy)]
+enum TunnelOption {
+    Type,
+    Port,
+    Checksum(TunnelChecksum),
 }
 
 /// What the words say, if they are right.
@@ -56,25 +63,34 @@ fn tunnel(cx: &mut Cx<'_>, node: &Node) -> Option<Tunnel> {
     let mut tunnel_type = TunnelType::Ipip;
     let mut port: Option<(&Word, NonZeroU16)> = None;
     let mut checksum: Option<(&Word, TunnelChecksum)> = None;
+    let mut seen = Seen::default();
     let mut words = node.args.iter().skip(1);
     while let Some(word) = words.next() {
-        match &*word.text {
-            "type" => {
-                let types = [("ipip", TunnelType::Ipip), ("gue", TunnelType::Gue), ("gre", TunnelType::Gre)];
-                let name = value(cx, word, words.next())?;
-                tunnel_type = cx.one_of("type", name, &types)?;
-            }
-            "port" => {
-                let number = value(cx, word, words.next())?;
-                port = Some((word, cx.port("port", number)?));
-            }
-            "nocsum" => checksum = Some((word, TunnelChecksum::None)),
-            "csum" => checksum = Some((word, TunnelChecksum::Full)),
-            "remcsum" => checksum = Some((word, TunnelChecksum::Remote)),
+        let (name, option) = match &*word.text {
+            "type" => ("type", TunnelOption::Type),
+            "port" => ("port", TunnelOption::Port),
+            "nocsum" => ("checksum", TunnelOption::Checksum(TunnelChecksum::None)),
+            "csum" => ("checksum", TunnelOption::Checksum(TunnelChecksum::Full)),
+            "remcsum" => ("checksum", TunnelOption::Checksum(TunnelChecksum::Remote)),
             _ => {
                 cx.bad(word, format!("a tunnel has no option {}", word.shown()), format!("write `{SYNTAX}`"));
                 return None;
             }
+        };
+        if !cx.is_first_option(&mut seen, name, word, "keepalived would silently use the last") {
+            return None;
+        }
+        match option {
+            TunnelOption::Type => {
+                let types = [("ipip", TunnelType::Ipip), ("gue", TunnelType::Gue), ("gre", TunnelType::Gre)];
+                let name = value(cx, word, words.next())?;
+                tunnel_type = cx.one_of("type", name, &types)?;
+            }
+            TunnelOption::Port => {
+                let number = value(cx, word, words.next())?;
+                port = Some((word, cx.port("port", number)?));
+            }
+            TunnelOption::Checksum(said) => checksum = Some((word, said)),
         }
     }
     let sum = checksum.map_or(TunnelChecksum::None, |(_, sum)| sum);
