@@ -145,8 +145,11 @@ fn lines_behind_an_answer_that_nobody_reads_are_carried_out() {
     require_ipvs();
     let host = Host::new("unread");
     let program = ipvsctl().to_string_lossy().into_owned();
-    let lines = host
-        .write_file("lines", "-A -t 10.0.0.1:80 -s rr\n-Ln\n-A -t 10.0.0.2:80 -s rr\n-Ln\n-A -f 3 -s rr\n");
+    // More answers than are kept before they are written.
+    let answers = "-Ln\n".repeat(200);
+    let lines =
+        format!("-A -t 10.0.0.1:80 -s rr\n{answers}-A -t 10.0.0.2:80 -s rr\n{answers}-A -f 3 -s rr\n");
+    let lines = host.write_file("lines", &lines);
     let mut restore = piped(&host, "bash", &["-c", &format!("exec {program} -R < {lines}")]);
     drop(restore.stdout.take());
     assert_eq!(restore.wait().expect("it ends").code(), Some(0));
