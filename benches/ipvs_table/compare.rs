@@ -198,7 +198,8 @@ impl Bench {
                 let is_first = times.of(Act::Keep, contender).is_none();
                 let mut add = |act, took| times.add(act, contender, took);
                 add(Act::ReconcileInside, reconcile.inside);
-                for took in reconcile.printed.into_iter().skip(1) {
+                let twice = self.library(&host, &["reconcile", "--times", "2"])?.printed;
+                for took in twice.into_iter().skip(1) {
                     add(Act::ReconcileAgain, took);
                 }
                 for took in self.library(&host, &["weight"])?.printed {

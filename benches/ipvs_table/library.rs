@@ -17,8 +17,12 @@ use crate::shape::Shape;
 pub(crate) enum Act {
     /// All services and servers of the table are added.
     Load,
-    /// The table is read and compared with what it should be; then once more, by a client that knows what was there.
-    Reconcile,
+    /// The table is read and compared with what it should be, so often.
+    Reconcile {
+        /// 2: then once more, by a client that knows what was there.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
     /// The counters of everything are read, and then those of the services alone.
     Scrape,
     /// An applier keeps the table for a minute, in which nothing happens: its processor time. Then the table is flushed:
@@ -43,11 +47,11 @@ pub(crate) fn run(act: Act, shape: Shape) -> Result<()> {
                 println!("{}", start.elapsed().as_micros());
                 results.into_iter().collect::<Result<Vec<()>, _>>()?;
             }
-            Act::Reconcile => {
+            Act::Reconcile { times } => {
                 let table = shape.table();
                 // The family's number is not known before.
                 dataplane.client().info().await?;
-                for _ in 0..2 {
+                for _ in 0..times {
                     let start = Instant::now();
                     let changes = dataplane.observe(Scope::Everything).await?.changes_to(&table);
                     println!("{}", start.elapsed().as_micros());
