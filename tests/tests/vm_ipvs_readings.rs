@@ -256,6 +256,8 @@ fn a_service_that_never_holds_still_keeps_nobody_from_reading_the_others() -> Re
                     assert!(told.len() == 1 && told[0].contains("changed its destinations"), "{told:?}");
                     observed_torn += 1;
                 }
+                let counted = Client::open()?.statistics(Scope::Everything).await?;
+                assert_eq!(counted.services[&key(2)].servers.len(), 16);
                 let listing = Client::open()?.list(None).await?;
                 let calm = listing.services.iter().find(|listed| listed.entry.service.key() == key(2));
                 assert_eq!(calm.context("the calm service")?.servers.len(), 16);

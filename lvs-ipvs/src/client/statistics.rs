@@ -3,6 +3,7 @@
 use lvs_core::{Scope, ServiceStatistics, TableStatistics};
 
 use super::Client;
+use super::read::Destinations;
 use crate::convert;
 use crate::error::Error;
 use crate::raw::{self, Counters};
@@ -13,7 +14,8 @@ impl Client {
     ///
     /// An entry is here if its name can be said, even if [`Client::services`] or [`Client::destinations`] cannot read the
     /// rest of it; one whose name cannot (a service of another protocol) is left out. So is a service that is absent, or
-    /// removed meanwhile.
+    /// removed meanwhile. Of a service whose destinations others changed during every reading of them, each that a reading
+    /// had is here, as it was last.
     ///
     /// # Errors
     /// See [`Error`].
@@ -32,7 +34,8 @@ impl Client {
                     Ok((convert::server_key(raw, family)?, convert::server_statistics(raw)))
                 };
                 let found = self.found_destinations(&key, Counters::Read, named, |(name, _)| *name);
-                let Some(servers) = found.await?.whole(&key)? else { continue };
+                // One that others removed meanwhile, with its last counters, is better than nothing of any service.
+                let (Destinations::All(servers) | Destinations::Torn(servers)) = found.await? else { continue };
                 // Only a destination without a name is unsayable here.
                 entry.servers = servers.into_iter().flatten().collect();
             }
