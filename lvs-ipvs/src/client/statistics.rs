@@ -35,7 +35,9 @@ impl Client {
                 };
                 let found = self.found_destinations(&key, Counters::Read, named, |(name, _)| *name);
                 // One that others removed meanwhile, with its last counters, is better than nothing of any service.
-                let (Destinations::All(servers) | Destinations::Torn(servers)) = found.await? else { continue };
+                let (Destinations::All(servers) | Destinations::Torn(servers)) = found.await? else {
+                    continue;
+                };
                 // Only a destination without a name is unsayable here.
                 entry.servers = servers.into_iter().flatten().collect();
             }
